@@ -19,6 +19,7 @@ struct KnownKey {
   Entry entry;
   std::uint64_t seq = 0;     // of the record the entry speaks of; 0: none
   bool id_only = false;      // an id was given to it that no pack holds yet
+  bool used_today = false;   // the index knows, or has been told, that it was
 };
 
 class Known {

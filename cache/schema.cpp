@@ -24,7 +24,8 @@ CREATE TABLE classes(
   id INTEGER PRIMARY KEY, name BLOB UNIQUE, checked INTEGER DEFAULT -1,
   cleared_seq INTEGER DEFAULT 0, records INTEGER DEFAULT 0, seconds REAL DEFAULT 0);
 CREATE TABLE externals(id INTEGER PRIMARY KEY, class INTEGER, arguments BLOB, fingerprint BLOB);
-CREATE TABLE packs(number INTEGER PRIMARY KEY, indexed INTEGER, last_seq INTEGER);
+CREATE TABLE packs(
+  number INTEGER PRIMARY KEY, indexed INTEGER, last_seq INTEGER, retired INTEGER DEFAULT 0);
 )sql";
 
 void drop_tables(Database& database) {
