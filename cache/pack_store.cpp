@@ -310,6 +310,7 @@ void PackStore::confirm(std::span<const Key> keys) {
 }
 
 void PackStore::expose_id(const Key& key, std::uint64_t id, std::string_view class_name) {
+  if (!view_.must_expose(key)) return;
   Publication publication;
   publication.key = key;
   publication.id = id;

@@ -294,7 +294,7 @@ bool index_is_usable(const Layout& layout, const Warn& warn) {
       throw CacheError("the index " + layout.index.string() + " was found damaged");
     }
     Database database(layout.index, Database::Mode::write);
-    if (database.query_integer("PRAGMA user_version") == 1) {
+    if (has_tables(database)) {
       (void)database.query_integer("SELECT count(*) FROM packs");
       return true;
     }

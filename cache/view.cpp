@@ -94,16 +94,20 @@ void View::start_anew(std::uint64_t change) {
     if (mark.number == own_pack_) own_indexed = mark.indexed;
   }
   const std::lock_guard lock(mutex_);
-  known_.drop_unless([&](const KnownKey& known) {
-    return known.id_only || (own_pack_ != 0 && known.entry.pack == own_pack_ &&
-                             known.entry.offset >= own_indexed);
-  });
+  known_.drop_unless([&](const KnownKey& known) { return is_pinned(known, own_indexed); });
   rows_ = tables().rows.last_id();
   known_.complete = rows_ == 0;
   queried_ = 0;
   today_ = today();
   seen_growth_ = ~0ull;
   seen_change_ = change;
+}
+
+// Is this more than the index has? What is in this process's pack and not yet indexed; ids of keys
+// that still have no row.
+bool View::is_pinned(const KnownKey& known, std::uint64_t own_indexed) {
+  if (known.id_only) return !tables().rows.find(known.key);
+  return own_pack_ != 0 && known.entry.pack == own_pack_ && known.entry.offset >= own_indexed;
 }
 
 void View::read_tails() {
@@ -234,13 +238,26 @@ void View::record(const Item& item) {
   const std::lock_guard lock(mutex_);
   KnownKey& known = known_.at(item.key);
   if (item.seq < known.seq) return;
-  const std::uint64_t id = known.entry.id;
-  if (item.kind == ItemKind::record) known.entry = entry_of(item);
   // A key's id never changes; one that was only thought of gives way to one that was recorded.
-  known.entry.id = id != 0 && !known.id_only ? id : item.id;
+  const bool recorded = known.entry.id != 0 && (!known.id_only || known.exposed);
+  const std::uint64_t id = recorded ? known.entry.id : item.id;
+  if (item.kind == ItemKind::given) {
+    known.id_only = known.id_only || known.entry.id == 0;
+    known.exposed = true;
+    known.entry.id = id;
+    return;
+  }
+  known.entry = entry_of(item);
+  known.entry.id = id;
   known.seq = item.seq;
   known.used_today = true;   // its row says so
   known.id_only = false;
+}
+
+bool View::must_expose(const Key& key) {
+  const std::lock_guard lock(mutex_);
+  const KnownKey* known = known_.find(key);
+  return known == nullptr || (known->id_only && !known->exposed);
 }
 
 void View::confirm(std::span<const Key> keys) {

@@ -40,6 +40,9 @@ class View {
   // The id of a key that may have none yet.
   [[nodiscard]] std::uint64_t id_of(const Key& key);
 
+  // Must the id be written down before it is seen outside? Not if that was done.
+  [[nodiscard]] bool must_expose(const Key& key);
+
   // A record or an id was appended to a pack. Older ones than what is known are ignored.
   void record(const Item& item);
   void record_own(const Item& item);
@@ -71,6 +74,7 @@ class View {
 
  private:
   void start_anew(std::uint64_t change);
+  [[nodiscard]] bool is_pinned(const KnownKey& known, std::uint64_t own_indexed);
   void read_tails();
   void query(std::span<const Key> keys, std::span<Entry> entries,
              std::span<const std::size_t> missing);
