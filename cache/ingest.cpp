@@ -1,7 +1,6 @@
 #include "cache/ingest.h"
 
 #include <algorithm>
-#include <numeric>
 
 namespace stook::detail {
 namespace {
@@ -106,18 +105,22 @@ void Ingest::apply_records(const Batch& batch, std::span<const Item> items, Outc
 
 // Gives each key its row's id, in the order of the table: a page is visited once.
 void Ingest::settle_keys(std::vector<Work>& works) {
-  std::vector<std::uint32_t> order(works.size());
-  std::iota(order.begin(), order.end(), 0);
-  std::sort(order.begin(), order.end(), [&](std::uint32_t a, std::uint32_t b) {
-    const Item& x = *works[a].item;
-    const Item& y = *works[b].item;
-    if (x.key != y.key) return table_order(x.key) < table_order(y.key);
-    return x.seq < y.seq;
-  });
+  struct Sorted {   // sorted by value: a batch of records is larger than the processor's cache
+    std::pair<std::int64_t, std::int64_t> key;
+    std::uint64_t seq;
+    std::size_t at;
+    auto operator<=>(const Sorted&) const = default;
+  };
+  std::vector<Sorted> order;
+  order.reserve(works.size());
+  for (std::size_t i = 0; i < works.size(); ++i) {
+    order.push_back({table_order(works[i].item->key), works[i].item->seq, i});
+  }
+  std::sort(order.begin(), order.end());
   for (std::size_t i = 0; i < order.size(); ++i) {
-    Work& work = works[order[i]];
+    Work& work = works[order[i].at];
     const Item& item = *work.item;
-    if (i + 1 < order.size() && works[order[i + 1]].item->key == item.key) {
+    if (i + 1 < order.size() && order[i + 1].key == order[i].key) {
       work.skip = true;   // superseded within the batch
       continue;
     }

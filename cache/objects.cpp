@@ -15,7 +15,7 @@ namespace stook::detail {
 namespace {
 
 // A stretch is hashed while it is still in the processor's cache.
-constexpr std::size_t kStretch = std::size_t{1} << 20;
+constexpr std::size_t kStretch = std::size_t{256} << 10;
 
 // Writes to a file and hashes what it wrote.
 struct HashedFile {
