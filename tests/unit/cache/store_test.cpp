@@ -156,6 +156,24 @@ TEST(Store, HistoryAndForEachGoByClass) {
   EXPECT_EQ(stopped, 1u);
 }
 
+TEST(Store, ARecordMayHaveVeryManyUpstreams) {
+  constexpr std::size_t kCount = 1'000'000;
+  const TemporaryDirectory dir;
+  std::vector<UpstreamSeen> upstream(kCount);
+  for (std::size_t i = 0; i < kCount; ++i) {
+    upstream[i] = {Key{hash_bytes(&i, sizeof i)}, digest_of("seen")};
+  }
+  TestStore store(dir.path());
+  store.publish("wide", "value", upstream);
+  EXPECT_EQ(store.value("wide"), "value");
+  const auto record = store->read_record(store.entry("wide"));
+  ASSERT_TRUE(record) << record.reason();
+  EXPECT_EQ(record->upstream.size(), kCount);
+  EXPECT_EQ(record->upstream.back().key, upstream.back().key);
+  store->flush();
+  EXPECT_EQ(store.state("wide"), RecordState::suspect) << "nobody has heard of its upstreams";
+}
+
 TEST(Store, AHundredThousandSurviveReopening) {
   const TemporaryDirectory dir;
   constexpr int kCount = 100'000;
