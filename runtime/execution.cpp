@@ -47,7 +47,7 @@ bool Execution::load(Node& node) {
   if (payload) {
     try {
       Reader reader((*payload)->bytes());
-      reader.set_root(store_.root());
+      reader.set_root(store_.root().string());
       node.value = type.decode(reader);
       reader.finish();
       return true;
@@ -138,7 +138,7 @@ class Execution::Attempt {
   void publish() {
     const TaskSpec& task = node_.task();
     Writer writer;
-    writer.set_root(store_.root());
+    writer.set_root(store_.root().string());
     task.value_type.encode(node_.value.get(), writer);
     CanonicalWriter arguments;
     task.write_arguments(arguments);

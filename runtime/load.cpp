@@ -31,7 +31,7 @@ Value load_task(Store& store, const TaskSpec& task) {
                    "; run_graph() computes it again");
   }
   Reader reader((*payload)->bytes());
-  reader.set_root(store.root());
+  reader.set_root(store.root().string());
   Value value = task.value_type.decode(reader);
   reader.finish();
   return value;

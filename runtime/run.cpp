@@ -113,6 +113,10 @@ class Runner {
     execution.compress_level = request_.compress_level;
     Plan plan(store_, execution, request_.roots, force_roots_);
     execution.attach(plan);
+    for (const Key& key : counted_) {
+      const NodeIndex node = plan.find(key);
+      if (node != KeyTable::none) plan.nodes[node].rebuilt = true;
+    }
     StoppingObserver stopping(observer_, request_.stop);
     Scheduler scheduler(plan, store_, request_.options, stopping);
     stopping.attach(scheduler, execution);

@@ -112,7 +112,7 @@ bool Scheduler::rebuilt_above(const Node& node) const {
   if (options_.rebuild != Rebuild::downstream) return false;
   for (std::uint32_t i = 0; i < node.input_count; ++i) {
     const Node& input = plan_.nodes[plan_.inputs[node.first_input + i]];
-    if (input.state == NodeState::ran) return true;
+    if (input.state == NodeState::ran || input.rebuilt) return true;
   }
   return false;
 }

@@ -1,5 +1,7 @@
 #include "runtime/select.h"
 
+#include <fnmatch.h>
+
 #include <charconv>
 #include <set>
 
@@ -89,7 +91,7 @@ Invalidated clear_selected(Store& store, std::string_view what) {
   for (const ClassInfo* info : all_classes()) classes.insert(info->name);
   bool matched = false;
   for (const std::string& name : classes) {
-    if (!matches_glob(what, name)) continue;
+    if (::fnmatch(std::string(what).c_str(), name.c_str(), 0) != 0) continue;
     matched = true;
     add(store.clear_class(name));
   }

@@ -3,7 +3,9 @@
 #include <mutex>
 #include <set>
 
+#include "src/context.h"
 #include "src/hash.h"
+#include "src/registry.h"
 
 #include <stook/canonical.hpp>
 #include <stook/class_info.hpp>
@@ -83,6 +85,12 @@ std::vector<const ClassInfo*> all_classes() {
   std::vector<const ClassInfo*> classes;
   for (const auto& [name, info] : all.by_name) classes.push_back(info);
   return classes;
+}
+
+void override_version(const ClassInfo& info, std::uint32_t version) {
+  auto& changed = const_cast<ClassInfo&>(info);   // the registry owns it, and it is not const
+  changed.version = version;
+  changed.key_prefix = make_key_prefix(changed);
 }
 
 Key task_key(const ClassInfo& info, std::string_view arguments) {

@@ -7,6 +7,7 @@
 #include "src/context.h"
 #include "src/hash.h"
 
+#include <stook/call.hpp>
 #include <stook/errors.hpp>
 
 namespace stook::detail {
@@ -40,6 +41,21 @@ std::uint64_t seed_of(const Key& key) {
   } bytes;
   bytes.key = key;
   return hash_bytes(&bytes, sizeof bytes).low;
+}
+
+// "stook::detail::FunctionTag<&(ns::train(int, double))>", with or without the parentheses.
+std::string function_name(std::string_view tag) {
+  const auto amp = tag.find('&');
+  std::string_view name = tag.substr(amp == std::string_view::npos ? 0 : amp + 1);
+  if (name.starts_with('(')) name.remove_prefix(1);
+  // The parameter list is the first parenthesis that does not belong to an anonymous namespace.
+  constexpr std::string_view anonymous = "(anonymous namespace)";
+  std::size_t at = 0;
+  while ((at = name.find('(', at)) != std::string_view::npos &&
+         name.substr(at).starts_with(anonymous)) {
+    at += anonymous.size();
+  }
+  return std::string(name.substr(0, at));
 }
 
 Digest digest_of_value(const ValueType& type, const Value& value) {

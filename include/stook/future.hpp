@@ -13,7 +13,6 @@
 #include <string_view>
 #include <type_traits>
 #include <utility>
-#include <variant>
 #include <vector>
 
 #include <stook/canonical.hpp>
@@ -29,10 +28,6 @@ class Future;
 namespace detail {
 
 class TaskContext;
-
-// What a result of type T is kept as: void is std::monostate.
-template <class T>
-using Stored = std::conditional_t<std::is_void_v<T>, std::monostate, T>;
 
 // The object that is being constructed on this thread. Futures inside it enter their offsets.
 struct ConstructionFrame {

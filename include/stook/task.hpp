@@ -11,9 +11,9 @@
 #include <type_traits>
 #include <utility>
 
-#include <stook/added.hpp>
 #include <stook/canonical.hpp>
 #include <stook/class_info.hpp>
+#include <stook/describe.hpp>
 #include <stook/future.hpp>
 #include <stook/json.hpp>
 #include <stook/reflect.hpp>
@@ -127,7 +127,7 @@ const ClassInfo& class_info();
 template <class D>
 class TaskSpecOf final : public TaskSpec {
  public:
-  using Arguments = typename D::Arguments;
+  using Arguments = typename D::StookArguments;
   TaskSpecOf(const ClassInfo& class_info, const Key& task_key, Arguments&& arguments)
       : TaskSpec(class_info, task_key), arguments_(std::move(arguments)) {}
 
@@ -141,7 +141,7 @@ class TaskSpecOf final : public TaskSpec {
 };
 
 template <class D>
-SpecPtr make_spec(typename D::Arguments&& arguments) {
+SpecPtr make_spec(typename D::StookArguments&& arguments) {
   const ClassInfo& info = class_info<D>();
   CanonicalWriter writer;
   try {
@@ -155,7 +155,7 @@ SpecPtr make_spec(typename D::Arguments&& arguments) {
 template <class D, std::size_t... I>
 SpecPtr spec_from_json(const Json& json, std::index_sequence<I...>) {
   const ClassInfo& info = class_info<D>();
-  using Arguments = typename D::Arguments;
+  using Arguments = typename D::StookArguments;
   constexpr std::size_t required =
       sizeof...(I) - (std::size_t{0} + ... + std::size_t{is_added<std::tuple_element_t<I, Arguments>>});
   check_argument_count(info, json, required);
@@ -172,12 +172,12 @@ SpecPtr spec_from_json(const Json& json, std::index_sequence<I...>) {
 template <class D>
 SpecPtr spec_from_json(const Json& json) {
   return spec_from_json<D>(
-      json, std::make_index_sequence<std::tuple_size_v<typename D::Arguments>>());
+      json, std::make_index_sequence<std::tuple_size_v<typename D::StookArguments>>());
 }
 
 template <class D>
 std::vector<Parameter> parameters_of() {
-  using Arguments = typename D::Arguments;
+  using Arguments = typename D::StookArguments;
   std::vector<Parameter> parameters;
   if constexpr (D::stook_named_arguments) {
     describe_fields<std::tuple_element_t<0, Arguments>>(
@@ -227,7 +227,7 @@ ClassInfo describe_class() {
   info.object_alignment = alignof(D);
   info.result = &value_type_of<typename D::result_type>();
   info.named_arguments = D::stook_named_arguments;
-  info.parameter_count = std::tuple_size_v<typename D::Arguments>;
+  info.parameter_count = std::tuple_size_v<typename D::StookArguments>;
   info.destroy = [](TaskBase* object) { static_cast<D*>(object)->~D(); };
   info.run = &run_object<D>;
   info.parameters = &parameters_of<D>;
@@ -301,14 +301,14 @@ template <class Derived, class Result, class... Args>
 class Task<Derived, Result(Args...)> : public detail::TaskBase {
  public:
   using result_type = Result;
-  using Arguments = std::tuple<std::remove_cvref_t<Args>...>;
+  using StookArguments = std::tuple<std::remove_cvref_t<Args>...>;
   static constexpr bool stook_named_arguments = detail::is_named<std::remove_cvref_t<Args>...>;
 
   // Names the task with these arguments. Constructs nothing, needs no cache.
   // Throws InvalidArgument where an argument has no canonical form (NaN, invalid UTF-8, ...).
   [[nodiscard]] static TaskRef<Derived> make(std::remove_cvref_t<Args>... arguments) {
     (void)&detail::registered<Derived>;
-    return TaskRef<Derived>(detail::make_spec<Derived>(Arguments(std::move(arguments)...)));
+    return TaskRef<Derived>(detail::make_spec<Derived>(StookArguments(std::move(arguments)...)));
   }
 
   // Removes the results of all tasks of this class in the current cache.
