@@ -189,6 +189,7 @@ void Ingest::settle_state(const Batch& batch, Work& work, std::vector<Edge>& new
   work.entry = entry_of(item);
   work.entry.id = work.id;
   for (const UpstreamSeen& seen : batch.upstream_of(item)) {
+    if (is_constant(seen)) continue;
     const Upstream up = upstream(seen.key);
     new_edges.push_back({up.entry.id, work.id});
     if (up.good_for(seen.digest) || work.entry.cause != 0) continue;
@@ -315,7 +316,7 @@ void Ingest::apply_confirmed(const Item& item, Outcome& outcome) {
   bool good = static_cast<bool>(last);
   for (std::size_t i = 0; good && i < last->frame.upstream_count(); ++i) {
     const UpstreamSeen seen = last->frame.upstream_at(i);
-    good = upstream(seen.key).good_for(seen.digest);
+    good = is_constant(seen) || upstream(seen.key).good_for(seen.digest);
   }
   if (!good) {
     outcome.states_moved = true;   // this process believes it is fresh

@@ -70,14 +70,18 @@ void describe_upstream(std::string& out, Store& store, const Record& record) {
     const UpstreamSeen& seen = record.upstream[i];
     Entry entry;
     store.lookup({&seen.key, 1}, {&entry, 1});
-    std::string name = "a constant or a task without a record";
+    if (is_constant(seen)) {
+      out += fmt::format("  upstream    a constant {}\n", to_hex(seen.key));
+      continue;
+    }
+    std::string name = "a task without a record";
     if (entry.pack != 0) {
       if (const auto upstream = store.read_record(entry)) {
         name = upstream->class_name + canonical_to_text(upstream->arguments, 60);
       }
     }
     const bool known = entry.pack != 0;
-    const char* verdict = !known                        ? "unchanged by its key"
+    const char* verdict = !known                        ? "not there any more"
                           : entry.digest != seen.digest ? "CHANGED since"
                                                         : "the same as seen";
     out += fmt::format("  upstream    {}: {}, saw {}{}\n", name, verdict, to_hex(seen.digest),

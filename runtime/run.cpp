@@ -251,7 +251,8 @@ void run_roots(const std::vector<SpecPtr>& roots, const RunOptions& options,
   RunResult result = run(current_store(), request);
   stats = std::move(result.stats);
   if (!result.failures.empty()) {
-    throw TaskFailed(failure_text(result.failures), std::move(result.failures));
+    const std::string text = failure_text(result.failures);
+    throw TaskFailed(text, std::move(result.failures));
   }
   if (values != nullptr) *values = std::move(result.values);
 }

@@ -167,6 +167,7 @@ void Scheduler::release_inputs(const Node& node) {
 }
 
 void Scheduler::next(std::vector<NodeIndex>& batch) {
+  confirm_pending();   // before what was made from the confirmed is published
   if (stopping_) return;
   while (batch.size() < short_batch) {
     std::uint32_t group = 0;

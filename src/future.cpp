@@ -85,7 +85,7 @@ ConstantSpec::ConstantSpec(const ValueType& type, Value constant, const Digest& 
     : Spec(SpecKind::constant,
            derived_key("constant", Key{constant_digest}, type.signature), type),
       value(std::move(constant)),
-      digest(constant_digest) {}
+      digest(Digest{key}) {}
 
 ElementSpec::ElementSpec(const ValueType& type, SpecPtr element_base, std::string way)
     : Spec(SpecKind::element, derived_key("element", element_base->key, way), type),

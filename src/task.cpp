@@ -47,9 +47,10 @@ std::uint64_t seed_of(const Key& key) {
 std::string function_name(std::string_view tag) {
   const auto amp = tag.find('&');
   std::string_view name = tag.substr(amp == std::string_view::npos ? 0 : amp + 1);
-  if (name.starts_with('(')) name.remove_prefix(1);
-  // The parameter list is the first parenthesis that does not belong to an anonymous namespace.
+  if (name.ends_with('>')) name.remove_suffix(1);
   constexpr std::string_view anonymous = "(anonymous namespace)";
+  if (name.starts_with('(') && !name.starts_with(anonymous)) name.remove_prefix(1);
+  // The parameter list is the first parenthesis that does not belong to an anonymous namespace.
   std::size_t at = 0;
   while ((at = name.find('(', at)) != std::string_view::npos &&
          name.substr(at).starts_with(anonymous)) {

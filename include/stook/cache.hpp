@@ -5,10 +5,12 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace stook {
@@ -23,6 +25,8 @@ struct CacheOptions {
   int sync_milliseconds = 50;
   // Every publication waits until it has survived a power failure.
   bool durability_full = false;
+  // Takes a line about each defect that was found and will be recomputed. Default: stderr.
+  std::function<void(std::string_view)> warn = {};
 };
 
 struct VerifyReport {

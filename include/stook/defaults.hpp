@@ -8,8 +8,8 @@ namespace stook {
 
 // DefaultArguments{.rate_limits = {{"gpu", 1}}}.populate();
 struct DefaultArguments {
-  std::map<std::string, std::string> prefixes;
-  std::map<std::string, int> rate_limits;
+  std::map<std::string, std::string> prefixes = {};
+  std::map<std::string, int> rate_limits = {};
 
   // Makes these the program's defaults: what was populated before is replaced.
   void populate() const;

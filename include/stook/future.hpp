@@ -109,7 +109,7 @@ class ConstantSpec final : public Spec {
  public:
   ConstantSpec(const ValueType& type, Value value);   // encodes the value to name it
   const Value value;
-  const Digest digest;
+  const Digest digest;   // its key: the key names the value
 
  private:
   struct Named;
@@ -255,12 +255,12 @@ class Future : public detail::FutureBase {
     typename value_type::key_type typed(key);
     CanonicalWriter step;
     Argument<typename value_type::key_type>::encode(step, typed);
-    std::string bytes(step.bytes());
+    std::string way = "[" + canonical_to_text(step.bytes(), 1000) + "]";
     return detail::make_element<Element>(
-        *this, bytes, [typed, bytes](const detail::Value& base) -> detail::Value {
+        *this, way, [typed, way](const detail::Value& base) -> detail::Value {
           const auto& map = *static_cast<const value_type*>(base.get());
           const auto found = map.find(typed);
-          if (found == map.end()) detail::throw_no_element(bytes, map.size());
+          if (found == map.end()) detail::throw_no_element(way, map.size());
           return {base, &found->second};
         });
   }

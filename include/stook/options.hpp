@@ -35,8 +35,8 @@ class Executor {
 [[nodiscard]] inline Executor threads(int count = 0) { return Executor("threads", count); }
 
 struct RunOptions {
-  std::map<std::string, int> rate_limits;        // label or class name -> tasks at once, at least 1
-  std::map<std::string, std::string> prefixes;   // label or class name -> command
+  std::map<std::string, int> rate_limits = {};   // label or class name -> tasks at once, at least 1
+  std::map<std::string, std::string> prefixes = {};   // label or class name -> command
   Executor executor = threads();
   int jobs = 0;                                  // tasks in process at once; 0: the number of cores
   bool keep_going = false;                       // after a failure go on with what does not need it

@@ -188,7 +188,10 @@ class Sequence {
         break;
       case 5: {
         const NodeId node = random_node();
-        if (hurt_record(*cache_, node)) model_.damage({node, scene.versions[level_of(node)]});
+        const model::NodeKey key{node, scene.versions[level_of(node)]};
+        const auto known = model_.records().find(key);
+        if (known == model_.records().end() || known->second.damaged) break;
+        if (hurt_record(*cache_, node)) model_.damage(key);
         break;
       }
       case 6:

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include <atomic>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -37,7 +38,13 @@ class TempCache {
   Cache& operator*() { return *cache_; }
   Cache* operator->() { return &*cache_; }
   void close() { cache_.reset(); }
-  void open() { cache_.emplace(directory_ / "cache"); }
+  void open() {
+    CacheOptions options;
+    options.warn = [this](std::string_view) { ++warnings_; };
+    cache_.emplace(directory_ / "cache", options);
+  }
+  // Defects that were reported.
+  [[nodiscard]] int warnings() const { return warnings_; }
   // As another process would find it.
   void reopen() {
     close();
@@ -47,6 +54,7 @@ class TempCache {
 
  private:
   TempDirectory directory_;
+  std::atomic<int> warnings_ = 0;
   std::optional<Cache> cache_;
 };
 
