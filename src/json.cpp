@@ -318,7 +318,7 @@ std::string describe(const Json& json) {
 }
 
 void throw_mismatch(std::string_view where, std::string_view expected, const Json& found) {
-  throw InvalidArgument(std::string(where) + ": expected " + std::string(expected) + ", found " +
+  throw InvalidArgument((where.empty() ? "Json" : std::string(where)) + ": expected " + std::string(expected) + ", found " +
                         describe(found));
 }
 
