@@ -79,8 +79,8 @@ double luminance(const Colour& colour) {
   return sum;
 }
 
-// Whichever of white and near-black stands out more.
-const char* ink_on(const Colour& colour) { return luminance(colour) > 0.2 ? "#10202e" : "#ffffff"; }
+// Whichever of white and black stands out more.
+const char* ink_on(const Colour& colour) { return luminance(colour) > 0.179 ? "#000000" : "#ffffff"; }
 
 struct Range {
   double low;
