@@ -9,21 +9,27 @@
 //   01_binomial                                         what fits in a long
 //   01_binomial --n 100 --k 50                          a clear error
 //   01_binomial --n 100 --k 50 --modulo 1000000007      the remainder: 2,600 tasks
+#include <stook/stook.hpp>
+
 #include <iostream>
 #include <limits>
 #include <stdexcept>
 #include <string>
-
-#include <stook/stook.hpp>
 
 struct Choose : stook::Task<Choose, long(int n, int k)> {
   static constexpr std::array task_parameters{"n", "k"};
   stook::Future<long> left, right;
 
   Choose(int n, int k) {
-    if (0 < k && k < n) { left = make(n - 1, k - 1); right = make(n - 1, k); }
-    else if (k == 0 || k == n) { left = stook::Const(0L); right = stook::Const(1L); }
-    else throw std::invalid_argument("Choose: k out of range");
+    if (0 < k && k < n) {
+      left = make(n - 1, k - 1);
+      right = make(n - 1, k);
+    } else if (k == 0 || k == n) {
+      left = stook::Const(0L);
+      right = stook::Const(1L);
+    } else {
+      throw std::invalid_argument("Choose: k out of range");
+    }
   }
   long run_task() {
     if (*left > std::numeric_limits<long>::max() - *right) {
@@ -40,9 +46,15 @@ struct ChooseModulo : stook::Task<ChooseModulo, long(int n, int k, long modulo)>
   long modulo;
 
   ChooseModulo(int n, int k, long m) : modulo(m) {
-    if (0 < k && k < n) { left = make(n - 1, k - 1, m); right = make(n - 1, k, m); }
-    else if (k == 0 || k == n) { left = stook::Const(0L); right = stook::Const(1L); }
-    else throw std::invalid_argument("ChooseModulo: k out of range");
+    if (0 < k && k < n) {
+      left = make(n - 1, k - 1, m);
+      right = make(n - 1, k, m);
+    } else if (k == 0 || k == n) {
+      left = stook::Const(0L);
+      right = stook::Const(1L);
+    } else {
+      throw std::invalid_argument("ChooseModulo: k out of range");
+    }
     if (m < 2 || m > std::numeric_limits<int>::max()) {
       throw std::invalid_argument("ChooseModulo: modulo out of range");
     }
@@ -53,15 +65,18 @@ struct ChooseModulo : stook::Task<ChooseModulo, long(int n, int k, long modulo)>
 struct MainArgs {
   int n = 60;
   int k = 30;
-  long modulo = 0;   // 0: none
+  long modulo = 0;  // 0: none
 };
 
 struct Main : stook::Task<Main, void(MainArgs)> {
   stook::Future<long> answer;
 
   explicit Main(const MainArgs& args) {
-    if (args.modulo == 0) answer = Choose::make(args.n, args.k);
-    else answer = ChooseModulo::make(args.n, args.k, args.modulo);
+    if (args.modulo == 0) {
+      answer = Choose::make(args.n, args.k);
+    } else {
+      answer = ChooseModulo::make(args.n, args.k, args.modulo);
+    }
   }
   void run_task() { std::cout << *answer << '\n'; }
 };

@@ -4,13 +4,13 @@
 //   Length("oats")   --+--> FutureDict<string, int> --> Longest --+
 //   Length("rye")    --+                                          +--> Main
 //                      +--> FutureList<int> ----------> Sum ------+
+#include <stook/stook.hpp>
+
 #include <algorithm>
 #include <iostream>
 #include <map>
 #include <string>
 #include <vector>
-
-#include <stook/stook.hpp>
 
 struct Length : stook::Task<Length, int(std::string word)> {
   std::string word;
@@ -32,7 +32,7 @@ struct Sum : stook::Task<Sum, int(std::vector<stook::Future<int>> numbers)> {
 };
 
 struct Longest : stook::Task<Longest, std::string(std::vector<std::string> words)> {
-  stook::FutureDict<std::string, int> lengths;   // a member: each item is upstream
+  stook::FutureDict<std::string, int> lengths;  // a member: each item is upstream
 
   explicit Longest(const std::vector<std::string>& words) {
     for (const std::string& word : words) lengths.insert(word, Length::make(word));
@@ -54,7 +54,7 @@ struct Main : stook::Task<Main, void()> {
     for (const std::string& word : words) lengths.push_back(Length::make(word));
     longest = Longest::make(words);
     sum = Sum::make(lengths);
-    second = stook::FutureList<int>(lengths)[1];   // an element of the list is a future too
+    second = stook::FutureList<int>(lengths)[1];  // an element of the list is a future too
   }
   void run_task() {
     std::cout << "longest " << *longest << ", letters " << *sum << ", second " << *second << '\n';

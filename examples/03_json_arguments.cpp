@@ -5,11 +5,11 @@
 //                                                                             Harvest --> Main
 //
 // A future inside the JSON contributes to the key of Harvest what it names, not what it yields.
+#include <stook/stook.hpp>
+
 #include <iostream>
 #include <string>
 #include <utility>
-
-#include <stook/stook.hpp>
 
 struct Measure : stook::Task<Measure, double(std::string place)> {
   std::string place;
@@ -19,7 +19,7 @@ struct Measure : stook::Task<Measure, double(std::string place)> {
 };
 
 struct Harvest : stook::Task<Harvest, std::string(stook::Json plan)> {
-  stook::FutureList<double> areas;   // the futures of the plan become members, and so upstream
+  stook::FutureList<double> areas;  // the futures of the plan become members, and so upstream
   std::vector<double> weights;
   std::string crop;
 

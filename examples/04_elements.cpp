@@ -4,6 +4,8 @@
 //   Analyse -+-- .member<&Parts::by_name>()["max"] ------------+--> Main
 //            +-- .member<&Parts::sorted>()[-1] ----------------+
 //            +-- .member<&Parts::sorted>()[0] -----------------+
+#include <stook/stook.hpp>
+
 #include <algorithm>
 #include <iostream>
 #include <map>
@@ -11,8 +13,6 @@
 #include <string>
 #include <tuple>
 #include <vector>
-
-#include <stook/stook.hpp>
 
 struct Parts {
   double mean = 0;
@@ -27,8 +27,8 @@ struct Analyse : stook::Task<Analyse, Parts(std::vector<int> numbers)> {
   Parts run_task() {
     Parts parts{.mean = 0, .sorted = numbers, .by_name = {}};
     std::sort(parts.sorted.begin(), parts.sorted.end());
-    parts.mean = std::accumulate(numbers.begin(), numbers.end(), 0.0) /
-                 static_cast<double>(numbers.size());
+    parts.mean =
+        std::accumulate(numbers.begin(), numbers.end(), 0.0) / static_cast<double>(numbers.size());
     parts.by_name = {{"min", parts.sorted.front()}, {"max", parts.sorted.back()}};
     return parts;
   }

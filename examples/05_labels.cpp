@@ -5,19 +5,20 @@
 //   Rinse(0..5)    "mill", "water"  --+
 //
 // A task takes all its labels' places at once or waits: `-l mill=1` makes them go one by one.
+#include <stook/stook.hpp>
+
 #include <atomic>
 #include <chrono>
 #include <iostream>
 #include <thread>
-
-#include <stook/stook.hpp>
 
 // Counts how many are inside at once.
 class Watch {
  public:
   Watch(std::atomic<int>& now, std::atomic<int>& most) : now_(now) {
     const int inside = ++now_;
-    for (int seen = most; seen < inside && !most.compare_exchange_weak(seen, inside);) {}
+    for (int seen = most; seen < inside && !most.compare_exchange_weak(seen, inside);) {
+    }
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
   ~Watch() { --now_; }

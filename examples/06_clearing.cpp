@@ -5,11 +5,11 @@
 //   Grow("oats") --> Cut("oats") --+
 //
 // Uses the library without its command line: 06_clearing [CACHE]
+#include <stook/stook.hpp>
+
 #include <iostream>
 #include <string>
 #include <utility>
-
-#include <stook/stook.hpp>
 
 struct Grow : stook::Task<Grow, int(std::string crop)> {
   std::string crop;
@@ -43,7 +43,7 @@ int main(int argc, char** argv) {
   run("nothing there");
   run("again");
 
-  Grow::make("rye").clear_task();   // its result comes out equal: the rest is proven unchanged
+  Grow::make("rye").clear_task();  // its result comes out equal: the rest is proven unchanged
   run("one cleared");
 
   Grow::make("rye").clear_task();

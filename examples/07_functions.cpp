@@ -6,6 +6,8 @@
 //                           +--> call<&largest>(numbers) --|--------------------------> Main
 //
 // The functions know nothing of stook. They must give the same result for the same arguments.
+#include <stook/stook.hpp>
+
 #include <algorithm>
 #include <iostream>
 #include <iterator>
@@ -13,8 +15,6 @@
 #include <sstream>
 #include <string>
 #include <vector>
-
-#include <stook/stook.hpp>
 
 std::vector<int> parse(const std::string& text) {
   std::istringstream stream(text);

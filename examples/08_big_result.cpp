@@ -8,6 +8,8 @@
 //
 // Results over 1 MiB are a file each in the cache. A task directory is empty when its task starts,
 // and its content is part of the result: change it, and what depends on it runs again.
+#include <stook/stook.hpp>
+
 #include <array>
 #include <cstdint>
 #include <filesystem>
@@ -18,16 +20,14 @@
 #include <string>
 #include <vector>
 
-#include <stook/stook.hpp>
-
 namespace fs = std::filesystem;
 
 struct Simulate : stook::Task<Simulate, std::vector<double>(int n)> {
-  static constexpr int task_compress_level = 0;   // noise: compressing it would only cost time
+  static constexpr int task_compress_level = 0;  // noise: compressing it would only cost time
   explicit Simulate(int count) : n(count) {}
   std::vector<double> run_task() {
     std::vector<double> values(static_cast<std::size_t>(n));
-    std::uint64_t state = task_seed();            // from the key: the same in every run
+    std::uint64_t state = task_seed();  // from the key: the same in every run
     for (double& value : values) {
       state = state * 6364136223846793005U + 1442695040888963407U;
       value = static_cast<double>(state >> 11U) * 0x1p-53;
@@ -54,9 +54,10 @@ struct Histogram : stook::Task<Histogram, fs::path(int n)> {
     for (const double value : *values) ++bins[static_cast<std::size_t>(value * 4)];
     const fs::path file = task_directory() / "histogram.txt";
     std::ofstream stream(file);
-    for (const int bin : bins) stream << std::string(static_cast<std::size_t>(bin) / 10000, '#') << '\n';
+    for (const int bin : bins)
+      stream << std::string(static_cast<std::size_t>(bin) / 10000, '#') << '\n';
     if (!stream.flush()) throw std::runtime_error("cannot write " + file.string());
-    return file;   // kept relative to the cache, which may be moved as a whole
+    return file;  // kept relative to the cache, which may be moved as a whole
   }
 };
 

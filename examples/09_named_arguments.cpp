@@ -5,13 +5,13 @@
 //   09_named_arguments --help
 //   09_named_arguments --batches 3 --flour rye --steps '[1,2]'
 //   09_named_arguments --args '{"batchs": 3}'          an error that names "batchs"
+#include <stook/stook.hpp>
+
 #include <iostream>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
-
-#include <stook/stook.hpp>
 
 struct BakeArgs {
   std::string flour = "wheat";

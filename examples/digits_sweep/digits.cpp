@@ -1,5 +1,7 @@
 #include "examples/digits_sweep/digits.h"
 
+#include "examples/digits_sweep/random.h"
+
 #include <charconv>
 #include <cstddef>
 #include <fstream>
@@ -7,8 +9,6 @@
 #include <stdexcept>
 #include <string>
 #include <utility>
-
-#include "examples/digits_sweep/random.h"
 
 namespace {
 
@@ -31,8 +31,8 @@ std::uint8_t parse_number(std::string_view text, int largest) {
   int value = -1;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || end != text.data() + text.size() || value < 0 || value > largest) {
-    throw std::runtime_error("'" + std::string(text.substr(0, 20)) + "' is not a number from 0 to " +
-                             std::to_string(largest));
+    throw std::runtime_error("'" + std::string(text.substr(0, 20)) +
+                             "' is not a number from 0 to " + std::to_string(largest));
   }
   return static_cast<std::uint8_t>(value);
 }
@@ -78,7 +78,7 @@ Images images_of_fold(const Images& all, int fold, int folds, std::uint64_t seed
 
   Images chosen;
   Random random(seed);
-  std::size_t dealt = 0;   // goes on over the digits, so that the folds differ by one image at most
+  std::size_t dealt = 0;  // goes on over the digits, so that the folds differ by one image at most
   for (std::vector<std::size_t>& indices : by_label) {
     random.shuffle(indices);
     for (const std::size_t index : indices) {

@@ -8,12 +8,12 @@
 #include <string_view>
 #include <vector>
 
-constexpr int kPixels = 64;   // 8 x 8
+constexpr int kPixels = 64;  // 8 x 8
 constexpr int kClasses = 10;
 
 struct Image {
-  std::array<std::uint8_t, kPixels> pixels;   // 0 white to 16 black
-  std::uint8_t label;                         // the digit it shows
+  std::array<std::uint8_t, kPixels> pixels;  // 0 white to 16 black
+  std::uint8_t label;                        // the digit it shows
 
   friend bool operator==(const Image&, const Image&) = default;
 };

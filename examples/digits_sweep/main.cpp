@@ -19,19 +19,19 @@
 // Change a learning rate: the other columns stay. Add a comment to digits.csv: Load runs and gives
 // the same images, so nothing below it runs. Change a pixel: one Fold differs, and the models that
 // do not train on it stay.
-#include <filesystem>
-#include <fstream>
-#include <iostream>
-#include <stdexcept>
-#include <string>
-#include <utility>
-
 #include "examples/digits_sweep/digits.h"
 #include "examples/digits_sweep/report.h"
 #include "examples/digits_sweep/softmax.h"
 #include "examples/digits_sweep/sweep.h"
 
 #include <stook/stook.hpp>
+
+#include <filesystem>
+#include <fstream>
+#include <iostream>
+#include <stdexcept>
+#include <string>
+#include <utility>
 
 namespace fs = std::filesystem;
 
@@ -101,7 +101,7 @@ struct Score : stook::Task<Score, Tally(TrainArgs)> {
 };
 
 struct Select : stook::Task<Select, Choice(Grid)> {
-  stook::FutureList<Tally> tallies;   // for each point of the grid, for each fold
+  stook::FutureList<Tally> tallies;  // for each point of the grid, for each fold
 
   explicit Select(Grid grid) : grid_(std::move(grid)) {
     for (const Point& point : points_of(grid_)) {

@@ -18,7 +18,8 @@ std::string number(double value) {
 std::string fixed(double value, int digits) {
   std::array<char, 64> buffer{};
   const auto end = std::to_chars(buffer.data(), buffer.data() + buffer.size(), value,
-                                 std::chars_format::fixed, digits).ptr;
+                                 std::chars_format::fixed, digits)
+                       .ptr;
   return {buffer.data(), end};
 }
 
@@ -33,12 +34,23 @@ std::string escaped(const std::string& text) {
   std::string out;
   for (const char c : text) {
     switch (c) {
-      case '&': out += "&amp;"; break;
-      case '<': out += "&lt;"; break;
-      case '>': out += "&gt;"; break;
-      case '"': out += "&quot;"; break;
-      case '\'': out += "&#39;"; break;
-      default: out += static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? '?' : c;
+      case '&':
+        out += "&amp;";
+        break;
+      case '<':
+        out += "&lt;";
+        break;
+      case '>':
+        out += "&gt;";
+        break;
+      case '"':
+        out += "&quot;";
+        break;
+      case '\'':
+        out += "&#39;";
+        break;
+      default:
+        out += static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? '?' : c;
     }
   }
   return out;
@@ -57,13 +69,14 @@ std::string css(const Colour& colour) {
 
 // From light to dark in one hue: told apart without colour vision, and in print.
 Colour colour_at(double share) {
-  constexpr std::array<Colour, 5> stops = {{{{236, 244, 250}}, {{178, 209, 232}}, {{104, 162, 208}},
-                                            {{40, 106, 168}}, {{8, 48, 107}}}};
+  constexpr std::array<Colour, 5> stops = {
+      {{{236, 244, 250}}, {{178, 209, 232}}, {{104, 162, 208}}, {{40, 106, 168}}, {{8, 48, 107}}}};
   const double place = std::clamp(share, 0.0, 1.0) * (stops.size() - 1);
   const auto low = std::min(static_cast<std::size_t>(place), stops.size() - 2);
   Colour mixed{};
   for (std::size_t i = 0; i < mixed.size(); ++i) {
-    mixed[i] = stops[low][i] + (place - static_cast<double>(low)) * (stops[low + 1][i] - stops[low][i]);
+    mixed[i] =
+        stops[low][i] + (place - static_cast<double>(low)) * (stops[low + 1][i] - stops[low][i]);
   }
   return mixed;
 }
@@ -80,7 +93,9 @@ double luminance(const Colour& colour) {
 }
 
 // Whichever of white and black stands out more.
-const char* ink_on(const Colour& colour) { return luminance(colour) > 0.179 ? "#000000" : "#ffffff"; }
+const char* ink_on(const Colour& colour) {
+  return luminance(colour) > 0.179 ? "#000000" : "#ffffff";
+}
 
 struct Range {
   double low;
@@ -115,7 +130,7 @@ std::string box_at(double x, double y, double width, double height, const std::s
 constexpr double kCellWidth = 62;
 constexpr double kCellHeight = 40;
 constexpr double kGap = 2;
-constexpr double kLeft = 84;      // of the first panel: the l2 axis
+constexpr double kLeft = 84;  // of the first panel: the l2 axis
 constexpr double kTop = 124;
 constexpr double kPanelGap = 30;
 constexpr double kMargin = 24;
@@ -134,11 +149,12 @@ class Picture {
     const double panels_width = panels_ * panel_width() + (panels_ - 1) * kPanelGap;
     const double width = std::max(kLeft + panels_width + kMargin, 620.0);
     const double height = kTop + rows_ * kCellHeight + 120;
-    std::string svg = "<svg xmlns=\"http://www.w3.org/2000/svg\" role=\"img\" "
-                      "aria-labelledby=\"sweep-title sweep-text\" width=\"" +
-                      number(width) + "\" height=\"" + number(height) + "\" viewBox=\"0 0 " +
-                      number(width) + " " + number(height) +
-                      "\" font-family=\"system-ui, 'DejaVu Sans', sans-serif\" font-size=\"13\">\n";
+    std::string svg =
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" role=\"img\" "
+        "aria-labelledby=\"sweep-title sweep-text\" width=\"" +
+        number(width) + "\" height=\"" + number(height) + "\" viewBox=\"0 0 " + number(width) +
+        " " + number(height) +
+        "\" font-family=\"system-ui, 'DejaVu Sans', sans-serif\" font-size=\"13\">\n";
     svg += "<title id=\"sweep-title\">Accuracy over the grid</title>\n<desc id=\"sweep-text\">" +
            escaped("Best: " + percent(choice_.accuracy, 2) + " % at " + best_text(grid_, choice_)) +
            "</desc>\n";
@@ -174,12 +190,14 @@ class Picture {
       }
       for (std::size_t column = 0; column < grid_.learning_rates.size(); ++column) {
         const double x = left + static_cast<double>(column) * kCellWidth;
-        svg += draw_cell(x, y, (panel * grid_.l2.size() + row) * grid_.learning_rates.size() + column);
+        svg +=
+            draw_cell(x, y, (panel * grid_.l2.size() + row) * grid_.learning_rates.size() + column);
       }
     }
     for (std::size_t column = 0; column < grid_.learning_rates.size(); ++column) {
-      svg += text_at(left + (static_cast<double>(column) + 0.5) * kCellWidth, bottom + 18,
-                     "text-anchor=\"middle\" fill=\"#44566a\"", number(grid_.learning_rates[column]));
+      svg +=
+          text_at(left + (static_cast<double>(column) + 0.5) * kCellWidth, bottom + 18,
+                  "text-anchor=\"middle\" fill=\"#44566a\"", number(grid_.learning_rates[column]));
     }
     svg += text_at(left + panel_width() / 2, bottom + 38, "text-anchor=\"middle\" fill=\"#44566a\"",
                    "learning rate");
@@ -204,8 +222,8 @@ class Picture {
   [[nodiscard]] std::string legend(double y) const {
     constexpr int kSteps = 40;
     constexpr double kStep = 5;
-    std::string svg = text_at(kLeft - 10, y + 11, "text-anchor=\"end\" fill=\"#44566a\"",
-                              percent(range_.low));
+    std::string svg =
+        text_at(kLeft - 10, y + 11, "text-anchor=\"end\" fill=\"#44566a\"", percent(range_.low));
     for (int i = 0; i < kSteps; ++i) {
       svg += box_at(kLeft + i * kStep, y, kStep + 0.5, 14,
                     "fill=\"" + css(colour_at((i + 0.5) / kSteps)) + "\"");
@@ -226,8 +244,9 @@ class Picture {
 };
 
 std::string html_table(const Grid& grid, const Choice& choice) {
-  std::string html = "<table>\n<caption>Accuracy in per cent</caption>\n<thead><tr>"
-                     "<th scope=\"col\">epochs</th><th scope=\"col\">l2</th>";
+  std::string html =
+      "<table>\n<caption>Accuracy in per cent</caption>\n<thead><tr>"
+      "<th scope=\"col\">epochs</th><th scope=\"col\">l2</th>";
   for (const double rate : grid.learning_rates) {
     html += "<th scope=\"col\">rate " + number(rate) + "</th>";
   }

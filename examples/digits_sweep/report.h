@@ -2,9 +2,9 @@
 // Unaware of stook. Texts from outside (file names) are escaped wherever they are shown.
 #pragma once
 
-#include <string>
-
 #include "examples/digits_sweep/sweep.h"
+
+#include <string>
 
 // A table for a terminal: a block for each number of epochs, accuracies in per cent.
 std::string text_table(const Grid& grid, const Choice& choice);

@@ -1,5 +1,7 @@
 #include "examples/digits_sweep/softmax.h"
 
+#include "examples/digits_sweep/random.h"
+
 #include <algorithm>
 #include <array>
 #include <cstddef>
@@ -7,8 +9,6 @@
 #include <numeric>
 #include <stdexcept>
 #include <utility>
-
-#include "examples/digits_sweep/random.h"
 
 namespace {
 

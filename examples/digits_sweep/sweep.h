@@ -31,10 +31,10 @@ struct Tally {
 };
 
 struct Choice {
-  std::vector<double> accuracies;   // of each point of the grid, over all folds
-  std::size_t best = 0;             // the point of the highest; the first of equals
-  double accuracy = 0;              // of the best: the highest of many, so a little flattered
-  double honest_accuracy = 0;       // each fold judged by the point that is best on the other folds
+  std::vector<double> accuracies;  // of each point of the grid, over all folds
+  std::size_t best = 0;            // the point of the highest; the first of equals
+  double accuracy = 0;             // of the best: the highest of many, so a little flattered
+  double honest_accuracy = 0;      // each fold judged by the point that is best on the other folds
 };
 
 // The points in the order of the report: by epochs, then l2, then learning rate.
