@@ -37,7 +37,7 @@ void run(const std::string& what, const stook::RunOptions& options = {}) {
 
 int main(int argc, char** argv) {
   const stook::Cache cache(argc > 1 ? argv[1] : "cache");
-  for (const std::string crop : {"rye", "oats"}) Grow::make(crop).clear_task();
+  for (const char* crop : {"rye", "oats"}) Grow::make(crop).clear_task();
   Cut::clear_all_tasks();
   Stack::make().clear_task();
   run("nothing there");
