@@ -56,6 +56,11 @@ struct UpstreamSeen {
   Digest digest;   // the result the execution saw
 };
 
+// A constant's key names its value, so it is its digest too: it has no record, and needs none.
+[[nodiscard]] inline bool is_constant(const UpstreamSeen& seen) {
+  return static_cast<const Hash128&>(seen.key) == static_cast<const Hash128&>(seen.digest);
+}
+
 using ByteSpan = std::span<const std::byte>;
 
 // External inputs (files, directories, environment variables) are records without a value.
@@ -175,6 +180,10 @@ class Store {
   // --- Writing -------------------------------------------------------------------------------
   // The id of a key: the one it has, or a new one. Ids are never given to another key.
   virtual std::uint64_t id_of(const Key& key) = 0;
+
+  // The id is about to be seen outside of this process (in a directory's name, in a job document)
+  // before the key has a record: from now on it stays the key's, whatever dies.
+  virtual void expose_id(const Key& key, std::uint64_t id, std::string_view class_name) = 0;
 
   // Makes a record the answer for its key; the claim on the key, if held, ends when others can see
   // it. It is visible to this process when this returns and survives its death after flush().

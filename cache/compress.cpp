@@ -1,0 +1,96 @@
+#include "cache/compress.h"
+
+#include <sys/mman.h>
+#include <zstd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <memory>
+#include <new>
+
+namespace stook::detail {
+namespace {
+
+struct FreeCompressor {
+  void operator()(ZSTD_CCtx* context) const { ZSTD_freeCCtx(context); }
+};
+struct FreeDecompressor {
+  void operator()(ZSTD_DCtx* context) const { ZSTD_freeDCtx(context); }
+};
+
+ZSTD_CCtx* compressor(int level) {
+  thread_local const std::unique_ptr<ZSTD_CCtx, FreeCompressor> context(ZSTD_createCCtx());
+  if (!context) throw std::bad_alloc();
+  ZSTD_CCtx_reset(context.get(), ZSTD_reset_session_only);
+  ZSTD_CCtx_setParameter(context.get(), ZSTD_c_compressionLevel,
+                         std::min(level, ZSTD_maxCLevel()));
+  return context.get();
+}
+
+ZSTD_DCtx* decompressor() {
+  thread_local const std::unique_ptr<ZSTD_DCtx, FreeDecompressor> context(ZSTD_createDCtx());
+  if (!context) throw std::bad_alloc();
+  return context.get();
+}
+
+constexpr std::size_t kHuge = std::size_t{2} << 20;
+
+}  // namespace
+
+bool compress(std::span<const ByteSpan> pieces, std::uint64_t raw_bytes, int level,
+              std::vector<std::byte>& out) {
+  if (level <= 0 || raw_bytes < kLeastCompressed) return false;
+  ZSTD_CCtx* context = compressor(level);
+  ZSTD_CCtx_setPledgedSrcSize(context, raw_bytes);
+  out.resize(ZSTD_compressBound(raw_bytes));
+  ZSTD_outBuffer to = {out.data(), out.size(), 0};
+  for (std::size_t i = 0; i < pieces.size(); ++i) {
+    const bool last = i + 1 == pieces.size();
+    ZSTD_inBuffer from = {pieces[i].data(), pieces[i].size(), 0};
+    const std::size_t left =
+        ZSTD_compressStream2(context, &to, &from, last ? ZSTD_e_end : ZSTD_e_continue);
+    if (ZSTD_isError(left) || from.pos != from.size || (last && left != 0)) return false;
+  }
+  out.resize(to.pos);
+  return to.pos < raw_bytes;
+}
+
+bool compress_stream(std::span<const ByteSpan> pieces, int level,
+                     const std::function<bool(ByteSpan)>& sink) {
+  ZSTD_CCtx* context = compressor(level);
+  std::vector<std::byte> buffer(ZSTD_CStreamOutSize());
+  for (std::size_t i = 0; i < pieces.size(); ++i) {
+    const bool last = i + 1 == pieces.size();
+    ZSTD_inBuffer from = {pieces[i].data(), pieces[i].size(), 0};
+    for (bool done = false; !done;) {
+      ZSTD_outBuffer to = {buffer.data(), buffer.size(), 0};
+      const std::size_t left =
+          ZSTD_compressStream2(context, &to, &from, last ? ZSTD_e_end : ZSTD_e_continue);
+      if (ZSTD_isError(left) || !sink({buffer.data(), to.pos})) return false;
+      done = last ? left == 0 : from.pos == from.size;
+    }
+  }
+  return true;
+}
+
+bool decompress(ByteSpan from, std::span<std::byte> to) {
+  const std::size_t size =
+      ZSTD_decompressDCtx(decompressor(), to.data(), to.size(), from.data(), from.size());
+  return !ZSTD_isError(size) && size == to.size();
+}
+
+Block::Block(std::size_t size) : data_(nullptr), size_(size) {
+  if (size < 2 * kHuge) {
+    data_ = static_cast<std::byte*>(std::malloc(std::max<std::size_t>(size, 1)));
+  } else {
+    const std::size_t rounded = (size + kHuge - 1) / kHuge * kHuge;
+    data_ = static_cast<std::byte*>(std::aligned_alloc(kHuge, rounded));
+    // A hint: fewer page faults while a large value is read in.
+    if (data_ != nullptr) madvise(data_, rounded, MADV_HUGEPAGE);
+  }
+  if (data_ == nullptr) throw std::bad_alloc();
+}
+
+Block::~Block() { std::free(data_); }
+
+}  // namespace stook::detail

@@ -1,0 +1,283 @@
+#include "cache/indexer.h"
+
+#include <algorithm>
+#include <map>
+
+#include "cache/trash.h"
+
+namespace stook::detail {
+namespace {
+
+constexpr std::size_t kBatch = 100'000;          // sorted, a page of `keys` serves several rows
+constexpr std::size_t kLongest = 4 * kBatch;
+constexpr std::uint64_t kCheckpointRows = 400'000;
+constexpr std::chrono::milliseconds kIdle{50};
+
+// Appends `from`, whose places then count from the start of `to`.
+void append(Batch& to, Batch&& from) {
+  if (to.empty()) {
+    to = std::move(from);
+    return;
+  }
+  const auto upstream = static_cast<std::uint32_t>(to.upstream.size());
+  const auto externals = static_cast<std::uint32_t>(to.externals.size());
+  for (Item& item : from.items) {
+    item.upstream += upstream;
+    item.external += externals;
+    to.items.push_back(item);
+  }
+  to.upstream.insert(to.upstream.end(), from.upstream.begin(), from.upstream.end());
+  std::move(from.externals.begin(), from.externals.end(), std::back_inserter(to.externals));
+}
+
+}  // namespace
+
+struct Indexer::Connection {
+  Connection(const Layout& layout, ClassNames& names, Packs& packs, Shared& shared, View& view)
+      : database(layout.index, Database::Mode::write),
+        ingest((set_up_writer(database, layout.medium), database), names, packs, shared, view) {}
+
+  Database database;
+  Ingest ingest;
+};
+
+Indexer::Indexer(const Layout& layout, Shared& shared, Packs& packs, ClassNames& names, View& view,
+                 PackWriter& writer, Warn warn)
+    : layout_(layout), shared_(shared), packs_(packs), names_(names), view_(view),
+      writer_(writer), warn_(std::move(warn)) {}
+
+Indexer::~Indexer() {
+  {
+    const std::lock_guard lock(mutex_);
+    stop_ = true;
+    wake_.notify_all();
+  }
+  if (thread_.joinable()) thread_.join();
+  try {
+    if (!queue_.empty() || !taken_.empty()) flush();
+    if (connection_ && uncopied_ > 0) {
+      const std::lock_guard lock(shared_);
+      checkpoint(connection_->database);
+    }
+  } catch (const Error& error) {
+    warn_(error.what());
+  }
+}
+
+// --- The queue -------------------------------------------------------------------------------
+
+void Indexer::push(Item item, std::span<const UpstreamSeen> upstream, const Publication* external) {
+  const std::lock_guard lock(mutex_);
+  item.upstream = static_cast<std::uint32_t>(queue_.upstream.size());
+  item.upstream_count = static_cast<std::uint32_t>(upstream.size());
+  queue_.upstream.insert(queue_.upstream.end(), upstream.begin(), upstream.end());
+  if (external != nullptr) {
+    item.external = static_cast<std::uint32_t>(queue_.externals.size());
+    queue_.externals.push_back({std::string(external->arguments), std::string(external->codec)});
+  }
+  queue_.items.push_back(item);
+  if (!thread_.joinable()) thread_ = std::thread([this] { run(); });
+  if (idle_ || queue_.items.size() == kBatch) wake_.notify_one();
+  idle_ = false;
+}
+
+void Indexer::push_confirmed(std::span<const Key> keys) {
+  for (const Key& key : keys) {
+    Item item;
+    item.kind = ItemKind::confirmed;
+    item.key = key;
+    push(item, {}, nullptr);
+  }
+}
+
+void Indexer::wait_for_room() {
+  std::unique_lock lock(mutex_);
+  room_.wait(lock, [&] { return queue_.items.size() < kLongest || stop_; });
+}
+
+void Indexer::run() {
+  std::unique_lock lock(mutex_);
+  while (!stop_) {
+    if (queue_.empty()) {
+      idle_ = true;
+      wake_.wait(lock, [&] { return stop_ || !idle_; });
+      idle_ = false;
+      continue;
+    }
+    wake_.wait_for(lock, kIdle, [&] { return stop_ || queue_.items.size() >= kBatch; });
+    if (stop_) break;
+    lock.unlock();
+    try {
+      flush();
+      lock.lock();
+    } catch (const Error& error) {
+      warn_(error.what());
+      lock.lock();
+      wake_.wait_for(lock, std::chrono::seconds(1), [&] { return stop_; });
+    }
+  }
+}
+
+// --- Transactions ----------------------------------------------------------------------------
+
+void Indexer::flush() {
+  exclusively([](Transaction&) {});
+}
+
+void Indexer::flush_own() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (queue_.empty() && !committing_) return;
+  }
+  flush();
+}
+
+Outcome Indexer::exclusively(const std::function<void(Transaction&)>& also) {
+  Outcome outcome;
+  const std::lock_guard lock(shared_);
+  if (!connection_) {
+    connection_ = std::make_unique<Connection>(layout_, names_, packs_, shared_, view_);
+  }
+  Database& database = connection_->database;
+  database.execute("BEGIN IMMEDIATE");
+  try {
+    connection_->ingest.begin();
+    applied_ = 0;
+    bring_in(outcome);
+    Transaction transaction{connection_->ingest, outcome, [&] { bring_in(outcome); }};
+    also(transaction);
+    move_to_trash(layout_, outcome.cleared);
+    database.execute("COMMIT");
+  } catch (...) {
+    try {
+      database.execute("ROLLBACK");
+    } catch (const DatabaseError&) {   // the first error is the one to tell
+    }
+    throw;
+  }
+  after_commit(outcome);
+  return outcome;
+}
+
+void Indexer::after_commit(Outcome& outcome) {
+  uncopied_ += taken_.items.size();
+  taken_ = Batch();
+  {
+    const std::lock_guard lock(mutex_);
+    committing_ = false;
+  }
+  if (outcome.states_moved) {
+    shared_.note_change();
+  } else if (outcome.confirmed) {
+    view_.follow(shared_.note_change());
+  }
+  if (uncopied_ >= kCheckpointRows) {
+    checkpoint(connection_->database);
+    uncopied_ = 0;
+  }
+}
+
+void Indexer::bring_in(Outcome& outcome) {
+  view_.refresh();
+  bring_in_others(outcome);
+  bring_in_own(outcome);
+}
+
+void Indexer::bring_in_own(Outcome& outcome) {
+  {
+    Batch more;
+    const std::lock_guard lock(mutex_);
+    std::swap(more, queue_);
+    committing_ = true;
+    append(taken_, std::move(more));
+    room_.notify_all();
+  }
+  writer_.write();   // what the index speaks of is in the pack
+  const std::uint32_t pack = writer_.pack();
+  PackMark mark = connection_->ingest.packs.find(pack);
+  const auto first = taken_.items.begin() + static_cast<std::ptrdiff_t>(applied_);
+  const auto there = [&](const Item& item) {   // another process has read this pack's tail
+    return item.kind != ItemKind::confirmed && item.offset < mark.indexed;
+  };
+  taken_.items.erase(std::remove_if(first, taken_.items.end(), there), taken_.items.end());
+  const auto items = std::span<const Item>(taken_.items).subspan(applied_);
+  applied_ = taken_.items.size();
+  if (items.empty()) return;
+  for (const Item& item : items) {
+    mark.indexed = std::max(mark.indexed, item.offset + item.length);
+    mark.last_seq = std::max(mark.last_seq, item.seq);
+  }
+  connection_->ingest.apply(taken_, items, outcome);
+  if (pack != 0) connection_->ingest.packs.put(mark);
+}
+
+void Indexer::bring_in_others(Outcome& outcome) {
+  const std::uint32_t own = writer_.pack();
+  for (const Shared::PackLength& pack : shared_.packs()) {
+    if (pack.number == own || pack.number == 0) continue;
+    const PackMark mark = connection_->ingest.packs.find(pack.number);
+    if (mark.indexed < pack.length) index_tail(pack.number, mark.indexed, pack.length, outcome);
+  }
+}
+
+// The first one in a cache reads what dead processes appended and did not bring in.
+Counters Indexer::recover() {
+  Counters least;
+  exclusively([&](Transaction& transaction) {
+    Ingest& ingest = transaction.ingest;
+    least.next_id = ingest.rows.last_id() + 1;
+    std::map<std::uint32_t, PackMark> marks;
+    for (const PackMark& mark : ingest.packs.all()) marks[mark.number] = mark;
+    std::vector<std::pair<PackMark, std::uint64_t>> tails;
+    for (const std::uint32_t pack : packs_.list()) {
+      least.next_pack = std::max(least.next_pack, pack + 1);
+      const PackMark mark = marks.contains(pack) ? marks[pack] : PackMark{pack, 0, 0};
+      std::error_code error;
+      const std::uint64_t size = std::filesystem::file_size(packs_.path_of(pack), error);
+      if (!error && size > mark.indexed) tails.emplace_back(mark, size);
+    }
+    shared_.raise(least);
+    for (const auto& [mark, size] : tails) raise_ids(mark.number, mark.indexed, size);
+    for (const auto& [mark, size] : tails) {
+      index_tail(mark.number, mark.indexed, size, transaction.outcome);
+    }
+    for (const PackMark& mark : ingest.packs.all()) {
+      least.next_seq = std::max(least.next_seq, mark.last_seq + 1);
+      least.next_pack = std::max(least.next_pack, mark.number + 1);
+    }
+  });
+  return least;
+}
+
+// No id that a record holds may be given to a key that is met before it.
+void Indexer::raise_ids(std::uint32_t pack, std::uint64_t from, std::uint64_t to) {
+  Packs::Visitor visitor;
+  visitor.frame = [&](const Frame& frame, std::uint64_t, std::uint64_t) {
+    shared_.raise_id(frame.id + 1);
+  };
+  visitor.damage = [](std::uint64_t, std::uint64_t) {};
+  (void)static_cast<bool>(packs_.scan(pack, from, to, visitor));
+}
+
+void Indexer::index_tail(std::uint32_t pack, std::uint64_t from, std::uint64_t to,
+                         Outcome& outcome) {
+  Batch batch;
+  PackMark mark{pack, to, 0};
+  Packs::Visitor visitor;
+  visitor.frame = [&](const Frame& frame, std::uint64_t offset, std::uint64_t length) {
+    add_frame(batch, frame, names_.ref(frame.class_name), {pack, offset}, length);
+    mark.last_seq = std::max(mark.last_seq, frame.seq);
+  };
+  visitor.damage = [&](std::uint64_t offset, std::uint64_t length) {
+    warn_("pack " + packs_.path_of(pack).string() + ": " + std::to_string(length) +
+          " damaged bytes at " + std::to_string(offset) + " are ignored");
+  };
+  if (const auto scanned = packs_.scan(pack, from, to, visitor); !scanned) warn_(scanned.reason());
+  for (const Item& item : batch.items) {
+    if (item.kind == ItemKind::record || item.kind == ItemKind::given) view_.record(item);
+  }
+  connection_->ingest.apply(batch, batch.items, outcome);
+  connection_->ingest.packs.put(mark);
+}
+
+}  // namespace stook::detail

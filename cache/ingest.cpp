@@ -1,0 +1,344 @@
+#include "cache/ingest.h"
+
+#include <algorithm>
+#include <chrono>
+#include <numeric>
+
+namespace stook::detail {
+namespace {
+
+std::int64_t today() {
+  using Days = std::chrono::duration<std::int64_t, std::ratio<86400>>;
+  return std::chrono::floor<Days>(std::chrono::system_clock::now()).time_since_epoch().count();
+}
+
+// The order of the table `keys`: its columns are signed.
+std::pair<std::int64_t, std::int64_t> table_order(const Key& key) {
+  return {static_cast<std::int64_t>(key.high), static_cast<std::int64_t>(key.low)};
+}
+
+}  // namespace
+
+// A record on its way into the index.
+struct Ingest::Work {
+  const Item* item;
+  std::uint64_t id = 0;
+  bool is_new = false;
+  bool skip = false;                // something newer is there
+  bool digest_differs = false;
+  Entry entry;
+  Row old;                          // REQUIRES: !is_new
+};
+
+Ingest::Ingest(Database& database, ClassNames& names, Packs& pack_files, Shared& shared, View& view)
+    : rows(database),
+      edges(database),
+      classes(database),
+      externals(database),
+      packs(database),
+      names_(names),
+      pack_files_(pack_files),
+      shared_(shared),
+      view_(view) {}
+
+void Ingest::begin() { class_cache_.clear(); }
+
+ClassRow& Ingest::class_of(std::uint32_t ref) {
+  if (class_cache_.size() <= ref) class_cache_.resize(ref + 1);
+  ClassState& state = class_cache_[ref];
+  if (!state.known) {
+    state.row = classes.find_or_add(names_.name(ref));
+    state.known = true;
+  }
+  return state.row;
+}
+
+void Ingest::apply(const Batch& batch, std::span<const Item> items, Outcome& outcome) {
+  const auto is_plain = [](const Item& item) {
+    return item.kind == ItemKind::record || item.kind == ItemKind::given;
+  };
+  auto at = items.begin();
+  while (at != items.end()) {
+    const auto end = std::find_if_not(at, items.end(), is_plain);
+    if (at != end) apply_records(batch, {at, end}, outcome);
+    if (end == items.end()) return;
+    switch (end->kind) {
+      case ItemKind::cleared_key: apply_clear_key(*end, outcome); break;
+      case ItemKind::cleared_class: apply_clear_class(*end, outcome); break;
+      case ItemKind::damaged: apply_damaged(*end, outcome); break;
+      default: apply_confirmed(*end, outcome); break;
+    }
+    at = end + 1;
+  }
+}
+
+// --- Records ---------------------------------------------------------------------------------
+
+void Ingest::apply_records(const Batch& batch, std::span<const Item> items, Outcome& outcome) {
+  std::vector<Work> works;
+  works.reserve(items.size());
+  for (const Item& item : items) works.emplace_back().item = &item;
+  settle_keys(works);
+  std::vector<Edge> new_edges;
+  std::vector<std::uint64_t> differing;
+  for (Work& work : works) {
+    if (work.skip) continue;
+    settle_state(batch, work, new_edges);
+    if (work.entry.state == RecordState::suspect) outcome.states_moved = true;
+    if (work.digest_differs) differing.push_back(work.id);
+    if (!work.is_new) drop_stale_edges(batch, work);
+  }
+  // Along the edges as they were: the records of this batch have been compared already.
+  if (!differing.empty()) {
+    const std::size_t count =
+        suspect_dependents(rows, edges, differing, Doubt::upstream_changed);
+    outcome.invalidated.suspected += count;
+    if (count > 0) outcome.states_moved = true;
+  }
+  write_rows(works, new_edges);
+  write_history(works);
+  for (const Work& work : works) {
+    if (work.skip || work.item->record != RecordKind::external ||
+        work.item->kind != ItemKind::record) {
+      continue;
+    }
+    const ExternalText& text = batch.externals[work.item->external];
+    externals.put({work.id, class_of(work.item->class_ref).id, text.arguments, text.fingerprint});
+  }
+}
+
+// Gives each key its row's id, in the order of the table: a page is visited once.
+void Ingest::settle_keys(std::vector<Work>& works) {
+  std::vector<std::uint32_t> order(works.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::sort(order.begin(), order.end(), [&](std::uint32_t a, std::uint32_t b) {
+    const Item& x = *works[a].item;
+    const Item& y = *works[b].item;
+    if (x.key != y.key) return table_order(x.key) < table_order(y.key);
+    return x.seq < y.seq;
+  });
+  for (std::size_t i = 0; i < order.size(); ++i) {
+    Work& work = works[order[i]];
+    const Item& item = *work.item;
+    if (i + 1 < order.size() && works[order[i + 1]].item->key == item.key) {
+      work.skip = true;   // superseded within the batch
+      continue;
+    }
+    work.id = item.id;
+    work.is_new = rows.insert_key(item.key, item.id);
+    if (work.is_new) {
+      shared_.raise_id(item.id + 1);
+      work.skip = item.seq < class_of(item.class_ref).cleared_seq &&
+                  item.kind == ItemKind::record;
+      if (work.skip) {   // cleared before it was brought in: only the id counts
+        Row row;
+        row.key = item.key;
+        row.entry.id = item.id;
+        row.class_id = class_of(item.class_ref).id;
+        row.seq = item.seq;
+        rows.insert(row);
+      }
+      continue;
+    }
+    const auto old = rows.find(item.key);
+    if (!old) {   // a key without a row: a damaged index; let the row come back
+      work.is_new = true;
+      continue;
+    }
+    work.old = *old;
+    work.id = old->entry.id;
+    if (work.id != item.id) view_.correct_id(item.key, work.id);
+    work.skip = old->seq >= item.seq || item.kind == ItemKind::given ||
+                item.seq < class_of(item.class_ref).cleared_seq;
+    work.digest_differs = !work.skip && old->entry.digest != item.digest &&
+                          !old->entry.digest.is_zero();
+  }
+}
+
+bool Ingest::Upstream::good_for(const Digest& seen) const {
+  if (entry.digest != seen) return false;
+  return entry.state == RecordState::fresh ||
+         (entry.state == RecordState::missing && entry.doubt == Doubt::not_kept);
+}
+
+// What is known of an upstream key. One that was never heard of gets an id and a row, so that an
+// edge can lead from it.
+Ingest::Upstream Ingest::upstream(const Key& key) {
+  Upstream result;
+  if (view_.peek(key, result.entry)) return result;
+  if (const auto row = rows.find(key)) {
+    view_.remember(key, row->entry, row->seq);
+    result.entry = row->entry;
+    return result;
+  }
+  Row row;
+  row.key = key;
+  row.entry.id = shared_.take_id();
+  if (rows.insert_key(key, row.entry.id)) rows.insert(row);
+  result.entry = row.entry;
+  view_.remember(key, row.entry, 0);
+  return result;
+}
+
+void Ingest::settle_state(const Batch& batch, Work& work, std::vector<Edge>& new_edges) {
+  const Item& item = *work.item;
+  if (item.kind == ItemKind::given) {
+    work.entry.id = work.id;
+    return;
+  }
+  work.entry = entry_of(item);
+  work.entry.id = work.id;
+  for (const UpstreamSeen& seen : batch.upstream_of(item)) {
+    if (is_constant(seen)) continue;
+    const Upstream up = upstream(seen.key);
+    new_edges.push_back({up.entry.id, work.id});
+    if (up.good_for(seen.digest) || work.entry.cause != 0) continue;
+    // Made of something that has been cleared or replaced since: right, but not the last word.
+    if (work.entry.state == RecordState::fresh) work.entry.state = RecordState::suspect;
+    work.entry.doubt = Doubt::upstream_changed;
+    work.entry.cause = up.entry.id;
+    view_.demote(item.key, item.seq, work.entry.doubt, work.entry.cause);
+  }
+}
+
+void Ingest::drop_stale_edges(const Batch& batch, const Work& work) {
+  if (work.old.entry.pack == 0) return;
+  const auto last = pack_files_.read(work.old.entry.pack, work.old.entry.offset);
+  if (!last) return;   // stale edges only make for more suspects
+  const auto now = batch.upstream_of(*work.item);
+  if (last->frame.upstream_count() == 0) return;
+  std::vector<Key> kept;
+  for (const UpstreamSeen& seen : now) kept.push_back(seen.key);
+  std::sort(kept.begin(), kept.end());
+  for (std::size_t i = 0; i < last->frame.upstream_count(); ++i) {
+    const Key key = last->frame.upstream_at(i).key;
+    if (std::binary_search(kept.begin(), kept.end(), key)) continue;
+    if (const auto row = rows.find(key)) edges.erase({row->entry.id, work.id});
+  }
+}
+
+void Ingest::write_rows(std::vector<Work>& works, std::vector<Edge>& new_edges) {
+  std::vector<const Work*> order;
+  order.reserve(works.size());
+  for (const Work& work : works) {
+    if (!work.skip) order.push_back(&work);
+  }
+  std::sort(order.begin(), order.end(), [](const Work* a, const Work* b) { return a->id < b->id; });
+  const std::int64_t day = today();
+  for (const Work* work : order) {
+    const Item& item = *work->item;
+    ClassRow& type = class_of(item.class_ref);
+    const Row row{item.key, work->entry, type.id, item.version, item.record,
+                  item.length + item.bytes, item.seq, day};
+    work->is_new ? rows.insert(row) : rows.update(row);
+    if (type.checked >= 0 && type.checked != item.version) {
+      type.checked = -1;
+      classes.set_checked(type.id, -1);
+    }
+  }
+  std::sort(new_edges.begin(), new_edges.end());
+  for (const Edge& edge : new_edges) edges.insert(edge);
+}
+
+void Ingest::write_history(std::span<const Work> works) {
+  struct Sum {
+    std::uint64_t records = 0;
+    double seconds = 0;
+  };
+  std::vector<Sum> sums;
+  for (const Work& work : works) {
+    const Item& item = *work.item;
+    if (item.kind != ItemKind::record || item.record == RecordKind::external) continue;
+    if (sums.size() <= item.class_ref) sums.resize(item.class_ref + 1);
+    ++sums[item.class_ref].records;
+    sums[item.class_ref].seconds += static_cast<double>(item.seconds);
+  }
+  for (std::uint32_t ref = 0; ref < sums.size(); ++ref) {
+    if (sums[ref].records == 0) continue;
+    classes.add_history(class_of(ref).id, sums[ref].records, sums[ref].seconds);
+  }
+}
+
+// --- Everything else -------------------------------------------------------------------------
+
+void Ingest::clear_row(const Row& row, std::string_view class_name, std::uint64_t seq,
+                       Outcome& outcome) {
+  if (row.entry.state != RecordState::missing) ++outcome.invalidated.removed;
+  const Doubt doubt = row.entry.doubt == Doubt::never_ran ? Doubt::never_ran : Doubt::cleared;
+  rows.clear(row.entry.id, doubt, seq);
+  if (row.kind == RecordKind::external) externals.erase(row.entry.id);
+  outcome.cleared.emplace_back(class_name, row.entry.id);
+  outcome.states_moved = true;
+}
+
+void Ingest::apply_clear_key(const Item& item, Outcome& outcome) {
+  const auto row = rows.find(item.key);
+  if (!row || row->seq > item.seq) return;
+  clear_row(*row, names_.name(item.class_ref), item.seq, outcome);
+  const std::uint64_t id = row->entry.id;
+  outcome.invalidated.suspected +=
+      suspect_dependents(rows, edges, {&id, 1}, Doubt::upstream_cleared);
+}
+
+void Ingest::apply_clear_class(const Item& item, Outcome& outcome) {
+  ClassRow& type = class_of(item.class_ref);
+  type.cleared_seq = std::max(type.cleared_seq, item.seq);
+  classes.set_cleared(type.id, type.cleared_seq);
+  std::vector<Row> members;
+  rows.for_each_of(type.id, [&](const Row& row) {
+    if (row.seq < item.seq) members.push_back(row);
+    return true;
+  });
+  std::vector<std::uint64_t> ids;
+  for (const Row& row : members) {
+    clear_row(row, type.name, item.seq, outcome);
+    ids.push_back(row.entry.id);
+  }
+  outcome.invalidated.suspected +=
+      suspect_dependents(rows, edges, ids, Doubt::upstream_cleared);
+  outcome.states_moved = true;
+}
+
+void Ingest::apply_damaged(const Item& item, Outcome& outcome) {
+  const auto row = rows.find(item.key);
+  if (!row || row->seq > item.seq) return;
+  if (row->entry.state != RecordState::missing) ++outcome.invalidated.removed;
+  rows.clear(row->entry.id, Doubt::damaged, item.seq);
+  outcome.states_moved = true;
+}
+
+// It is looked again whether the upstreams are what the record has seen: a clear may have come
+// between the proof and this.
+void Ingest::apply_confirmed(const Item& item, Outcome& outcome) {
+  const auto row = rows.find(item.key);
+  if (!row || row->entry.state != RecordState::suspect) return;
+  const auto last = pack_files_.read(row->entry.pack, row->entry.offset);
+  bool good = static_cast<bool>(last);
+  for (std::size_t i = 0; good && i < last->frame.upstream_count(); ++i) {
+    const UpstreamSeen seen = last->frame.upstream_at(i);
+    good = is_constant(seen) || upstream(seen.key).good_for(seen.digest);
+  }
+  if (!good) {
+    outcome.states_moved = true;   // this process believes it is fresh
+    return;
+  }
+  rows.set_state(row->entry.id, RecordState::fresh, Doubt::none, 0);
+  outcome.confirmed = true;
+}
+
+void Ingest::check_version(std::string_view name, std::uint32_t version, Outcome& outcome) {
+  const auto type = classes.find(name);
+  if (!type || type->checked == static_cast<std::int64_t>(version)) return;
+  std::vector<std::uint64_t> others;
+  rows.for_each_of(type->id, [&](const Row& row) {
+    if (row.version != version) others.push_back(row.entry.id);
+    return true;
+  });
+  const std::size_t count = suspect_dependents(rows, edges, others, Doubt::version_changed);
+  outcome.invalidated.suspected += count;
+  if (count > 0) outcome.states_moved = true;
+  classes.set_checked(type->id, version);
+  class_cache_.clear();
+}
+
+}  // namespace stook::detail

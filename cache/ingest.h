@@ -1,0 +1,78 @@
+// ingest.h - brings what was appended to packs into the index: rows, edges, and the states that
+// follow from them.
+// Unaware of threads and of where batches come from. Not thread-safe; every call happens inside a
+// write transaction of `database`.
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "cache/class_names.h"
+#include "cache/class_table.h"
+#include "cache/edges.h"
+#include "cache/item.h"
+#include "cache/packs.h"
+#include "cache/rows.h"
+#include "cache/shared.h"
+#include "cache/view.h"
+
+namespace stook::detail {
+
+// What happened in one transaction, to be acted upon when it is committed.
+struct Outcome {
+  Invalidated invalidated;
+  bool states_moved = false;       // other than by confirming: everybody's memory is outdated
+  bool confirmed = false;
+  std::vector<std::pair<std::string, std::uint64_t>> cleared;   // class and id: their directories
+};
+
+class Ingest {
+ public:
+  Ingest(Database& database, ClassNames& names, Packs& packs, Shared& shared, View& view);
+
+  void begin();                    // a transaction: others may have changed the classes
+  void apply(const Batch& batch, std::span<const Item> items, Outcome& outcome);
+
+  // Dependents of records of this class with other versions become suspect.
+  void check_version(std::string_view name, std::uint32_t version, Outcome& outcome);
+
+  Rows rows;
+  Edges edges;
+  ClassTable classes;
+  ExternalTable externals;
+  PackTable packs;
+
+ private:
+  struct Work;
+  struct ClassState {
+    bool known = false;
+    ClassRow row;
+  };
+  struct Upstream {
+    Entry entry;
+    [[nodiscard]] bool good_for(const Digest& seen) const;
+  };
+
+  void apply_records(const Batch& batch, std::span<const Item> items, Outcome& outcome);
+  void settle_keys(std::vector<Work>& works);
+  void settle_state(const Batch& batch, Work& work, std::vector<Edge>& new_edges);
+  void write_rows(std::vector<Work>& works, std::vector<Edge>& new_edges);
+  void write_history(std::span<const Work> works);
+  void drop_stale_edges(const Batch& batch, const Work& work);
+  void apply_clear_key(const Item& item, Outcome& outcome);
+  void apply_clear_class(const Item& item, Outcome& outcome);
+  void apply_damaged(const Item& item, Outcome& outcome);
+  void apply_confirmed(const Item& item, Outcome& outcome);
+  void clear_row(const Row& row, std::string_view class_name, std::uint64_t seq, Outcome& outcome);
+  Upstream upstream(const Key& key);
+  ClassRow& class_of(std::uint32_t ref);
+
+  ClassNames& names_;
+  Packs& pack_files_;
+  Shared& shared_;
+  View& view_;
+  std::vector<ClassState> class_cache_;   // by ClassNames' numbers
+};
+
+}  // namespace stook::detail

@@ -1,0 +1,45 @@
+// known.h - what this process knows of keys without asking the index: what it published, what it
+// read in the tails of other packs, what it looked up.
+// Unaware of SQL and packs. Not thread-safe: the store guards it.
+//
+// An entry holds while the index's states do not move (Shared::changes); then it is dropped,
+// except for what the index cannot know yet: those are pinned.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "src/store.h"
+
+namespace stook::detail {
+
+struct KnownKey {
+  Key key;
+  Entry entry;
+  std::uint64_t seq = 0;     // of the record the entry speaks of; 0: none
+  bool id_only = false;      // an id was given to it that no pack holds yet
+};
+
+class Known {
+ public:
+  [[nodiscard]] KnownKey* find(const Key& key);
+  // The entry of the key, made if it is not there. References are good until the next insert.
+  KnownKey& at(const Key& key);
+  void drop_unless(const std::function<bool(const KnownKey&)>& pinned);
+  void reserve(std::size_t keys);
+  [[nodiscard]] std::size_t size() const { return dense_.size(); }
+
+  // All keys of the index are here: what is not found does not exist.
+  bool complete = false;
+
+ private:
+  [[nodiscard]] std::size_t cell_of(const Key& key) const;
+  void rehash(std::size_t cells);
+
+  // Cells hold 1 + the place in dense_: 4 bytes a cell, and entries lie in the order of arrival.
+  std::vector<std::uint32_t> cells_ = std::vector<std::uint32_t>(64);
+  std::vector<KnownKey> dense_;
+};
+
+}  // namespace stook::detail

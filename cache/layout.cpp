@@ -1,0 +1,153 @@
+#include "cache/layout.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+
+#include "cache/fault.h"
+#include "src/hash.h"
+#include "src/os.h"
+
+namespace stook::detail {
+namespace {
+
+constexpr std::string_view kFormat = "stook cache 1";
+
+// File systems whose files live on another machine or in another process: their memory mappings
+// and locks are not to be relied on between processes. From linux/magic.h and the kernel's source.
+constexpr std::array<std::uint32_t, 14> kRemote = {
+    0x6969,      // NFS
+    0xFF534D42,  // CIFS
+    0xFE534D42,  // SMB2
+    0x517B,      // SMB
+    0x65735546,  // FUSE
+    0x0BD00BD0,  // Lustre
+    0x01021997,  // 9p
+    0x00C36400,  // Ceph
+    0x5346414F,  // AFS
+    0x6B414653,  // kAFS
+    0x47504653,  // GPFS
+    0x7461636F,  // OCFS2
+    0x01161970,  // GFS2
+    0x19830326,  // BeeGFS
+};
+
+Medium medium_of(const std::filesystem::path& directory) {
+  struct statfs status = {};
+  if (statfs(directory.c_str(), &status) != 0) throw_cache_error("look at", directory);
+  const auto type = static_cast<std::uint32_t>(status.f_type);
+  const bool remote = std::find(kRemote.begin(), kRemote.end(), type) != kRemote.end();
+  return remote ? Medium::remote : Medium::local;
+}
+
+void make_directory(const std::filesystem::path& directory) {
+  if (mkdir(directory.c_str(), 0700) != 0 && errno != EEXIST) {
+    throw_cache_error("create", directory);
+  }
+}
+
+void check_directory(const std::filesystem::path& directory) {
+  struct stat status = {};
+  if (lstat(directory.c_str(), &status) != 0) throw_cache_error("look at", directory);
+  if (S_ISLNK(status.st_mode)) throw_cache_error("open the cache at", directory, ELOOP);
+  if (!S_ISDIR(status.st_mode)) throw_cache_error("open the cache at", directory, ENOTDIR);
+  if (status.st_uid != geteuid()) {
+    throw CacheError("open the cache at " + directory.string() + ": it belongs to user " +
+                     std::to_string(status.st_uid) +
+                     "; a cache is used by its owner only: name another directory with --cache");
+  }
+  if (access(directory.c_str(), R_OK | W_OK | X_OK) != 0) {
+    throw_cache_error("open the cache at", directory);
+  }
+}
+
+std::string read_format(const std::filesystem::path& file) {
+  const Fd fd = os_open(file, O_RDONLY);
+  if (!fd) return {};
+  char text[256];
+  const ssize_t n = os_pread(fd.get(), text, sizeof text, 0);
+  return std::string(text, n > 0 ? static_cast<std::size_t>(n) : 0);
+}
+
+void write_format(const Layout& layout, std::string_view creator) {
+  const auto temporary = layout.root / ("FORMAT." + std::to_string(getpid()));
+  const std::string line = std::string(kFormat) + ", created by " + std::string(creator) + "\n";
+  const Fd fd = os_open(temporary, O_CREAT | O_TRUNC | O_WRONLY);
+  if (!fd || !os_write(fd.get(), line.data(), line.size()) || !os_sync_data(fd.get())) {
+    throw_cache_error("write", temporary);
+  }
+  if (!os_rename(temporary, layout.root / "FORMAT")) throw_cache_error("write", temporary);
+}
+
+void create(const Layout& layout, std::string_view creator) {
+  if (chmod(layout.root.c_str(), 0700) != 0) throw_cache_error("make private", layout.root);
+  for (const auto& directory : {layout.packs, layout.objects, layout.tasks, layout.root / "spool",
+                                layout.trash, layout.root / "runs"}) {
+    make_directory(directory);
+  }
+  write_format(layout, creator);   // last: its presence says that the rest is there
+}
+
+bool is_ours(std::string_view format) {
+  return format.starts_with(kFormat) &&
+         (format.size() == kFormat.size() || format[kFormat.size()] == ',');
+}
+
+bool is_plain(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+         c == '-' || c == '.';
+}
+
+}  // namespace
+
+Layout open_layout(const std::filesystem::path& directory, std::string_view creator) {
+  Layout layout;
+  layout.root = std::filesystem::absolute(directory).lexically_normal();
+  if (!layout.root.has_filename()) layout.root = layout.root.parent_path();
+  std::error_code ignored;   // what stands in the way is told by mkdir below
+  std::filesystem::create_directories(layout.root.parent_path(), ignored);
+  make_directory(layout.root);
+  check_directory(layout.root);
+  layout.index = layout.root / "index.sqlite";
+  layout.packs = layout.root / "packs";
+  layout.objects = layout.root / "objects";
+  layout.tasks = layout.root / "tasks";
+  layout.trash = layout.root / "spool" / "trash";
+  layout.claims = layout.root / ".claims";
+  layout.rebuild = layout.root / ".rebuild";
+  const std::string format = read_format(layout.root / "FORMAT");
+  if (format.empty()) {
+    create(layout, creator);
+  } else if (!is_ours(format)) {
+    throw CacheError("open the cache at " + layout.root.string() + ": its format is \"" +
+                     format.substr(0, format.find('\n')) + "\", this program reads \"" +
+                     std::string(kFormat) +
+                     "\"; use the program that made it, or name another directory with --cache");
+  }
+  layout.medium = medium_of(layout.root);
+  return layout;
+}
+
+std::string safe_name(std::string_view class_name) {
+  constexpr std::size_t kLongest = 180;
+  constexpr char digits[] = "0123456789ABCDEF";
+  const bool dots = class_name == "." || class_name == "..";
+  std::string name;
+  for (const char c : class_name) {
+    if (is_plain(c) && !dots) {
+      name += c;
+    } else {
+      name += '%';
+      name += digits[static_cast<unsigned char>(c) >> 4];
+      name += digits[static_cast<unsigned char>(c) & 15];
+    }
+  }
+  if (name.size() <= kLongest) return name.empty() ? "%" : name;
+  return name.substr(0, kLongest) + "%" + to_hex(hash_bytes(class_name));
+}
+
+}  // namespace stook::detail

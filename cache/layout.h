@@ -1,0 +1,27 @@
+// layout.h - where things are in a cache directory, and whether it may be used.
+// Unaware of what is in the files. Thread-safe after construction.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <string_view>
+
+#include "cache/schema.h"   // Medium
+
+namespace stook::detail {
+
+struct Layout {
+  std::filesystem::path root, index, packs, objects, tasks, trash, claims, rebuild;
+  Medium medium = Medium::local;
+};
+
+// Checks the directory, or makes it and what belongs into it. Throws CacheError: not a directory, a
+// symbolic link, another user's, not writable, of another format version.
+[[nodiscard]] Layout open_layout(const std::filesystem::path& directory, std::string_view creator);
+
+// A class name as the name of a directory: letters, digits, '_', '-' and '.' stay, every other byte
+// becomes %XX; so do the dots of "." and "..". Long names end in a hash.
+[[nodiscard]] std::string safe_name(std::string_view class_name);
+
+}  // namespace stook::detail

@@ -1,0 +1,127 @@
+#include "cache/objects.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+
+#include "cache/compress.h"
+#include "cache/fault.h"
+#include "cache/frame.h"
+#include "src/hash.h"
+
+namespace stook::detail {
+namespace {
+
+// A stretch is hashed while it is still in the processor's cache.
+constexpr std::size_t kStretch = std::size_t{1} << 20;
+
+// Writes to a file and hashes what it wrote.
+struct HashedFile {
+  int fd;
+  Hasher hasher;
+  std::uint64_t size = 0;
+
+  bool write(ByteSpan piece) {
+    for (std::size_t at = 0; at < piece.size(); at += kStretch) {
+      const ByteSpan part = piece.subspan(at, std::min(kStretch, piece.size() - at));
+      hasher.update(part.data(), part.size());
+      if (!os_write(fd, part.data(), part.size())) return false;
+      size += part.size();
+    }
+    return true;
+  }
+};
+
+// Whether the start of the value shrinks by a fifth: if not, compressing the rest is wasted.
+bool shrinks(std::span<const ByteSpan> pieces, int level) {
+  if (level <= 0) return false;
+  const auto largest = std::max_element(
+      pieces.begin(), pieces.end(),
+      [](const ByteSpan& a, const ByteSpan& b) { return a.size() < b.size(); });
+  const ByteSpan sample = largest->first(std::min<std::size_t>(largest->size(), 64 << 10));
+  std::vector<std::byte> out;
+  return compress({&sample, 1}, sample.size(), 1, out) && out.size() < sample.size() / 5 * 4;
+}
+
+bool read_hashed(int fd, std::span<std::byte> to, Hash128& hash) {
+  Hasher hasher;
+  for (std::size_t at = 0; at < to.size(); at += kStretch) {
+    const std::size_t size = std::min(kStretch, to.size() - at);
+    if (os_pread(fd, to.data() + at, size, at) != static_cast<ssize_t>(size)) return false;
+    hasher.update(to.data() + at, size);
+  }
+  hash = hasher.finish();
+  return true;
+}
+
+}  // namespace
+
+std::filesystem::path Objects::path_of(const Hash128& name) const {
+  const std::string hex = to_hex(name);
+  return directory_ / hex.substr(0, 2) / hex.substr(2);
+}
+
+Fd Objects::create_temporary(std::filesystem::path& path) const {
+  static std::atomic<std::uint64_t> counter{0};
+  path = directory_ / ("new-" + std::to_string(getpid()) + "-" + std::to_string(++counter));
+  Fd fd = os_open(path, O_CREAT | O_TRUNC | O_WRONLY);
+  if (!fd) throw_cache_error("create", path);
+  return fd;
+}
+
+void Objects::move_into_place(const std::filesystem::path& from, const Hash128& name) const {
+  const std::filesystem::path to = path_of(name);
+  if (os_rename(from, to)) return;
+  std::error_code ignored;   // another process may create it first
+  std::filesystem::create_directory(to.parent_path(), ignored);
+  if (!os_rename(from, to)) throw_cache_error("move a result into place at", to);
+}
+
+StoredObject Objects::write(std::span<const ByteSpan> pieces, std::uint64_t raw_bytes,
+                            int level) const {
+  if (raw_bytes > kMostRaw) {
+    throw CacheError("store a result of " + std::to_string(raw_bytes) +
+                     " bytes: a value may have at most 1 TiB; keep it in task_directory()");
+  }
+  StoredObject object;
+  std::filesystem::path temporary;
+  object.file = create_temporary(temporary);
+  object.compressed = shrinks(pieces, level);
+  HashedFile out{object.file.get(), {}, 0};
+  const auto sink = [&](ByteSpan piece) { return out.write(piece); };
+  const bool written = object.compressed ? compress_stream(pieces, level, sink)
+                                         : std::all_of(pieces.begin(), pieces.end(), sink);
+  if (!written) {
+    const int error = errno;
+    unlink(temporary.c_str());
+    throw_cache_error("write a result to", temporary, error);
+  }
+  object.name = out.hasher.finish();
+  object.stored_bytes = out.size;
+  move_into_place(temporary, object.name);
+  return object;
+}
+
+Result<std::unique_ptr<Payload>> Objects::read(const Hash128& name, std::uint64_t stored_bytes,
+                                               std::uint64_t raw_bytes, bool compressed) const {
+  const std::filesystem::path path = path_of(name);
+  const auto fail = [&](const char* why) { return Failed{"object " + path.string() + why}; };
+  const Fd fd = os_open(path, O_RDONLY);
+  if (!fd) return fail(" is gone");
+  if (os_file_size(fd.get()) != static_cast<std::int64_t>(stored_bytes)) {
+    return fail(" has another size than recorded");
+  }
+  if (!compressed && stored_bytes != raw_bytes) return fail(": its recorded sizes differ");
+  auto stored = std::make_unique<Block>(stored_bytes);
+  Hash128 hash;
+  if (!read_hashed(fd.get(), stored->memory(), hash)) return fail(" cannot be read");
+  if (hash != name) return fail(" has damaged bytes");
+  if (!compressed) return std::unique_ptr<Payload>(std::move(stored));
+  auto raw = std::make_unique<Block>(raw_bytes);
+  if (!decompress(stored->bytes(), raw->memory())) return fail(" does not decompress");
+  return std::unique_ptr<Payload>(std::move(raw));
+}
+
+}  // namespace stook::detail

@@ -1,0 +1,48 @@
+// objects.h - values over 1 MiB, one file each, named by the hash of the file's bytes.
+// Unaware of keys and records. Thread-safe.
+//
+// An object is written beside its place and renamed into it, so a name never shows half a value.
+// It always replaces a file of that name: the one there may be damaged.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <span>
+
+#include "src/os.h"
+#include "src/result.h"
+#include "src/store.h"
+
+namespace stook::detail {
+
+struct StoredObject {
+  Hash128 name;
+  std::uint64_t stored_bytes = 0;
+  bool compressed = false;
+  Fd file;   // still open, to be synced within the durability window
+};
+
+class Objects {
+ public:
+  explicit Objects(std::filesystem::path directory) : directory_(std::move(directory)) {}
+
+  // level 0: the pieces as they are, without a copy. Throws CacheError.
+  [[nodiscard]] StoredObject write(std::span<const ByteSpan> pieces, std::uint64_t raw_bytes,
+                                   int level) const;
+
+  // The value, its hash verified. Fails where the file is gone or a byte of it differs.
+  Result<std::unique_ptr<Payload>> read(const Hash128& name, std::uint64_t stored_bytes,
+                                        std::uint64_t raw_bytes, bool compressed) const;
+
+  // objects/ab/cdef...
+  [[nodiscard]] std::filesystem::path path_of(const Hash128& name) const;
+
+ private:
+  [[nodiscard]] Fd create_temporary(std::filesystem::path& path) const;
+  void move_into_place(const std::filesystem::path& from, const Hash128& name) const;
+
+  const std::filesystem::path directory_;
+};
+
+}  // namespace stook::detail

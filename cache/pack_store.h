@@ -1,0 +1,89 @@
+// pack_store.h - the Store of cache/: packs are the log, the index its checkpoint.
+// Unaware of tasks. Thread-safe. Design: cache/README.md
+#pragma once
+
+#include <atomic>
+#include <memory>
+
+#include "cache/class_names.h"
+#include "cache/indexer.h"
+#include "cache/layout.h"
+#include "cache/objects.h"
+#include "cache/open.h"
+#include "cache/pack_writer.h"
+#include "cache/packs.h"
+#include "cache/shared.h"
+#include "cache/view.h"
+
+namespace stook::detail {
+
+class PackStore final : public Store {
+ public:
+  PackStore(const std::filesystem::path& directory, const StoreOptions& options);
+  ~PackStore() override;
+
+  const std::filesystem::path& root() const override { return layout_.root; }
+  void lookup(std::span<const Key> keys, std::span<Entry> entries) override;
+  Result<Record> read_record(const Entry& entry) override;
+  Result<std::unique_ptr<Payload>> read_value(const Entry& entry, std::string_view codec) override;
+  void for_each(std::string_view pattern,
+                const std::function<bool(const Key&, const Entry&)>& visit) override;
+  std::vector<ClassHistory> history() override;
+
+  std::uint64_t id_of(const Key& key) override;
+  void expose_id(const Key& key, std::uint64_t id, std::string_view class_name) override;
+  Entry publish(const Publication& publication) override;
+  void confirm(std::span<const Key> keys) override;
+  void flush() override;
+
+  Invalidated clear(const Key& key) override;
+  Invalidated clear_class(std::string_view class_name) override;
+  void mark_damaged(const Key& key, std::string_view reason) override;
+  Invalidated check_versions(std::span<const ClassVersion> classes) override;
+  std::vector<External> externals() override;
+  Invalidated update_external(const Key& key, std::string_view fingerprint,
+                              const Digest& digest) override;
+
+  Claim claim(const Key& key, Entry& entry) override;
+  void release(const Key& key) override;
+  std::uint64_t wait_for_release(std::uint64_t since, std::chrono::milliseconds timeout) override;
+
+  std::filesystem::path task_path(std::string_view class_name, std::uint64_t id) const override;
+
+  // --- For maintain.h
+  const Layout& layout() const { return layout_; }
+  Shared& shared() { return shared_; }
+  Packs& packs() { return packs_; }
+  Objects& objects() { return objects_; }
+  Indexer& indexer() { return *indexer_; }
+  View& view() { return view_; }
+  ClassNames& names() { return names_; }
+  const Warn& warn() const { return warn_; }
+  [[nodiscard]] std::uint32_t own_pack() const { return writer_->pack(); }
+
+ private:
+  void recover();
+  Entry append(Frame& frame, const Publication& publication, std::span<const ByteSpan> value,
+               ItemKind kind, std::span<const Key> release);
+  void append_mark(FrameKind kind, const Key& key, std::string_view class_name);
+  Invalidated invalidate(const std::function<void(Indexer::Transaction&)>& append);
+  void index_failed(const DatabaseError& error);
+  Result<OwnedFrame> read_frame(const Entry& entry);
+
+  const Warn warn_;
+  const bool durability_full_;
+  const Layout layout_;
+  Shared shared_;
+  Packs packs_;
+  Objects objects_;
+  ClassNames names_;
+  View view_;
+  std::unique_ptr<PackWriter> writer_;
+  std::unique_ptr<Indexer> indexer_;    // ends before the writer
+  std::atomic<bool> index_failed_{false};
+};
+
+// Does a class name match a glob pattern? Empty matches all.
+[[nodiscard]] bool matches(std::string_view pattern, std::string_view name);
+
+}  // namespace stook::detail

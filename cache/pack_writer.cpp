@@ -1,0 +1,178 @@
+#include "cache/pack_writer.h"
+
+#include <fcntl.h>
+
+#include <cstdio>
+
+namespace stook::detail {
+namespace {
+
+constexpr std::size_t kWriteAt = 64 << 10;
+constexpr std::chrono::milliseconds kWriteAfter{5};
+
+}  // namespace
+
+PackWriter::PackWriter(std::filesystem::path directory, PackHeader identity, Shared& shared,
+                       std::chrono::milliseconds window, Warn warn)
+    : directory_(std::move(directory)), identity_(std::move(identity)), shared_(shared),
+      window_(window), warn_(std::move(warn)) {}
+
+PackWriter::~PackWriter() {
+  {
+    const Lock lock(mutex_);
+    stop_ = true;
+    wake_.notify_all();
+  }
+  if (thread_.joinable()) thread_.join();
+  try {
+    sync();
+  } catch (const CacheError& error) {
+    warn_(error.what());
+  }
+}
+
+void PackWriter::create_pack() {
+  const std::uint32_t number = shared_.take_pack();
+  char name[32];
+  std::snprintf(name, sizeof name, "%04u.pack", number);
+  const std::filesystem::path path = directory_ / name;
+  Fd fd = os_open(path, O_CREAT | O_EXCL | O_RDWR);
+  if (!fd) throw_cache_error("create", path);
+  if (!os_sync_directory(directory_)) throw_cache_error("sync", directory_);
+  handle_ = shared_.register_pack(number);
+  encode_pack_header(identity_, buffer_);
+  appended_ = buffer_.size();
+  fd_ = std::move(fd);
+  number_ = number;
+  thread_ = std::thread([this] { run(); });
+}
+
+Place PackWriter::append(ByteSpan frame, std::span<const Key> release,
+                         const std::function<void(Place)>& placed) {
+  Lock lock(mutex_);
+  if (!fd_) create_pack();
+  if (buffer_.empty() || idle_) first_append_ = Clock::now();
+  const Place place{number_, appended_};
+  buffer_.insert(buffer_.end(), frame.begin(), frame.end());
+  release_.insert(release_.end(), release.begin(), release.end());
+  appended_ += frame.size();
+  placed(place);
+  // While another thread writes, frames gather behind it, but not without end.
+  const bool due = buffer_.size() >= kWriteAt && (!busy_ || buffer_.size() >= 64 * kWriteAt);
+  if (due || shared_.somebody_waits()) write_buffer(lock);
+  if (idle_) {
+    idle_ = false;
+    wake_.notify_one();
+  }
+  return place;
+}
+
+void PackWriter::sync_with_next(Fd object) {
+  const Lock lock(mutex_);
+  objects_.push_back(std::move(object));
+}
+
+void PackWriter::write_buffer(Lock& lock) {
+  done_.wait(lock, [&] { return !busy_; });
+  if (buffer_.empty()) return;
+  busy_ = true;
+  writing_.swap(buffer_);
+  releasing_.swap(release_);
+  lock.unlock();
+  const bool good = os_pwrite(fd_.get(), writing_.data(), writing_.size(), written_);
+  const int error = errno;
+  if (good) {
+    shared_.publish_length(handle_, written_ + writing_.size());
+    shared_.release(releasing_);
+  }
+  lock.lock();
+  busy_ = false;
+  if (good) {
+    if (written_ == synced_) first_unsynced_ = Clock::now();
+    written_ += writing_.size();
+  } else {   // back in front of what came meanwhile
+    writing_.insert(writing_.end(), buffer_.begin(), buffer_.end());
+    writing_.swap(buffer_);
+    releasing_.insert(releasing_.end(), release_.begin(), release_.end());
+    releasing_.swap(release_);
+  }
+  writing_.clear();
+  releasing_.clear();
+  done_.notify_all();
+  if (!good) throw_cache_error("write results to", directory_, error);
+}
+
+void PackWriter::sync_written(Lock& lock) {
+  done_.wait(lock, [&] { return !busy_; });
+  if (written_ == synced_ && objects_.empty()) return;
+  busy_ = true;
+  std::vector<Fd> objects;
+  objects.swap(objects_);
+  const std::uint64_t target = written_;
+  lock.unlock();
+  bool good = true;
+  for (const Fd& object : objects) good = os_sync_data(object.get()) && good;
+  if (fd_) good = os_sync_data(fd_.get()) && good;
+  const int error = errno;
+  lock.lock();
+  busy_ = false;
+  synced_ = target;   // a failed sync is not repeated: the system has dropped the pages by then
+  if (written_ != synced_) first_unsynced_ = Clock::now();
+  done_.notify_all();
+  if (!good) throw_cache_error("sync results in", directory_, error);
+}
+
+void PackWriter::write() {
+  Lock lock(mutex_);
+  const std::uint64_t target = appended_;
+  while (written_ < target) write_buffer(lock);
+}
+
+void PackWriter::sync() {
+  Lock lock(mutex_);
+  const std::uint64_t target = appended_;
+  while (written_ < target) write_buffer(lock);
+  while (synced_ < target || !objects_.empty()) sync_written(lock);
+}
+
+std::uint32_t PackWriter::pack() const {
+  const Lock lock(mutex_);
+  return number_;
+}
+
+bool PackWriter::is_written(std::uint64_t offset) const {
+  const Lock lock(mutex_);
+  return offset < written_;
+}
+
+void PackWriter::run() {
+  Lock lock(mutex_);
+  while (!stop_) {
+    try {
+      background_step(lock);
+    } catch (const CacheError& error) {
+      // Whoever publishes or flushes next meets the same error; here it can only be told.
+      if (!lock.owns_lock()) lock.lock();
+      warn_(error.what());
+      wake_.wait_for(lock, std::chrono::seconds(1), [&] { return stop_; });
+    }
+  }
+}
+
+void PackWriter::background_step(Lock& lock) {
+  if (buffer_.empty() && written_ == synced_) {
+    idle_ = true;
+    wake_.wait(lock, [&] { return stop_ || !idle_; });
+    idle_ = false;
+    return;
+  }
+  const auto now = Clock::now();
+  if (!buffer_.empty() && now >= first_append_ + kWriteAfter) return write_buffer(lock);
+  if (written_ != synced_ && now >= first_unsynced_ + window_) return sync_written(lock);
+  auto until = now + window_;
+  if (!buffer_.empty()) until = first_append_ + kWriteAfter;
+  if (written_ != synced_) until = std::min(until, first_unsynced_ + window_);
+  wake_.wait_until(lock, until, [&] { return stop_; });
+}
+
+}  // namespace stook::detail

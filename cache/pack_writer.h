@@ -1,0 +1,91 @@
+// pack_writer.h - appends frames to this process's pack.
+// Unaware of what frames mean and of the index. Thread-safe.
+//
+// A frame is first in a buffer; the buffer is written when it is large, 5 ms after its first frame,
+// when somebody waits for one of its keys, or when asked; what was written is synced within the
+// durability window. The file is created by the first frame: a run that finds everything in the
+// cache leaves no pack. Writing again after a failure (a full disk) goes on where it stopped.
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <filesystem>
+#include <functional>
+#include <mutex>
+#include <span>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "cache/fault.h"
+#include "cache/frame.h"
+#include "cache/shared.h"
+#include "src/os.h"
+
+namespace stook::detail {
+
+struct Place {
+  std::uint32_t pack = 0;
+  std::uint64_t offset = 0;
+};
+
+class PackWriter {
+ public:
+  PackWriter(std::filesystem::path directory, PackHeader identity, Shared& shared,
+             std::chrono::milliseconds window, Warn warn);
+  ~PackWriter();   // writes and syncs what is left
+
+  // Appends a frame made with salt(). `placed` is called under the lock, in the order of the pack.
+  // The claims on `release` end when the frame has been written. Throws CacheError.
+  Place append(ByteSpan frame, std::span<const Key> release,
+               const std::function<void(Place)>& placed);
+
+  // An object file to be synced no later than the frames appended next.
+  void sync_with_next(Fd object);
+
+  void write();                          // all frames so far are written
+  void sync();                           // ... and survive power loss. Both throw CacheError.
+  [[nodiscard]] std::uint64_t salt() const { return identity_.salt; }
+  [[nodiscard]] std::uint32_t pack() const;        // 0: none was created yet
+  [[nodiscard]] bool is_written(std::uint64_t offset) const;
+
+ private:
+  using Lock = std::unique_lock<std::mutex>;
+  using Clock = std::chrono::steady_clock;
+
+  void create_pack();
+  void write_buffer(Lock& lock);         // REQUIRES: mutex_ is held; lets go of it while writing
+  void sync_written(Lock& lock);
+  void run();
+  void background_step(Lock& lock);
+
+  const std::filesystem::path directory_;
+  const PackHeader identity_;
+  Shared& shared_;
+  const std::chrono::milliseconds window_;
+  const Warn warn_;
+
+  mutable std::mutex mutex_;             // guards all below
+  std::condition_variable wake_;         // the background thread has something to wait for
+  std::condition_variable done_;         // a write or sync ended
+  Fd fd_;
+  std::uint32_t number_ = 0;
+  std::uint32_t handle_ = 0;
+  std::vector<std::byte> buffer_;        // what follows the written part of the file
+  std::vector<Key> release_;             // claims that end with the buffer
+  std::vector<std::byte> writing_;
+  std::vector<Key> releasing_;
+  std::vector<Fd> objects_;
+  std::uint64_t appended_ = 0;           // end of the buffer, as an offset of the file
+  std::uint64_t written_ = 0;
+  std::uint64_t synced_ = 0;
+  Clock::time_point first_append_, first_unsynced_;
+  bool busy_ = false;                    // somebody writes or syncs outside the lock
+  bool idle_ = false;                    // the background thread sleeps without a limit
+  bool stop_ = false;
+  std::thread thread_;                   // started with the pack
+};
+
+}  // namespace stook::detail

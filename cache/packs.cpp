@@ -1,0 +1,169 @@
+#include "cache/packs.h"
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cstdio>
+
+namespace stook::detail {
+namespace {
+
+constexpr std::size_t kMostOpen = 128;
+constexpr std::size_t kFirstRead = 4096;      // holds most records whole
+constexpr std::size_t kWindow = std::size_t{1} << 20;
+
+// A stretch of a file in memory that moves forward.
+class Window {
+ public:
+  Window(int fd, std::uint64_t limit) : fd_(fd), limit_(limit) {}
+
+  // The bytes from `offset`: at least `size`, or all there are up to the limit.
+  ByteSpan at(std::uint64_t offset, std::uint64_t size) {
+    if (offset < start_ || offset + size > start_ + bytes_.size()) load(offset, size);
+    return ByteSpan(bytes_).subspan(offset - start_);
+  }
+
+ private:
+  void load(std::uint64_t offset, std::uint64_t size) {
+    const std::uint64_t there = limit_ > offset ? limit_ - offset : 0;
+    bytes_.resize(std::min<std::uint64_t>(std::max<std::uint64_t>(size, kWindow), there));
+    const ssize_t n = os_pread(fd_, bytes_.data(), bytes_.size(), offset);
+    bytes_.resize(n > 0 ? static_cast<std::size_t>(n) : 0);
+    start_ = offset;
+  }
+
+  const int fd_;
+  const std::uint64_t limit_;
+  std::uint64_t start_ = 0;
+  std::vector<std::byte> bytes_;
+};
+
+// The whole frame at `offset` before `to`, its length in `length`.
+std::optional<Frame> frame_at(Window& window, std::uint64_t offset, std::uint64_t to,
+                              std::uint64_t salt, std::uint64_t& length) {
+  const ByteSpan fixed = window.at(offset, std::min<std::uint64_t>(kFixedBytes, to - offset));
+  if (fixed.size() < kFixedBytes) return std::nullopt;
+  const auto said = frame_length(fixed);
+  if (!said || *said > to - offset) return std::nullopt;
+  length = *said;
+  const ByteSpan bytes = window.at(offset, length);
+  if (bytes.size() < length) return std::nullopt;
+  return decode_frame(bytes.first(length), salt);
+}
+
+// Where the next good frame begins, after `from`; `to` if nowhere.
+std::uint64_t next_good(Window& window, std::uint64_t from, std::uint64_t to, std::uint64_t salt) {
+  std::uint64_t at = from + 1;
+  while (at < to) {
+    const ByteSpan bytes = window.at(at, std::min<std::uint64_t>(kFixedBytes, to - at));
+    if (bytes.empty()) return to;
+    const std::size_t magic = find_frame_magic(bytes, 0);
+    if (magic == bytes.size()) {
+      // The magic may straddle the end of the window.
+      at += std::max<std::size_t>(bytes.size(), 4) - 3;
+      continue;
+    }
+    at += magic;
+    std::uint64_t length = 0;
+    if (at < to && frame_at(window, at, to, salt, length)) return at;
+    ++at;
+  }
+  return to;
+}
+
+Failed failed(const std::filesystem::path& path, std::uint64_t offset, const char* why) {
+  return {"pack " + path.string() + " at " + std::to_string(offset) + ": " + why};
+}
+
+}  // namespace
+
+std::filesystem::path Packs::path_of(std::uint32_t number) const {
+  char name[32];
+  std::snprintf(name, sizeof name, "%04u.pack", number);
+  return directory_ / name;
+}
+
+Result<std::shared_ptr<const OpenPack>> Packs::open(std::uint32_t number) {
+  const std::lock_guard lock(mutex_);
+  if (const auto found = open_.find(number); found != open_.end()) return found->second;
+  const std::filesystem::path path = path_of(number);
+  auto pack = std::make_shared<OpenPack>();
+  pack->fd = os_open(path, O_RDONLY);
+  if (!pack->fd) return failed(path, 0, "it is gone");
+  std::vector<std::byte> bytes(kFirstRead);
+  const ssize_t n = os_pread(pack->fd.get(), bytes.data(), bytes.size(), 0);
+  if (n < 0) return failed(path, 0, "it cannot be read");
+  const auto header = decode_pack_header({bytes.data(), static_cast<std::size_t>(n)});
+  if (!header) return failed(path, 0, "its file header is damaged or of another version");
+  pack->header = *header;
+  if (open_.size() >= kMostOpen) open_.clear();   // those in use live on through their pointers
+  return open_.emplace(number, std::move(pack)).first->second;
+}
+
+void Packs::forget(std::uint32_t number) {
+  const std::lock_guard lock(mutex_);
+  open_.erase(number);
+}
+
+Result<OwnedFrame> Packs::read(std::uint32_t number, std::uint64_t offset) {
+  const std::filesystem::path path = path_of(number);
+  auto pack = open(number);
+  if (!pack) return Failed{pack.reason()};
+  const int fd = (*pack)->fd.get();
+  OwnedFrame result;
+  result.pack = *pack;
+  result.bytes.resize(kFirstRead);
+  const ssize_t n = os_pread(fd, result.bytes.data(), kFirstRead, offset);
+  if (n < static_cast<ssize_t>(kFixedBytes)) return failed(path, offset, "nothing is there");
+  const auto length = frame_length(result.bytes);
+  if (!length || offset + *length > static_cast<std::uint64_t>(os_file_size(fd))) {
+    return failed(path, offset, "no record is there");
+  }
+  const auto have = static_cast<std::size_t>(n);
+  result.bytes.resize(*length);
+  if (*length > have && os_pread(fd, result.bytes.data() + have, *length - have, offset + have) !=
+                            static_cast<ssize_t>(*length - have)) {
+    return failed(path, offset, "the record is cut short");
+  }
+  const auto frame = decode_frame(result.bytes, (*pack)->header.salt);
+  if (!frame) return failed(path, offset, "the record's checksum does not hold");
+  result.frame = *frame;
+  return result;
+}
+
+Result<std::shared_ptr<const OpenPack>> Packs::scan(std::uint32_t number, std::uint64_t from,
+                                                    std::uint64_t to, const Visitor& visitor) {
+  auto pack = open(number);
+  if (!pack) return pack;
+  const PackHeader& header = (*pack)->header;
+  Window window((*pack)->fd.get(), to);
+  for (std::uint64_t at = std::max(from, header.length); at < to;) {
+    std::uint64_t length = 0;
+    if (const auto frame = frame_at(window, at, to, header.salt, length)) {
+      visitor.frame(*frame, at, length);
+    } else {
+      length = next_good(window, at, to, header.salt) - at;
+      visitor.damage(at, length);
+    }
+    at += length;
+  }
+  return pack;
+}
+
+std::vector<std::uint32_t> Packs::list() const {
+  std::vector<std::uint32_t> numbers;
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator(directory_, ignored)) {
+    const std::string name = entry.path().filename().string();
+    std::uint32_t number = 0;
+    const auto parsed = std::from_chars(name.data(), name.data() + name.size(), number);
+    if (parsed.ec == std::errc() && std::string_view(parsed.ptr) == ".pack") {
+      numbers.push_back(number);
+    }
+  }
+  std::sort(numbers.begin(), numbers.end());
+  return numbers;
+}
+
+}  // namespace stook::detail

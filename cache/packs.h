@@ -1,0 +1,57 @@
+// packs.h - reads packs: one frame at a place, or all frames of a stretch.
+// Unaware of the index. Thread-safe. The format is in frame.h.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "cache/frame.h"
+#include "src/os.h"
+#include "src/result.h"
+
+namespace stook::detail {
+
+struct OpenPack {
+  Fd fd;
+  PackHeader header;
+};
+
+// A frame and the memory it looks into.
+struct OwnedFrame {
+  std::vector<std::byte> bytes;
+  Frame frame;
+  std::shared_ptr<const OpenPack> pack;
+};
+
+class Packs {
+ public:
+  explicit Packs(std::filesystem::path directory) : directory_(std::move(directory)) {}
+
+  Result<OwnedFrame> read(std::uint32_t number, std::uint64_t offset);
+
+  // Visits the whole frames in [from, to) in order. Damaged stretches are reported and skipped.
+  // Fails where the pack cannot be opened.
+  struct Visitor {
+    std::function<void(const Frame&, std::uint64_t offset, std::uint64_t length)> frame;
+    std::function<void(std::uint64_t offset, std::uint64_t length)> damage;
+  };
+  Result<std::shared_ptr<const OpenPack>> scan(std::uint32_t number, std::uint64_t from,
+                                               std::uint64_t to, const Visitor& visitor);
+
+  Result<std::shared_ptr<const OpenPack>> open(std::uint32_t number);
+  void forget(std::uint32_t number);               // it was removed
+  [[nodiscard]] std::vector<std::uint32_t> list() const;
+  [[nodiscard]] std::filesystem::path path_of(std::uint32_t number) const;
+
+ private:
+  const std::filesystem::path directory_;
+  std::mutex mutex_;
+  std::map<std::uint32_t, std::shared_ptr<const OpenPack>> open_;   // guarded by mutex_
+};
+
+}  // namespace stook::detail

@@ -1,0 +1,78 @@
+#include "cache/schema.h"
+
+#include <sqlite3.h>
+
+namespace stook::detail {
+namespace {
+
+constexpr std::int64_t kSchemaVersion = 1;
+
+// records: one row for each key that was ever seen; ids are never reused, so rows are appended.
+// keys: from key to id, apart from the rows, so that what is inserted in the order of keys is 24
+//   bytes and not a hundred: at a million rows most leaf pages are touched by every batch.
+// edges: id to id. WITHOUT ROWID: the key is the whole row.
+// packs: how far each pack has been read into this index.
+constexpr const char* kTables = R"sql(
+CREATE TABLE records(
+  id INTEGER PRIMARY KEY, high INTEGER, low INTEGER, class INTEGER, version INTEGER, kind INTEGER,
+  state INTEGER, doubt INTEGER, cause INTEGER, digest_high INTEGER, digest_low INTEGER,
+  pack INTEGER, offset INTEGER, bytes INTEGER, seconds REAL, seq INTEGER, used INTEGER);
+CREATE TABLE keys(
+  high INTEGER, low INTEGER, id INTEGER, PRIMARY KEY(high, low)) WITHOUT ROWID;
+CREATE TABLE edges(up INTEGER, down INTEGER, PRIMARY KEY(up, down)) WITHOUT ROWID;
+CREATE TABLE classes(
+  id INTEGER PRIMARY KEY, name BLOB UNIQUE, checked INTEGER DEFAULT -1,
+  cleared_seq INTEGER DEFAULT 0, records INTEGER DEFAULT 0, seconds REAL DEFAULT 0);
+CREATE TABLE externals(id INTEGER PRIMARY KEY, class INTEGER, arguments BLOB, fingerprint BLOB);
+CREATE TABLE packs(number INTEGER PRIMARY KEY, indexed INTEGER, last_seq INTEGER);
+)sql";
+
+void drop_tables(Database& database) {
+  for (const char* sql :
+       {"DROP TABLE IF EXISTS records", "DROP TABLE IF EXISTS keys", "DROP TABLE IF EXISTS edges",
+        "DROP TABLE IF EXISTS classes", "DROP TABLE IF EXISTS externals",
+        "DROP TABLE IF EXISTS packs"}) {
+    database.execute(sql);
+  }
+}
+
+}  // namespace
+
+bool set_up_writer(Database& database, Medium medium) {
+  // WAL: readers and the writer do not wait for each other. It needs memory shared by all
+  // processes, which network file systems do not give; there a rollback journal serves.
+  database.execute(medium == Medium::local ? "PRAGMA journal_mode=WAL"
+                                           : "PRAGMA journal_mode=TRUNCATE");
+  // NORMAL: power loss may take the last batches, never the consistency; the packs have them.
+  database.execute("PRAGMA synchronous=NORMAL");
+  // 0: SQLite before 3.51.3 can lose commits when a checkpoint races a writer that resets the log.
+  // Checkpoints are made under the lock that writers hold.
+  database.execute("PRAGMA wal_autocheckpoint=0");
+  // A sorted batch walks over all of `keys`: a page must not be read twice for it. In KiB.
+  database.execute("PRAGMA cache_size=-131072");
+  // Sorting for for_each() does not go through files.
+  database.execute("PRAGMA temp_store=MEMORY");
+  if (database.query_integer("PRAGMA user_version") == kSchemaVersion) return false;
+  database.execute("BEGIN IMMEDIATE");
+  drop_tables(database);
+  database.execute(kTables);
+  database.execute(("PRAGMA user_version=" + std::to_string(kSchemaVersion)).c_str());
+  database.execute("COMMIT");
+  return true;
+}
+
+void set_up_reader(Database& database) {
+  // Never by accident: all writing is done by the one connection that holds the lock.
+  database.execute("PRAGMA query_only=1");
+  database.execute("PRAGMA cache_size=-65536");
+  database.execute("PRAGMA temp_store=MEMORY");
+}
+
+void checkpoint(Database& database) {
+  // PASSIVE: copies what no reader needs any more and waits for nobody. The next writer starts the
+  // log from its beginning when all of it was copied. Failing does no harm: it is tried again.
+  sqlite3_wal_checkpoint_v2(database.handle(), nullptr, SQLITE_CHECKPOINT_PASSIVE, nullptr,
+                            nullptr);
+}
+
+}  // namespace stook::detail

@@ -1,0 +1,348 @@
+#include "cache/shared.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <string>
+
+#include "cache/fault.h"
+#include "cache/shared_state.h"
+
+namespace stook::detail {
+namespace {
+
+// Stale counters are kept where they look like counters: ids given out by a session that crashed
+// before it recorded them are then not given to other keys.
+constexpr std::uint64_t kPlausible = ~std::uint64_t{0} >> 8;
+
+template <class T>
+void raise_counter(std::atomic<T>& counter, T least) {
+  T now = counter.load();
+  while (now < least && !counter.compare_exchange_weak(now, least)) {
+  }
+}
+
+template <class T>
+void keep_plausible(std::atomic<T>& counter, bool keep) {
+  const T old = counter.load();
+  counter.store(keep && old < static_cast<T>(kPlausible) ? std::max<T>(old, 1) : 1);
+}
+
+std::string read_holder(int fd) {
+  char text[256];
+  const ssize_t n = os_pread(fd, text, sizeof text, 0);
+  return std::string(text, n > 0 ? static_cast<std::size_t>(n) : 0);
+}
+
+std::string name_of_this_process() {
+  char host[128] = "";
+  gethostname(host, sizeof host - 1);
+  return "process " + std::to_string(getpid()) + " on " + host;
+}
+
+void init_robust_mutex(pthread_mutex_t& mutex) {
+  pthread_mutexattr_t attributes;
+  pthread_mutexattr_init(&attributes);
+  pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
+  pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
+  pthread_mutex_init(&mutex, &attributes);
+  pthread_mutexattr_destroy(&attributes);
+}
+
+}  // namespace
+
+class Shared::TableLock {
+ public:
+  explicit TableLock(Shared& shared) : shared_(shared) {
+    if (pthread_mutex_lock(&shared_.state_->mutex) != EOWNERDEAD) return;
+    shared_.repair_table();
+    pthread_mutex_consistent(&shared_.state_->mutex);
+  }
+  ~TableLock() { pthread_mutex_unlock(&shared_.state_->mutex); }
+  TableLock(const TableLock&) = delete;
+  TableLock& operator=(const TableLock&) = delete;
+
+ private:
+  Shared& shared_;
+};
+
+Shared::Shared(const std::filesystem::path& file, bool alone) : file_(file), alone_(alone) {
+  fd_ = os_open(file_, O_CREAT | O_RDWR);
+  if (!fd_) throw_cache_error("open", file_);
+  join();
+  take_slot();
+}
+
+Shared::~Shared() {
+  if (state_ == nullptr) return;
+  const TableLock lock(*this);
+  for (std::uint32_t at = 0; at < kClaimCells && state_->claims > 0;) {
+    if (state_->cell[at].owner == slot_ + 1) {
+      erase_cell(*state_, at);
+    } else {
+      ++at;
+    }
+  }
+  state_->slot_used[slot_] = 0;
+  state_->released.fetch_add(1);
+  os_wake_all(state_->released);
+}
+
+void Shared::map() {
+  if (!mapping_) mapping_ = SharedMapping::map(alone_ ? -1 : fd_.get(), sizeof(SharedState));
+  if (!mapping_) throw_cache_error("map", file_);
+  state_ = static_cast<SharedState*>(mapping_.data());
+}
+
+void Shared::refuse_company() {
+  throw CacheError("open the cache at " + file_.parent_path().string() + ": " +
+                   read_holder(fd_.get()) +
+                   " has it open, and this file system does not let processes share one; wait for "
+                   "it to end, or use a cache on a local disk");
+}
+
+void Shared::join() {
+  for (;;) {
+    first_ = os_try_lock(fd_.get(), kSessionByte, LockMode::exclusive);
+    if (first_) return initialise();
+    if (errno != EAGAIN && errno != EACCES) throw_cache_error("lock", file_);
+    if (alone_) refuse_company();
+    if (!os_lock(fd_.get(), kSessionByte, LockMode::shared)) throw_cache_error("lock", file_);
+    if (os_file_size(fd_.get()) == static_cast<std::int64_t>(sizeof(SharedState))) {
+      map();
+      if (state_->magic.load() == kSharedMagic) return;
+    }
+    os_unlock(fd_.get(), kSessionByte);   // the first one died before it was done: try to be first
+  }
+}
+
+void Shared::admit_others() {
+  state_->magic.store(kSharedMagic);
+  // Converting a lock of this sort is atomic: nobody else can become first in between.
+  if (!alone_ && !os_lock(fd_.get(), kSessionByte, LockMode::shared)) {
+    throw_cache_error("lock", file_);
+  }
+  first_ = false;
+}
+
+void Shared::raise(const Counters& least) {
+  raise_counter(state_->next_seq, least.next_seq);
+  raise_counter(state_->next_id, least.next_id);
+  raise_counter(state_->next_pack, least.next_pack);
+}
+
+void Shared::initialise() {
+  const std::string holder = name_of_this_process();
+  const std::size_t size = alone_ ? 0 : sizeof(SharedState);
+  if (ftruncate(fd_.get(), static_cast<off_t>(size)) != 0) throw_cache_error("write", file_);
+  if (alone_ && !os_pwrite(fd_.get(), holder.data(), holder.size(), 0)) {
+    throw_cache_error("write", file_);
+  }
+  map();
+  const bool keep = state_->magic.load() == kSharedMagic;
+  state_->magic.store(0);
+  keep_plausible(state_->next_seq, keep);
+  keep_plausible(state_->next_id, keep);
+  keep_plausible(state_->next_pack, false);
+  state_->changes.fetch_add(1);
+  init_robust_mutex(state_->mutex);
+  // Only what was used is cleared: touching four megabytes would cost a millisecond.
+  if (state_->claims != 0 || !keep) {
+    for (ClaimCell& cell : state_->cell) {
+      if (cell.owner != 0) cell.owner = 0;
+    }
+  }
+  state_->claims = 0;
+  const std::uint32_t packs = keep ? std::min(state_->packs.load(), kPacks) : kPacks;
+  for (std::uint32_t i = 0; i < packs; ++i) {
+    if (state_->pack[i].number.load() == 0 && state_->pack[i].length.load() == 0) continue;
+    state_->pack[i].number.store(0);
+    state_->pack[i].length.store(0);
+  }
+  state_->packs.store(0);
+  state_->slot_used.fill(0);
+  state_->slot_waits.fill(0);
+  state_->waiters.store(0);
+}
+
+void Shared::take_slot() {
+  const TableLock lock(*this);
+  for (std::uint32_t slot = 0; slot < kSlots; ++slot) {
+    if (state_->slot_used[slot] != 0 && !slot_is_dead(slot)) continue;
+    if (!os_try_lock(fd_.get(), kFirstSlotByte + slot, LockMode::exclusive)) continue;
+    if (state_->slot_used[slot] != 0) {
+      bury_dead();   // its dead owner's claims must go before its number means someone else
+    }
+    slot_ = slot;
+    state_->slot_used[slot] = 1;
+    return;
+  }
+  throw CacheError("open the cache at " + file_.parent_path().string() + ": " +
+                   std::to_string(kSlots) + " processes have it open already; wait for some to end");
+}
+
+bool Shared::slot_is_dead(std::uint32_t slot) const {
+  return slot != slot_ && !os_is_locked(fd_.get(), kFirstSlotByte + slot);
+}
+
+// Ends the claims of processes that died. True: there were some.
+bool Shared::bury_dead() {
+  bool any = false;
+  for (std::uint32_t slot = 0; slot < kSlots; ++slot) {
+    if (state_->slot_used[slot] == 0 || !slot_is_dead(slot)) continue;
+    for (std::uint32_t at = 0; at < kClaimCells && state_->claims > 0;) {
+      if (state_->cell[at].owner == slot + 1) {
+        erase_cell(*state_, at);   // may move another entry here: look again
+      } else {
+        ++at;
+      }
+    }
+    // A shift may have carried an entry over the end of the table, behind the scan.
+    for (std::uint32_t at = 0; at < kClaimCells && state_->claims > 0; ++at) {
+      while (state_->cell[at].owner == slot + 1) erase_cell(*state_, at);
+    }
+    state_->waiters.fetch_sub(state_->slot_waits[slot]);
+    state_->slot_waits[slot] = 0;
+    state_->slot_used[slot] = 0;
+    any = true;
+  }
+  if (any) {
+    state_->released.fetch_add(1);
+    os_wake_all(state_->released);
+  }
+  return any;
+}
+
+// Somebody died while changing the table: lay it out anew from what is in it.
+void Shared::repair_table() {
+  std::vector<ClaimCell> cells;
+  for (ClaimCell& cell : state_->cell) {
+    if (cell.owner != 0) cells.push_back(cell);
+    cell.owner = 0;
+  }
+  state_->claims = 0;
+  for (const ClaimCell& cell : cells) {
+    const std::uint32_t at = find_cell(*state_, Key{{cell.high, cell.low}});
+    if (state_->cell[at].owner == 0) ++state_->claims;
+    state_->cell[at] = cell;
+  }
+}
+
+std::uint64_t Shared::take_seq() { return state_->next_seq.fetch_add(1); }
+std::uint64_t Shared::take_id() { return state_->next_id.fetch_add(1); }
+std::uint32_t Shared::take_pack() { return state_->next_pack.fetch_add(1); }
+std::uint64_t Shared::next_id() const { return state_->next_id.load(); }
+
+void Shared::raise_id(std::uint64_t least) { raise_counter(state_->next_id, least); }
+
+std::uint64_t Shared::changes() const { return state_->changes.load(std::memory_order_acquire); }
+std::uint64_t Shared::note_change() { return state_->changes.fetch_add(1) + 1; }
+
+std::uint32_t Shared::register_pack(std::uint32_t number) {
+  const TableLock lock(*this);
+  const std::uint32_t handle = state_->packs.load();
+  if (handle == kPacks) {
+    throw CacheError("write results to the cache at " + file_.parent_path().string() + ": " +
+                     std::to_string(kPacks) + " processes have written since it was last closed by "
+                     "all; let all processes that use it end, then run again");
+  }
+  state_->pack[handle].slot = slot_;
+  state_->pack[handle].length.store(0);
+  state_->pack[handle].number.store(number);
+  state_->packs.store(handle + 1, std::memory_order_release);
+  return handle;
+}
+
+void Shared::publish_length(std::uint32_t handle, std::uint64_t length) {
+  state_->pack[handle].length.store(length, std::memory_order_release);
+  state_->growth.fetch_add(1, std::memory_order_release);
+}
+
+std::uint64_t Shared::growth() const { return state_->growth.load(std::memory_order_acquire); }
+
+std::vector<Shared::PackLength> Shared::packs() const {
+  const std::uint32_t count = std::min(state_->packs.load(std::memory_order_acquire), kPacks);
+  std::vector<PackLength> result(count);
+  for (std::uint32_t i = 0; i < count; ++i) {
+    const PackCell& cell = state_->pack[i];
+    result[i] = {cell.number.load(), cell.length.load(std::memory_order_acquire),
+                 cell.slot == slot_ || os_is_locked(fd_.get(), kFirstSlotByte + cell.slot)};
+  }
+  return result;
+}
+
+bool Shared::claim(const Key& key) {
+  const TableLock lock(*this);
+  std::uint32_t at = find_cell(*state_, key);
+  if (const std::uint32_t owner = state_->cell[at].owner; owner != 0) {
+    if (!slot_is_dead(owner - 1)) return false;
+    bury_dead();
+    at = find_cell(*state_, key);
+    if (state_->cell[at].owner != 0) return false;
+  }
+  if (state_->claims >= kMostClaims) {
+    throw CacheError("claim a task in the cache at " + file_.parent_path().string() + ": " +
+                     std::to_string(kMostClaims) + " tasks are being executed at once, which is "
+                     "all it can hold; lower --jobs");
+  }
+  state_->cell[at] = {key.high, key.low, slot_ + 1, 0};
+  ++state_->claims;
+  return true;
+}
+
+void Shared::release(std::span<const Key> keys) {
+  if (keys.empty()) return;
+  {
+    const TableLock lock(*this);
+    for (const Key& key : keys) {
+      const std::uint32_t at = find_cell(*state_, key);
+      if (state_->cell[at].owner == slot_ + 1) erase_cell(*state_, at);
+    }
+  }
+  state_->released.fetch_add(1);
+  if (somebody_waits()) os_wake_all(state_->released);
+}
+
+bool Shared::somebody_waits() const { return state_->waiters.load() != 0; }
+
+// Kept per slot as well, so that a waiter that is killed does not count for ever.
+void Shared::count_waiting(int change) {
+  const TableLock lock(*this);
+  state_->slot_waits[slot_] = static_cast<std::uint16_t>(state_->slot_waits[slot_] + change);
+  state_->waiters.fetch_add(static_cast<std::uint32_t>(change));
+}
+
+std::uint64_t Shared::wait_for_release(std::uint64_t since, std::chrono::milliseconds timeout) {
+  // The dead wake nobody: between two sleeps it is looked whether an owner has died.
+  constexpr std::chrono::milliseconds kLook{100};
+  const auto until = std::chrono::steady_clock::now() + timeout;
+  const auto now = [&] { return state_->released.load(); };
+  count_waiting(1);
+  while (now() == static_cast<std::uint32_t>(since)) {
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
+        until - std::chrono::steady_clock::now());
+    if (left.count() <= 0) break;
+    os_wait(state_->released, static_cast<std::uint32_t>(since), std::min(left, kLook));
+    if (now() != static_cast<std::uint32_t>(since)) break;
+    const TableLock lock(*this);
+    bury_dead();
+  }
+  count_waiting(-1);
+  return now();
+}
+
+void Shared::lock() {
+  write_mutex_.lock();
+  if (os_lock(fd_.get(), kWriterByte, LockMode::exclusive)) return;
+  const int error = errno;
+  write_mutex_.unlock();
+  throw_cache_error("lock", file_, error);
+}
+
+void Shared::unlock() {
+  os_unlock(fd_.get(), kWriterByte);
+  write_mutex_.unlock();
+}
+
+}  // namespace stook::detail

@@ -1,0 +1,100 @@
+// shared.h - what the processes on one cache share in memory: counters, who is alive, which packs
+// grew, who executes which key. Lives in CACHE/.claims, mapped by all.
+// Unaware of records. Thread-safe.
+//
+// Nothing here is needed after the last process has gone: whoever opens the cache alone starts it
+// anew. A process is alive while it holds the lock on its slot's byte of the file; the kernel lets
+// go of that lock however the process ends, so no pid is ever guessed at.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <vector>
+
+#include "src/os.h"
+
+#include <stook/key.hpp>
+
+namespace stook::detail {
+
+struct SharedState;   // shared_state.h
+
+struct Counters {
+  std::uint64_t next_seq = 1;
+  std::uint64_t next_id = 1;
+  std::uint32_t next_pack = 1;
+};
+
+class Shared {
+ public:
+  // Joins those who have the cache open. Whoever is first() recovers what others left behind, while
+  // all who come wait for admit_others(). alone: keep everybody else out for good (and share
+  // nothing); throws CacheError naming the holder when somebody is there.
+  Shared(const std::filesystem::path& file, bool alone);
+  ~Shared();
+  Shared(const Shared&) = delete;
+  Shared& operator=(const Shared&) = delete;
+
+  [[nodiscard]] bool first() const { return first_; }
+  void raise(const Counters& least);     // REQUIRES: first()
+  void admit_others();
+
+  std::uint64_t take_seq();
+  std::uint64_t take_id();
+  std::uint32_t take_pack();
+  [[nodiscard]] std::uint64_t next_id() const;
+  void raise_id(std::uint64_t least);    // no id below this will be given out
+
+  // Moves when a state in the index changes in any way but by a publication.
+  [[nodiscard]] std::uint64_t changes() const;
+  std::uint64_t note_change();
+
+  // --- The packs of this session, dead owners' too.
+  struct PackLength {
+    std::uint32_t number = 0;
+    std::uint64_t length = 0;   // whole frames up to here have been written
+    bool alive = false;
+  };
+  std::uint32_t register_pack(std::uint32_t number);      // returns a handle
+  void publish_length(std::uint32_t handle, std::uint64_t length);
+  [[nodiscard]] std::uint64_t growth() const;             // moves when any length does
+  [[nodiscard]] std::vector<PackLength> packs() const;
+
+  // --- Claims
+  [[nodiscard]] bool claim(const Key& key);               // false: somebody alive holds it
+  void release(std::span<const Key> keys);
+  [[nodiscard]] bool somebody_waits() const;
+  std::uint64_t wait_for_release(std::uint64_t since, std::chrono::milliseconds timeout);
+
+  // --- The inter-process lock under which the index is written. std::lock_guard works on it.
+  void lock();
+  void unlock();
+
+ private:
+  class TableLock;
+  void join();
+  void map();
+  void refuse_company();
+  void initialise();
+  void take_slot();
+  void count_waiting(int change);
+  void repair_table();
+  bool bury_dead();                       // REQUIRES: the table's lock is held
+  [[nodiscard]] bool slot_is_dead(std::uint32_t slot) const;
+
+  const std::filesystem::path file_;
+  const bool alone_;
+  bool first_ = false;
+  Fd fd_;
+  SharedMapping mapping_;
+  SharedState* state_ = nullptr;
+  std::uint32_t slot_ = ~0u;           // none yet
+  std::mutex write_mutex_;                // file locks do not exclude threads of one process
+};
+
+}  // namespace stook::detail

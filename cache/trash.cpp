@@ -1,0 +1,53 @@
+#include "cache/trash.h"
+
+#include <unistd.h>
+
+#include <atomic>
+#include <map>
+#include <unordered_set>
+#include <vector>
+
+#include "src/os.h"
+
+namespace stook::detail {
+namespace {
+
+std::filesystem::path new_place(const Layout& layout) {
+  static std::atomic<std::uint64_t> counter{0};
+  return layout.trash / (std::to_string(getpid()) + "-" + std::to_string(++counter));
+}
+
+// Only the directories that are there are touched: most tasks have none.
+void move_class(const Layout& layout, const std::filesystem::path& directory,
+                const std::unordered_set<std::string>& ids) {
+  std::error_code error;
+  std::vector<std::filesystem::path> found;
+  for (const auto& entry : std::filesystem::directory_iterator(directory, error)) {
+    if (ids.contains(entry.path().filename().string())) found.push_back(entry.path());
+  }
+  for (const auto& path : found) (void)os_rename(path, new_place(layout));
+  std::filesystem::remove(directory, error);   // only if nothing is left in it
+}
+
+}  // namespace
+
+void move_to_trash(const Layout& layout, std::span<const TaskName> tasks) {
+  if (tasks.size() == 1) {
+    const auto path = layout.tasks / safe_name(tasks[0].first) / std::to_string(tasks[0].second);
+    (void)os_rename(path, new_place(layout));
+    return;
+  }
+  std::map<std::string, std::unordered_set<std::string>> by_class;
+  for (const auto& [name, id] : tasks) by_class[safe_name(name)].insert(std::to_string(id));
+  for (const auto& [name, ids] : by_class) move_class(layout, layout.tasks / name, ids);
+}
+
+void empty_trash(const Layout& layout) {
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(layout.trash, error)) {
+    std::error_code ignored;   // another process may be removing it too
+    std::filesystem::remove_all(entry.path(), ignored);
+  }
+}
+
+}  // namespace stook::detail

@@ -1,0 +1,256 @@
+#include "cache/view.h"
+
+#include <algorithm>
+
+namespace stook::detail {
+namespace {
+
+constexpr std::uint64_t kFewQueries = 1000;
+
+class ReadTransaction {
+ public:
+  explicit ReadTransaction(Database& database) : database_(database) {
+    database_.execute("BEGIN");
+  }
+  ~ReadTransaction() {
+    try {
+      database_.execute("COMMIT");
+    } catch (const DatabaseError&) {   // nothing was written
+    }
+  }
+  ReadTransaction(const ReadTransaction&) = delete;
+  ReadTransaction& operator=(const ReadTransaction&) = delete;
+
+ private:
+  Database& database_;
+};
+
+}  // namespace
+
+Entry entry_of(const Item& item) {
+  Entry entry;
+  entry.id = item.id;
+  entry.state = item.record == RecordKind::transient ? RecordState::missing : RecordState::fresh;
+  entry.doubt = item.record == RecordKind::transient ? Doubt::not_kept : Doubt::none;
+  entry.digest = item.digest;
+  entry.pack = item.pack;
+  entry.offset = item.offset;
+  entry.seconds = item.seconds;
+  return entry;
+}
+
+View::Tables::Tables(const std::filesystem::path& file)
+    : database(file, Database::Mode::read),
+      rows(database),
+      classes(database),
+      externals(database),
+      packs(database) {
+  set_up_reader(database);
+}
+
+View::View(const Layout& layout, Shared& shared, Packs& packs, Warn warn)
+    : layout_(layout), shared_(shared), packs_(packs), warn_(std::move(warn)) {}
+
+View::~View() = default;
+
+View::Tables& View::tables() {
+  if (!tables_) tables_ = std::make_unique<Tables>(layout_.index);
+  return *tables_;
+}
+
+void View::read(const std::function<void(Tables&)>& use) {
+  const std::lock_guard reading(reading_);
+  const ReadTransaction transaction(tables().database);
+  use(tables());
+}
+
+// --- Keeping up with others ------------------------------------------------------------------
+
+void View::refresh() {
+  if (shared_.changes() == seen_change_ && shared_.growth() == seen_growth_) return;
+  const std::lock_guard reading(reading_);
+  if (const std::uint64_t change = shared_.changes(); change != seen_change_) start_anew(change);
+  if (shared_.growth() != seen_growth_) read_tails();
+}
+
+void View::start_anew(std::uint64_t change) {
+  const ReadTransaction transaction(tables().database);
+  positions_.clear();
+  std::uint64_t own_indexed = 0;
+  for (const PackMark& mark : tables().packs.all()) {
+    positions_[mark.number] = mark.indexed;
+    if (mark.number == own_pack_) own_indexed = mark.indexed;
+  }
+  const std::lock_guard lock(mutex_);
+  known_.drop_unless([&](const KnownKey& known) {
+    return known.id_only || (own_pack_ != 0 && known.entry.pack == own_pack_ &&
+                             known.entry.offset >= own_indexed);
+  });
+  rows_ = tables().rows.last_id();
+  known_.complete = rows_ == 0;
+  queried_ = 0;
+  seen_growth_ = ~0ull;
+  seen_change_ = change;
+}
+
+void View::read_tails() {
+  const std::uint64_t growth = shared_.growth();   // before the lengths: they may be newer
+  for (const Shared::PackLength& pack : shared_.packs()) {
+    std::uint64_t& position = positions_[pack.number];
+    if (pack.number == own_pack_ || position >= pack.length) continue;
+    Batch batch;
+    Packs::Visitor visitor;
+    visitor.frame = [&](const Frame& frame, std::uint64_t offset, std::uint64_t length) {
+      if (is_record(frame.kind) || frame.kind == FrameKind::id_given) add_frame(batch, frame, 0, {pack.number, offset}, length);
+    };
+    visitor.damage = [](std::uint64_t, std::uint64_t) {};   // told when it is indexed
+    if (!packs_.scan(pack.number, position, pack.length, visitor)) continue;
+    for (const Item& item : batch.items) record(item);
+    position = pack.length;
+  }
+  seen_growth_ = growth;
+}
+
+void View::follow(std::uint64_t change) {
+  if (seen_change_ + 1 == change) seen_change_ = change;
+}
+
+// --- Answering -------------------------------------------------------------------------------
+
+void View::lookup(std::span<const Key> keys, std::span<Entry> entries) {
+  refresh();
+  std::vector<std::size_t> missing;
+  {
+    const std::lock_guard lock(mutex_);
+    for (std::size_t i = 0; i < keys.size(); ++i) {
+      if (const KnownKey* known = known_.find(keys[i]); known != nullptr) {
+        entries[i] = known->entry;
+      } else if (known_.complete) {
+        entries[i] = Entry{};
+      } else {
+        missing.push_back(i);
+      }
+    }
+  }
+  if (!missing.empty()) query(keys, entries, missing);
+}
+
+void View::query(std::span<const Key> keys, std::span<Entry> entries,
+                 std::span<const std::size_t> missing) {
+  const std::lock_guard reading(reading_);
+  const ReadTransaction transaction(tables().database);
+  queried_ += missing.size();
+  if (queried_ > std::max(kFewQueries, rows_ / 10)) load_all(tables());
+  std::vector<std::size_t> order(missing.begin(), missing.end());
+  // In the order of the index each page is visited once.
+  const auto before = [&](std::size_t a, std::size_t b) { return keys[a] < keys[b]; };
+  if (order.size() > 1) std::sort(order.begin(), order.end(), before);
+  for (const std::size_t i : order) {
+    std::unique_lock lock(mutex_);
+    if (!known_.complete && known_.find(keys[i]) == nullptr) {
+      lock.unlock();
+      const auto row = tables().rows.find(keys[i]);
+      lock.lock();
+      KnownKey& known = known_.at(keys[i]);
+      if (row && row->seq >= known.seq) {
+        known.entry = row->entry;
+        known.seq = row->seq;
+      }
+    }
+    const KnownKey* known = known_.find(keys[i]);
+    entries[i] = known != nullptr ? known->entry : Entry{};
+  }
+}
+
+void View::load_all(Tables& tables) {
+  const std::lock_guard lock(mutex_);
+  known_.reserve(known_.size() + rows_);
+  tables.rows.for_each([&](const Row& row) {
+    KnownKey& known = known_.at(row.key);
+    if (row.seq < known.seq) return;
+    known.entry = row.entry;
+    known.seq = row.seq;
+  });
+  known_.complete = true;
+}
+
+Entry View::current(const Key& key) {
+  Entry entry;
+  lookup({&key, 1}, {&entry, 1});
+  return entry;
+}
+
+std::uint64_t View::id_of(const Key& key) {
+  if (const Entry entry = current(key); entry.id != 0) return entry.id;
+  const std::lock_guard lock(mutex_);
+  KnownKey& known = known_.at(key);
+  if (known.entry.id == 0) {
+    known.entry.id = shared_.take_id();
+    known.id_only = true;
+  }
+  return known.entry.id;
+}
+
+// --- Being told ------------------------------------------------------------------------------
+
+void View::record_own(const Item& item) {
+  own_pack_ = item.pack;
+  record(item);
+}
+
+void View::record(const Item& item) {
+  const std::lock_guard lock(mutex_);
+  KnownKey& known = known_.at(item.key);
+  if (item.seq < known.seq) return;
+  const std::uint64_t id = known.entry.id;
+  if (item.kind == ItemKind::record) known.entry = entry_of(item);
+  // A key's id never changes; one that was only thought of gives way to one that was recorded.
+  known.entry.id = id != 0 && !known.id_only ? id : item.id;
+  known.seq = item.seq;
+  known.id_only = false;
+}
+
+void View::confirm(std::span<const Key> keys) {
+  const std::lock_guard lock(mutex_);
+  for (const Key& key : keys) {
+    KnownKey* known = known_.find(key);
+    if (known == nullptr || known->entry.state != RecordState::suspect) continue;
+    known->entry.state = RecordState::fresh;
+    known->entry.doubt = Doubt::none;
+    known->entry.cause = 0;
+  }
+}
+
+bool View::peek(const Key& key, Entry& entry) {
+  const std::lock_guard lock(mutex_);
+  const KnownKey* known = known_.find(key);
+  if (known == nullptr || known->entry.id == 0) return false;
+  entry = known->entry;
+  return true;
+}
+
+void View::remember(const Key& key, const Entry& entry, std::uint64_t seq) {
+  const std::lock_guard lock(mutex_);
+  KnownKey& known = known_.at(key);
+  if (seq < known.seq) return;
+  known.entry = entry;
+  known.seq = seq;
+}
+
+void View::correct_id(const Key& key, std::uint64_t id) {
+  const std::lock_guard lock(mutex_);
+  KnownKey& known = known_.at(key);
+  known.entry.id = id;
+  known.id_only = false;
+}
+
+void View::demote(const Key& key, std::uint64_t seq, Doubt doubt, std::uint64_t cause) {
+  const std::lock_guard lock(mutex_);
+  KnownKey* known = known_.find(key);
+  if (known == nullptr || known->seq != seq) return;
+  if (known->entry.state == RecordState::fresh) known->entry.state = RecordState::suspect;
+  known->entry.doubt = doubt;
+  known->entry.cause = cause;
+}
+
+}  // namespace stook::detail

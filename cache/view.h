@@ -1,0 +1,96 @@
+// view.h - what is known of keys in this process, and how it is kept as new as the index and the
+// packs of other processes.
+// Thread-safe. Lock order: reading_ before mutex_; both after the index's write lock.
+//
+// A key is answered from memory (cache/known.h) or with one indexed query. Once more than a tenth
+// of the rows were asked for one by one, all are loaded with a single scan: then what is not in
+// memory does not exist.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <span>
+
+#include "cache/class_table.h"
+#include "cache/fault.h"
+#include "cache/item.h"
+#include "cache/known.h"
+#include "cache/layout.h"
+#include "cache/packs.h"
+#include "cache/rows.h"
+#include "cache/shared.h"
+
+namespace stook::detail {
+
+class View {
+ public:
+  View(const Layout& layout, Shared& shared, Packs& packs, Warn warn);
+  ~View();
+
+  // Throws DatabaseError.
+  void lookup(std::span<const Key> keys, std::span<Entry> entries);
+
+  // As lookup, of one key that is most likely known and has most likely not changed.
+  [[nodiscard]] Entry current(const Key& key);
+
+  // The id of a key that may have none yet.
+  [[nodiscard]] std::uint64_t id_of(const Key& key);
+
+  // A record or an id was appended to a pack. Older ones than what is known are ignored.
+  void record(const Item& item);
+  void record_own(const Item& item);
+  void confirm(std::span<const Key> keys);
+
+  // --- For the indexer, which holds the write lock.
+  [[nodiscard]] bool peek(const Key& key, Entry& entry);
+  void remember(const Key& key, const Entry& entry, std::uint64_t seq);
+  void correct_id(const Key& key, std::uint64_t id);
+  void demote(const Key& key, std::uint64_t seq, Doubt doubt, std::uint64_t cause);
+  void refresh();                               // drops what moved, reads what others appended
+  void follow(std::uint64_t change);            // this process made the change, and took part in it
+
+  // Runs `use` with the reading connection's tables, in one read transaction.
+  struct Tables {
+    Database database;
+    Rows rows;
+    ClassTable classes;
+    ExternalTable externals;
+    PackTable packs;
+    explicit Tables(const std::filesystem::path& file);
+  };
+  void read(const std::function<void(Tables&)>& use);
+
+ private:
+  void start_anew(std::uint64_t change);
+  void read_tails();
+  void query(std::span<const Key> keys, std::span<Entry> entries,
+             std::span<const std::size_t> missing);
+  void load_all(Tables& tables);
+  [[nodiscard]] Tables& tables();
+
+  const Layout& layout_;
+  Shared& shared_;
+  Packs& packs_;
+  const Warn warn_;
+
+  std::mutex reading_;                          // the connection and the positions
+  std::unique_ptr<Tables> tables_;              // opened when first needed
+  std::map<std::uint32_t, std::uint64_t> positions_;   // other packs were read up to here
+  std::atomic<std::uint64_t> seen_growth_{~0ull};
+  std::atomic<std::uint64_t> seen_change_{~0ull};
+
+  std::atomic<std::uint32_t> own_pack_{0};
+
+  std::mutex mutex_;
+  Known known_;                                 // guarded by mutex_
+  std::uint64_t rows_ = 0;                      // about as many are in the index
+  std::uint64_t queried_ = 0;                   // keys asked for since the last new start
+};
+
+// What a record answers with before anybody doubted it.
+[[nodiscard]] Entry entry_of(const Item& item);
+
+}  // namespace stook::detail

@@ -1,0 +1,57 @@
+#include <stook/cache.hpp>
+
+#include "cache/open.h"
+#include "runtime/run.h"
+#include "runtime/task_directory.h"
+#include "src/build_id.h"
+
+#include <stook/errors.hpp>
+
+namespace stook {
+namespace detail {
+namespace {
+
+thread_local Store* current = nullptr;
+
+}  // namespace
+
+struct CacheState {
+  std::unique_ptr<Store> store;
+  Store* previous;
+};
+
+CurrentStore::CurrentStore(Store* store) : previous_(current) { current = store; }
+CurrentStore::~CurrentStore() { current = previous_; }
+
+Store* current_store_or_null() { return current; }
+
+Store& current_store() {
+  if (current != nullptr) return *current;
+  throw CacheError(
+      "no cache is open on this thread: write `stook::Cache cache{\"DIRECTORY\"};` before this and "
+      "keep it in scope");
+}
+
+}  // namespace detail
+
+Cache::Cache(const std::filesystem::path& directory, const CacheOptions& options)
+    : state_(std::make_unique<detail::CacheState>()) {
+  detail::StoreOptions store_options;
+  store_options.durability_window = std::chrono::milliseconds(options.sync_milliseconds);
+  store_options.durability_full = options.durability_full;
+  store_options.warn = options.warn ? options.warn : &detail::warn;
+  store_options.build_id = detail::build_id();
+  state_->store = detail::open_store(directory, store_options);
+  detail::restore_directories(*state_->store);
+  state_->previous = detail::current;
+  detail::current = state_->store.get();
+}
+
+Cache::~Cache() {
+  if (detail::current == state_->store.get()) detail::current = state_->previous;
+}
+
+const std::filesystem::path& Cache::directory() const { return state_->store->root(); }
+detail::Store& Cache::store() const { return *state_->store; }
+
+}  // namespace stook

@@ -1,0 +1,173 @@
+#include "src/os.h"
+
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <climits>
+#include <cstdio>
+#include <ctime>
+
+namespace stook::detail {
+namespace {
+
+template <class Call>
+auto retried(Call call) {
+  auto result = call();
+  while (result == -1 && errno == EINTR) result = call();
+  return result;
+}
+
+// The kernel moves at most this much per call (MAX_RW_COUNT); more is cut short anyway.
+constexpr std::size_t kMostPerCall = std::size_t{1} << 30;
+
+bool lock_call(int fd, int command, std::uint64_t byte, short type) {
+  struct flock lock = {};
+  lock.l_type = type;
+  lock.l_whence = SEEK_SET;
+  lock.l_start = static_cast<off_t>(byte);
+  lock.l_len = 1;
+  return retried([&] { return fcntl(fd, command, &lock); }) == 0;
+}
+
+short lock_type(LockMode mode) { return mode == LockMode::shared ? F_RDLCK : F_WRLCK; }
+
+}  // namespace
+
+Fd::~Fd() {
+  if (fd_ >= 0) close(fd_);
+}
+
+Fd os_open(const std::filesystem::path& path, int flags, mode_t mode) {
+  return Fd(retried([&] { return open(path.c_str(), flags | O_CLOEXEC | O_NOFOLLOW, mode); }));
+}
+
+bool os_write(int fd, const void* data, std::size_t size) {
+  auto from = static_cast<const std::byte*>(data);
+  while (size > 0) {
+    const ssize_t n = retried([&] { return write(fd, from, std::min(size, kMostPerCall)); });
+    if (n < 0) return false;
+    from += n;
+    size -= static_cast<std::size_t>(n);
+  }
+  return true;
+}
+
+bool os_write(int fd, std::span<const std::span<const std::byte>> pieces) {
+  for (const auto& piece : pieces) {
+    if (!os_write(fd, piece.data(), piece.size())) return false;
+  }
+  return true;
+}
+
+bool os_pwrite(int fd, const void* data, std::size_t size, std::uint64_t offset) {
+  auto from = static_cast<const std::byte*>(data);
+  while (size > 0) {
+    const ssize_t n = retried([&] {
+      return pwrite(fd, from, std::min(size, kMostPerCall), static_cast<off_t>(offset));
+    });
+    if (n < 0) return false;
+    from += n;
+    offset += static_cast<std::uint64_t>(n);
+    size -= static_cast<std::size_t>(n);
+  }
+  return true;
+}
+
+ssize_t os_pread(int fd, void* data, std::size_t size, std::uint64_t offset) {
+  auto to = static_cast<std::byte*>(data);
+  std::size_t done = 0;
+  while (done < size) {
+    const ssize_t n = retried([&] {
+      return pread(fd, to + done, std::min(size - done, kMostPerCall),
+                   static_cast<off_t>(offset + done));
+    });
+    if (n < 0) return -1;
+    if (n == 0) break;
+    done += static_cast<std::size_t>(n);
+  }
+  return static_cast<ssize_t>(done);
+}
+
+bool os_sync_data(int fd) {
+  return retried([&] { return fdatasync(fd); }) == 0;
+}
+
+bool os_sync_directory(const std::filesystem::path& directory) {
+  const Fd fd = os_open(directory, O_RDONLY | O_DIRECTORY);
+  return fd && retried([&] { return fsync(fd.get()); }) == 0;
+}
+
+bool os_rename(const std::filesystem::path& from, const std::filesystem::path& to) {
+  return std::rename(from.c_str(), to.c_str()) == 0;
+}
+
+std::int64_t os_file_size(int fd) {
+  struct stat status = {};
+  return fstat(fd, &status) == 0 ? static_cast<std::int64_t>(status.st_size) : -1;
+}
+
+bool os_try_lock(int fd, std::uint64_t byte, LockMode mode) {
+  return lock_call(fd, F_OFD_SETLK, byte, lock_type(mode));
+}
+
+bool os_lock(int fd, std::uint64_t byte, LockMode mode) {
+  return lock_call(fd, F_OFD_SETLKW, byte, lock_type(mode));
+}
+
+void os_unlock(int fd, std::uint64_t byte) noexcept { lock_call(fd, F_OFD_SETLK, byte, F_UNLCK); }
+
+bool os_is_locked(int fd, std::uint64_t byte) {
+  struct flock lock = {};
+  lock.l_type = F_WRLCK;
+  lock.l_whence = SEEK_SET;
+  lock.l_start = static_cast<off_t>(byte);
+  lock.l_len = 1;
+  return retried([&] { return fcntl(fd, F_OFD_GETLK, &lock); }) == 0 && lock.l_type != F_UNLCK;
+}
+
+SharedMapping::SharedMapping(SharedMapping&& other) noexcept
+    : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+
+SharedMapping& SharedMapping::operator=(SharedMapping&& other) noexcept {
+  std::swap(data_, other.data_);
+  std::swap(size_, other.size_);
+  return *this;
+}
+
+SharedMapping::~SharedMapping() {
+  if (data_ != nullptr) munmap(data_, size_);
+}
+
+SharedMapping SharedMapping::map(int fd, std::size_t size) {
+  SharedMapping mapping;
+  const int flags = MAP_SHARED | (fd < 0 ? MAP_ANONYMOUS : 0);
+  void* data = mmap(nullptr, size, PROT_READ | PROT_WRITE, flags, fd, 0);
+  if (data == MAP_FAILED) return mapping;
+  mapping.data_ = data;
+  mapping.size_ = size;
+  return mapping;
+}
+
+void os_wait(const std::atomic<std::uint32_t>& word, std::uint32_t expected,
+             std::chrono::milliseconds timeout) noexcept {
+  timespec limit = {};
+  limit.tv_sec = static_cast<time_t>(timeout.count() / 1000);
+  limit.tv_nsec = static_cast<long>(timeout.count() % 1000) * 1'000'000;
+  syscall(SYS_futex, reinterpret_cast<const std::uint32_t*>(&word), FUTEX_WAIT, expected, &limit,
+          nullptr, 0);
+}
+
+void os_wake_all(const std::atomic<std::uint32_t>& word) noexcept {
+  syscall(SYS_futex, reinterpret_cast<const std::uint32_t*>(&word), FUTEX_WAKE, INT_MAX, nullptr,
+          nullptr, 0);
+}
+
+}  // namespace stook::detail

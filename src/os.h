@@ -1,0 +1,83 @@
+// os.h - a thin door to the operating system: interrupted calls are repeated, short writes are
+// finished, descriptors close themselves.
+// Unaware of what is written. Functions report failure as false (or -1) with errno set: whoever
+// knows what was being done says so. Thread-safe as the calls they wrap are.
+#pragma once
+
+#include <sys/types.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <utility>
+
+namespace stook::detail {
+
+// Owns a file descriptor.
+class Fd {
+ public:
+  Fd() = default;
+  explicit Fd(int fd) noexcept : fd_(fd) {}
+  Fd(Fd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  Fd& operator=(Fd&& other) noexcept {
+    std::swap(fd_, other.fd_);
+    return *this;
+  }
+  ~Fd();
+
+  [[nodiscard]] int get() const noexcept { return fd_; }
+  explicit operator bool() const noexcept { return fd_ >= 0; }
+
+ private:
+  int fd_ = -1;
+};
+
+// O_CLOEXEC and O_NOFOLLOW are added: nothing in a cache is reached through a symbolic link.
+[[nodiscard]] Fd os_open(const std::filesystem::path& path, int flags, mode_t mode = 0600);
+
+[[nodiscard]] bool os_write(int fd, const void* data, std::size_t size);
+// All pieces, in as few calls as the system allows.
+[[nodiscard]] bool os_write(int fd, std::span<const std::span<const std::byte>> pieces);
+[[nodiscard]] bool os_pwrite(int fd, const void* data, std::size_t size, std::uint64_t offset);
+// Reads up to `size` bytes; fewer only at the end of the file. -1: failed.
+[[nodiscard]] ssize_t os_pread(int fd, void* data, std::size_t size, std::uint64_t offset);
+[[nodiscard]] bool os_sync_data(int fd);
+[[nodiscard]] bool os_sync_directory(const std::filesystem::path& directory);
+[[nodiscard]] bool os_rename(const std::filesystem::path& from, const std::filesystem::path& to);
+// -1: failed.
+[[nodiscard]] std::int64_t os_file_size(int fd);
+
+// --- Locks on one byte of an open file; they end with the descriptor, whatever kills its owner.
+enum class LockMode { shared, exclusive };
+[[nodiscard]] bool os_try_lock(int fd, std::uint64_t byte, LockMode mode);
+[[nodiscard]] bool os_lock(int fd, std::uint64_t byte, LockMode mode);   // waits; may convert
+void os_unlock(int fd, std::uint64_t byte) noexcept;
+// Does another open file description hold this byte?
+[[nodiscard]] bool os_is_locked(int fd, std::uint64_t byte);
+
+// Memory shared by all who map the same file; anonymous where fd is -1.
+class SharedMapping {
+ public:
+  SharedMapping() = default;
+  SharedMapping(SharedMapping&& other) noexcept;
+  SharedMapping& operator=(SharedMapping&& other) noexcept;
+  ~SharedMapping();
+  [[nodiscard]] static SharedMapping map(int fd, std::size_t size);
+
+  [[nodiscard]] void* data() const noexcept { return data_; }
+  explicit operator bool() const noexcept { return data_ != nullptr; }
+
+ private:
+  void* data_ = nullptr;
+  std::size_t size_ = 0;
+};
+
+// Sleeps while *word == expected, at most `timeout`. The word may be shared between processes.
+void os_wait(const std::atomic<std::uint32_t>& word, std::uint32_t expected,
+             std::chrono::milliseconds timeout) noexcept;
+void os_wake_all(const std::atomic<std::uint32_t>& word) noexcept;
+
+}  // namespace stook::detail
