@@ -55,7 +55,7 @@ struct Histogram : stook::Task<Histogram, fs::path(int n)> {
     const fs::path file = task_directory() / "histogram.txt";
     std::ofstream stream(file);
     for (const int bin : bins)
-      stream << std::string(static_cast<std::size_t>(bin) / 10000, '#') << '\n';
+      stream << std::string(static_cast<std::size_t>(bin + 5000) / 10000, '#') << '\n';
     if (!stream.flush()) throw std::runtime_error("cannot write " + file.string());
     return file;  // kept relative to the cache, which may be moved as a whole
   }
