@@ -34,7 +34,7 @@ std::size_t safe_reserve(const Reader& reader, std::size_t count) {
 template <class C>
 struct SequenceCodec {
   using E = typename C::value_type;
-  static std::string signature() { return signature_of<E>("seq"); }
+  static std::string signature() { return signature_of<E>("seq<"); }
   static void encode(Writer& writer, const C& elements) {
     writer.write_count(elements.size());
     for (const auto& element : elements) Codec<E>::encode(writer, element);
@@ -53,7 +53,7 @@ struct SequenceCodec {
 template <class V>
 struct BulkCodec {
   using E = typename V::value_type;
-  static std::string signature() { return signature_of<E>("seq"); }
+  static std::string signature() { return signature_of<E>("seq<"); }
   static void encode(Writer& writer, const V& elements) {
     writer.write_count(elements.size());
     writer.write_array(elements.data(), elements.size() * sizeof(E));
@@ -90,9 +90,9 @@ struct AssociativeCodec {
 
   static std::string signature() {
     if constexpr (is_map) {
-      return signature_of<K, typename M::mapped_type>("map");
+      return signature_of<K, typename M::mapped_type>("map<");
     } else {
-      return signature_of<K>("set");
+      return signature_of<K>("set<");
     }
   }
   static void encode(Writer& writer, const M& elements) {
@@ -186,7 +186,7 @@ struct Codec<std::unordered_multimap<K, V, H, E, A>>
 template <class T, std::size_t N> requires HasCodec<T>
 struct Codec<std::array<T, N>> {
   static std::string signature() {
-    return "arr<" + detail::codec_signature<T>() + "," + std::to_string(N) + ">";
+    return detail::array_signature(detail::codec_signature<T>(), N);
   }
   static void encode(Writer& writer, const std::array<T, N>& elements) {
     if constexpr (N == 0) {

@@ -18,16 +18,13 @@ namespace stook {
 namespace detail {
 
 template <class... E>
-std::string signature_of(const char* name) {
-  std::string text = name;
-  const char* separator = "<";
-  ((text += separator + codec_signature<E>(), separator = ","), ...);
-  return text + ">";
+std::string signature_of(std::string_view open) {
+  return list_signature(open, {codec_signature<E>()...}, '>');
 }
 
 template <class T, class... E>
 struct TupleCodec {
-  static std::string signature() { return signature_of<E...>("tup"); }
+  static std::string signature() { return signature_of<E...>("tup<"); }
   static void encode(Writer& writer, const T& tuple) {
     if constexpr (sizeof...(E) == 0) writer.put<std::uint8_t>(0);
     std::apply([&](const auto&... elements) { (Codec<E>::encode(writer, elements), ...); }, tuple);
@@ -41,7 +38,7 @@ struct TupleCodec {
 // A pointer or optional: one byte that says whether there is a value, and the value.
 template <class P, class T>
 struct NullableCodec {
-  static std::string signature() { return signature_of<T>("opt"); }
+  static std::string signature() { return signature_of<T>("opt<"); }
   static void encode(Writer& writer, const P& value) {
     writer.put<std::uint8_t>(value ? 1 : 0);
     if (value) Codec<T>::encode(writer, *value);
@@ -77,7 +74,7 @@ struct Codec<std::variant<E...>> {
   using Variant = std::variant<E...>;
   static_assert(sizeof...(E) < 256, "stook: a variant of more than 255 alternatives");
 
-  static std::string signature() { return detail::signature_of<E...>("var"); }
+  static std::string signature() { return detail::signature_of<E...>("var<"); }
   static void encode(Writer& writer, const Variant& value) {
     writer.put(static_cast<std::uint8_t>(value.index()));
     std::visit([&]<class T>(const T& held) { Codec<T>::encode(writer, held); }, value);
@@ -104,8 +101,10 @@ struct Codec<std::variant<E...>> {
 template <class Rep, class Period> requires HasCodec<Rep>
 struct Codec<std::chrono::duration<Rep, Period>> {
   static std::string signature() {
-    return "dur<" + Codec<Rep>::signature() + "," + std::to_string(Period::num) + "/" +
-           std::to_string(Period::den) + ">";
+    std::string period = std::to_string(Period::num);
+    period += '/';
+    period += std::to_string(Period::den);
+    return detail::list_signature("dur<", {Codec<Rep>::signature(), period}, '>');
   }
   static void encode(Writer& writer, const std::chrono::duration<Rep, Period>& value) {
     Codec<Rep>::encode(writer, value.count());

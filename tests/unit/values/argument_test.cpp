@@ -249,7 +249,7 @@ struct Opaque {
   int* pointer = nullptr;
 
  private:
-  int hidden_ = 0;
+  [[maybe_unused]] int hidden_ = 0;
 };
 
 TEST(Argument, TheConceptKnowsWhatCanBeOne) {

@@ -389,7 +389,7 @@ class Opaque {
   ~Opaque() {}
 
  private:
-  int* pointer_ = nullptr;
+  [[maybe_unused]] int* pointer_ = nullptr;
 };
 
 TEST(Codec, TheConceptKnowsWhatHasOne) {

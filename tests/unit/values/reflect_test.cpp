@@ -62,7 +62,7 @@ struct Chars { char text[300]; int y; };
 struct OnlyChars { char text[6]; };
 struct One { std::vector<std::string> only; };
 struct Constructed { Constructed() {} int a; };
-class Private { int a; public: int b; };
+class Private { [[maybe_unused]] int a; public: int b; };
 
 template <class T>
 std::string names() {
