@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 
+#include "cache/rebuild.h"
 #include "cache/trash.h"
 
 namespace stook::detail {
@@ -121,7 +122,12 @@ void Indexer::run() {
 // --- Transactions ----------------------------------------------------------------------------
 
 void Indexer::flush() {
-  exclusively([](Transaction&) {});
+  try {
+    exclusively([](Transaction&) {});
+  } catch (const DatabaseError& error) {
+    if (!error.damaged()) throw;
+    writer_.write();
+  }
 }
 
 void Indexer::flush_own() {
@@ -135,9 +141,20 @@ void Indexer::flush_own() {
 Outcome Indexer::exclusively(const std::function<void(Transaction&)>& also) {
   Outcome outcome;
   const std::lock_guard lock(shared_);
-  if (!connection_) {
-    connection_ = std::make_unique<Connection>(layout_, names_, packs_, shared_, view_);
+  try {
+    if (!connection_) {
+      connection_ = std::make_unique<Connection>(layout_, names_, packs_, shared_, view_);
+    }
+    run_transaction(also, outcome);
+  } catch (const DatabaseError& error) {
+    if (error.damaged()) give_up(error);
+    throw;
   }
+  after_commit(outcome);
+  return outcome;
+}
+
+void Indexer::run_transaction(const std::function<void(Transaction&)>& also, Outcome& outcome) {
   Database& database = connection_->database;
   database.execute("BEGIN IMMEDIATE");
   try {
@@ -155,8 +172,21 @@ Outcome Indexer::exclusively(const std::function<void(Transaction&)>& also) {
     }
     throw;
   }
-  after_commit(outcome);
-  return outcome;
+}
+
+// What was to be indexed is in the packs, and the index will be made anew from them.
+void Indexer::give_up(const DatabaseError& error) {
+  request_rebuild(layout_);
+  taken_ = Batch();
+  if (!std::exchange(damaged_, true)) {
+    warn_(std::string(error.what()) + "; until then nothing new is answered from the cache");
+  }
+}
+
+void Indexer::disconnect() {
+  const std::lock_guard lock(shared_);
+  connection_.reset();
+  damaged_ = false;
 }
 
 void Indexer::after_commit(Outcome& outcome) {

@@ -31,7 +31,8 @@ class Indexer {
   void push(Item item, std::span<const UpstreamSeen> upstream, const Publication* external);
   void push_confirmed(std::span<const Key> keys);
 
-  // Everything published so far, by any process, is in the index. Throws CacheError.
+  // Everything published so far, by any process, is in the index; where that is damaged, in the
+  // packs, from which the next one who is alone rebuilds it. Throws CacheError.
   void flush();
 
   void flush_own();   // only if this process has anything to bring in
@@ -44,6 +45,9 @@ class Indexer {
     std::function<void()> again;
   };
   Outcome exclusively(const std::function<void(Transaction&)>& also);
+
+  // Lets go of a damaged index file, so that it can be replaced.
+  void disconnect();
 
   // What dead processes left behind, brought in. REQUIRES: shared.first()
   Counters recover();
@@ -59,7 +63,9 @@ class Indexer {
   void bring_in_others(Outcome& outcome);
   void raise_ids(std::uint32_t pack, std::uint64_t from, std::uint64_t to);
   void index_tail(std::uint32_t pack, std::uint64_t from, std::uint64_t to, Outcome& outcome);
+  void run_transaction(const std::function<void(Transaction&)>& also, Outcome& outcome);
   void after_commit(Outcome& outcome);
+  void give_up(const DatabaseError& error);
 
   const Layout& layout_;
   Shared& shared_;
@@ -72,6 +78,7 @@ class Indexer {
   // Guarded by the write lock (Shared).
   std::unique_ptr<Connection> connection_;
   Batch taken_;                      // not committed yet
+  bool damaged_ = false;             // no use in trying any more
   std::size_t applied_ = 0;          // of taken_, in this transaction
   std::uint64_t uncopied_ = 0;       // rows since the last checkpoint
 

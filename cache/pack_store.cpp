@@ -97,11 +97,19 @@ PackStore::~PackStore() = default;
 
 // Nobody else is in the cache yet.
 void PackStore::recover() {
-  if (index_is_usable(layout_, warn_)) {
-    shared_.raise(indexer_->recover());
-  } else {
-    rebuild(*this);
+  bool usable = index_is_usable(layout_, warn_);
+  if (usable) {
+    try {
+      shared_.raise(indexer_->recover());
+    } catch (const DatabaseError& error) {
+      if (!error.damaged()) throw;
+      indexer_->disconnect();
+      view_.disconnect();
+      remove_index(layout_);
+      usable = false;
+    }
   }
+  if (!usable) rebuild(*this);
   empty_trash(layout_);
   shared_.admit_others();
 }
@@ -351,15 +359,20 @@ void PackStore::mark_damaged(const Key& key, std::string_view reason) {
   invalidate([&](Indexer::Transaction&) { append_mark(FrameKind::damaged, key, {}); });
 }
 
+// In most runs nothing has changed: that is found out without taking the write lock.
 Invalidated PackStore::check_versions(std::span<const ClassVersion> classes) {
   bool outdated = false;
-  indexer_->flush_own();
-  view_.read([&](View::Tables& tables) {
-    for (const ClassVersion& type : classes) {
-      const auto row = tables.classes.find(type.name);
-      if (row && row->checked != static_cast<std::int64_t>(type.version)) outdated = true;
-    }
-  });
+  try {
+    indexer_->flush_own();
+    view_.read([&](View::Tables& tables) {
+      for (const ClassVersion& type : classes) {
+        const auto row = tables.classes.find(type.name);
+        if (row && row->checked != static_cast<std::int64_t>(type.version)) outdated = true;
+      }
+    });
+  } catch (const DatabaseError& error) {
+    index_failed(error);   // then it answers nothing that could be outdated
+  }
   if (!outdated) return {};
   return invalidate([&](Indexer::Transaction& transaction) {
     for (const ClassVersion& type : classes) {

@@ -271,16 +271,16 @@ void Rebuild::write_rows(Ingest& ingest) {
   for (const Edge& edge : edges) ingest.edges.insert(edge);
 }
 
+bool has_packs(const Layout& layout) { return !Packs(layout.packs).list().empty(); }
+
+}  // namespace
+
 void remove_index(const Layout& layout) {
   for (const char* suffix : {"", "-wal", "-shm", "-journal"}) {
     unlink((layout.index.string() + suffix).c_str());
   }
   unlink(layout.rebuild.c_str());
 }
-
-bool has_packs(const Layout& layout) { return !Packs(layout.packs).list().empty(); }
-
-}  // namespace
 
 bool index_is_usable(const Layout& layout, const Warn& warn) {
   std::error_code error;

@@ -13,6 +13,8 @@ class PackStore;
 // REQUIRES: nobody else has the cache open.
 [[nodiscard]] bool index_is_usable(const Layout& layout, const Warn& warn);
 
+void remove_index(const Layout& layout);
+
 // The next one who opens the cache alone rebuilds the index.
 void request_rebuild(const Layout& layout);
 

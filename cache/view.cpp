@@ -64,6 +64,12 @@ void View::read(const std::function<void(Tables&)>& use) {
   use(tables());
 }
 
+void View::disconnect() {
+  const std::lock_guard reading(reading_);
+  tables_.reset();
+  seen_change_ = ~0ull;
+}
+
 // --- Keeping up with others ------------------------------------------------------------------
 
 void View::refresh() {

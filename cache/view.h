@@ -62,6 +62,7 @@ class View {
     explicit Tables(const std::filesystem::path& file);
   };
   void read(const std::function<void(Tables&)>& use);
+  void disconnect();
 
  private:
   void start_anew(std::uint64_t change);

@@ -4,6 +4,7 @@
 #include "runtime/run.h"
 #include "runtime/task_directory.h"
 #include "src/build_id.h"
+#include "src/context.h"
 
 #include <stook/errors.hpp>
 
@@ -27,9 +28,7 @@ Store* current_store_or_null() { return current; }
 
 Store& current_store() {
   if (current != nullptr) return *current;
-  throw CacheError(
-      "no cache is open on this thread: write `stook::Cache cache{\"DIRECTORY\"};` before this and "
-      "keep it in scope");
+  throw CacheError(no_cache_text);
 }
 
 }  // namespace detail
@@ -43,6 +42,7 @@ Cache::Cache(const std::filesystem::path& directory, const CacheOptions& options
   store_options.build_id = detail::build_id();
   state_->store = detail::open_store(directory, store_options);
   detail::restore_directories(*state_->store);
+  detail::set_outside_loader(&detail::load_outside);
   state_->previous = detail::current;
   detail::current = state_->store.get();
 }

@@ -45,6 +45,9 @@ void check_outside_world(Store& store);
 // The text of TaskFailed for these failures.
 [[nodiscard]] std::string failure_text(const std::vector<Failure>& failures);
 
+// The value of a future asked for outside of any task, from the current cache.
+[[nodiscard]] Value load_outside(const Spec& spec);
+
 // A line to the user about something that did not stop the work.
 void warn(std::string_view text);
 

@@ -24,9 +24,9 @@
 #include <algorithm>
 #include <bit>
 
-#include <stook/codec.hpp>
-
 #include "src/hash.h"
+
+#include <stook/codec.hpp>
 
 namespace stook {
 
@@ -54,7 +54,8 @@ bool climbs(std::string_view path) {
 // --- Writer -------------------------------------------------------------------------------------
 
 void Writer::grow(std::size_t more) {
-  buffer_.reserve(std::max<std::size_t>(buffer_.size() + more, std::max<std::size_t>(256, 2 * buffer_.capacity())));
+  const std::size_t doubled = std::max<std::size_t>(256, 2 * buffer_.capacity());
+  buffer_.reserve(std::max(buffer_.size() + more, doubled));
 }
 
 void Writer::borrow(const void* data, std::size_t size) {
@@ -160,9 +161,7 @@ long double decode_long_double(Reader& reader) {
   return value;
 }
 
-void encode_json(Writer& writer, const Json& json) {
-  CanonicalWriter canonical;
-  canonical.json(json);
+void encode_canonical(Writer& writer, const CanonicalWriter& canonical) {
   writer.write_count(canonical.size());
   writer.write(canonical.bytes().data(), canonical.size());
 }
@@ -190,9 +189,9 @@ thread_local std::vector<const std::type_info*> open_signatures;
 
 }  // namespace
 
-SignatureScope::SignatureScope(const std::type_info& type) : inside_itself_(false) {
-  for (const std::type_info* open : open_signatures) {
-    if (*open == type) inside_itself_ = true;
+SignatureScope::SignatureScope(const std::type_info& type) {
+  for (std::size_t i = 0; i < open_signatures.size(); ++i) {
+    if (*open_signatures[i] == type) levels_up_ = open_signatures.size() - i;
   }
   open_signatures.push_back(&type);
 }

@@ -32,7 +32,13 @@ class RunningTask {
 [[nodiscard]] std::string arguments_of(const TaskSpec& spec);   // canonical bytes
 [[nodiscard]] std::string demangled(const std::type_info& type);
 
-// The value of a future asked for outside of any task: from the current cache (runtime/load.cpp).
-[[nodiscard]] Value load_outside(const Spec& spec);
+// How a future asked for outside of any task gets its value: whoever opens a cache sets it.
+using OutsideLoader = Value (*)(const Spec& spec);
+void set_outside_loader(OutsideLoader loader);
+
+// The text of CacheError where a cache is needed and none is open.
+inline constexpr const char* no_cache_text =
+    "no cache is open on this thread: write `stook::Cache cache{\"DIRECTORY\"};` before this and "
+    "keep it in scope";
 
 }  // namespace stook::detail

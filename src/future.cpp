@@ -1,3 +1,4 @@
+#include <atomic>
 #include <mutex>
 #include <stdexcept>
 
@@ -24,6 +25,8 @@ void ConstructionFrame::leave(const void* future) {
 }
 
 namespace {
+
+std::atomic<OutsideLoader> outside_loader = nullptr;
 
 constexpr std::uint32_t max_element_depth = 256;
 
@@ -55,6 +58,8 @@ Composite* as_composite(const Value& bound) {
 
 }  // namespace
 
+void set_outside_loader(OutsideLoader loader) { outside_loader = loader; }
+
 const Spec& FutureBase::required_spec() const {
   const SpecPtr& named = spec();
   if (!named) {
@@ -74,7 +79,9 @@ const void* FutureBase::resolve() const {
         "a Future member (many of them: a stook::FutureList or FutureDict member instead of a "
         "container of futures)");
   }
-  value_ = load_outside(named);
+  const OutsideLoader loader = outside_loader.load();
+  if (loader == nullptr) throw CacheError(no_cache_text);
+  value_ = loader(named);
   return value_.get();
 }
 

@@ -20,20 +20,22 @@ void encode_long_double(Writer& writer, long double value);
 [[nodiscard]] long double decode_long_double(Reader& reader);
 
 // Canonical bytes with their length.
-void encode_json(Writer& writer, const Json& json);
+void encode_canonical(Writer& writer, const CanonicalWriter& canonical);
 [[nodiscard]] Json decode_json(Reader& reader);
 
-// While it lives, T's signature is being composed. A type inside itself becomes "^".
+// While it lives, T's signature is being composed. A type inside itself becomes "^N": N levels of
+// aggregates up.
 class SignatureScope {
  public:
   explicit SignatureScope(const std::type_info& type);
   ~SignatureScope();
   SignatureScope(const SignatureScope&) = delete;
   SignatureScope& operator=(const SignatureScope&) = delete;
-  [[nodiscard]] bool inside_itself() const { return inside_itself_; }
+  // 0: the type is not inside itself.
+  [[nodiscard]] std::size_t levels_up() const { return levels_up_; }
 
  private:
-  bool inside_itself_;
+  std::size_t levels_up_ = 0;
 };
 
 template <class E>
@@ -82,7 +84,11 @@ struct EnumCodec {
 template <class T>
 struct JsonCodec {
   static std::string signature() { return "json"; }
-  static void encode(Writer& writer, const T& value) { encode_json(writer, Json::from(value)); }
+  static void encode(Writer& writer, const T& value) {
+    CanonicalWriter canonical;
+    encode_argument(canonical, value);
+    encode_canonical(writer, canonical);
+  }
   static T decode(Reader& reader) {
     try {
       return Argument<T>::decode(decode_json(reader), "");
@@ -99,7 +105,7 @@ struct AggregateCodec {
 
   static std::string signature() {
     const SignatureScope scope(typeid(T));
-    if (scope.inside_itself()) return "^";
+    if (scope.levels_up() != 0) return "^" + std::to_string(scope.levels_up());
     return "{" + join(field_types<T>{}) + "}";
   }
   static void encode(Writer& writer, const T& value) {
@@ -227,9 +233,7 @@ struct Codec<std::string> {
 };
 
 template <>
-struct Codec<Json> : detail::JsonCodec<Json> {
-  static void encode(Writer& writer, const Json& json) { detail::encode_json(writer, json); }
-};
+struct Codec<Json> : detail::JsonCodec<Json> {};
 
 template <class F> requires std::is_arithmetic_v<F>
 struct Codec<std::complex<F>> {

@@ -14,6 +14,8 @@
 #include "src/hash.h"
 #include "src/store.h"
 
+#include <stook/errors.hpp>
+
 namespace stook::detail {
 
 class TemporaryDirectory {
