@@ -207,6 +207,7 @@ bool Ingest::settle_state(const Batch& batch, Work& work) {
   const Item& item = *work.item;
   if (item.kind == ItemKind::given) return false;
   for (const UpstreamSeen& seen : batch.upstream_of(item)) {
+    if (is_constant(seen)) continue;
     const Upstream up = upstream(seen.key);
     if (up.good_for(seen.digest)) continue;
     if (work.entry.state == RecordState::fresh) work.entry.state = RecordState::suspect;
@@ -347,7 +348,7 @@ void Ingest::apply_confirmed(const Item& item, Outcome& outcome) {
   bool good = static_cast<bool>(last);
   for (std::size_t i = 0; good && i < last->frame.upstream_count(); ++i) {
     const UpstreamSeen seen = last->frame.upstream_at(i);
-    good = upstream(seen.key).good_for(seen.digest);
+    good = is_constant(seen) || upstream(seen.key).good_for(seen.digest);
   }
   if (!good) {   // this process believes it is fresh, and may have built upon that
     view_.correct_state(row->key, row->entry, row->seq);

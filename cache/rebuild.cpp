@@ -169,6 +169,7 @@ void Rebuild::derive() {
     if (found_[down].record == kNone) continue;
     const Item item = batch_.items[found_[down].record];
     for (const UpstreamSeen& seen : batch_.upstream_of(item)) {
+      if (is_constant(seen)) continue;
       Found& up = found(seen.key);
       if (up.id == 0) up.id = store_.shared().take_id();
       edges_.emplace_back(places_[seen.key], down);

@@ -56,6 +56,11 @@ struct UpstreamSeen {
   Digest digest;   // the result the execution saw
 };
 
+// A constant's key names its value, so it is its digest too: it has no record, and needs none.
+[[nodiscard]] inline bool is_constant(const UpstreamSeen& seen) {
+  return static_cast<const Hash128&>(seen.key) == static_cast<const Hash128&>(seen.digest);
+}
+
 using ByteSpan = std::span<const std::byte>;
 
 // External inputs (files, directories, environment variables) are records without a value.

@@ -214,13 +214,13 @@ TEST_F(Invalidate, TransientsPassItOn) {
 
 TEST_F(Invalidate, ALongChainIsNoRecursion) {
   constexpr int kLength = 30'000;
-  store_->publish("0", "0");
+  store_->publish("0", "zero");
   for (int i = 1; i < kLength; ++i) {
     store_->publish(std::to_string(i), "v", {store_->seen(std::to_string(i - 1))});
   }
   EXPECT_EQ((*store_)->clear(key_of("0")).suspected, kLength - 1u);
   EXPECT_EQ(store_->state(std::to_string(kLength - 1)), RecordState::suspect);
-  store_->publish("0", "0");
+  store_->publish("0", "zero");
   (*store_)->flush();
   store_.reset();
   std::filesystem::remove(dir_.path() / "index.sqlite");

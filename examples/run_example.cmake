@@ -1,0 +1,46 @@
+# run_example.cmake - runs an example twice in a fresh cache, compares its output with a file, and
+# looks that the second run ran the entry task only.
+#   cmake -D PROGRAM=... -D CACHE=... -D EXPECTED=... [-D UNCLI=TRUE] -P run_example.cmake -- ARGS
+set(arguments)
+set(seen FALSE)
+math(EXPR last "${CMAKE_ARGC} - 1")
+foreach(i RANGE ${last})
+  if(seen)
+    list(APPEND arguments "${CMAKE_ARGV${i}}")
+  elseif(CMAKE_ARGV${i} STREQUAL "--")
+    set(seen TRUE)
+  endif()
+endforeach()
+
+file(READ ${EXPECTED} expected)
+file(REMOVE_RECURSE ${CACHE})
+get_filename_component(parent ${CACHE} DIRECTORY)
+file(MAKE_DIRECTORY ${parent})
+if(UNCLI)
+  set(command ${PROGRAM} ${CACHE})
+else()
+  set(command ${PROGRAM} ${arguments} -o ${CACHE} --stats ${CACHE}.stats)
+endif()
+
+foreach(round first second)
+  execute_process(COMMAND ${command} RESULT_VARIABLE status OUTPUT_VARIABLE output
+                  ERROR_VARIABLE errors TIMEOUT 200)
+  if(NOT status STREQUAL 0)
+    message(FATAL_ERROR "the ${round} run ended with ${status}:\n${output}${errors}")
+  endif()
+  if(UNCLI)   # more may follow
+    string(LENGTH "${expected}" length)
+    string(SUBSTRING "${output}" 0 ${length} output)
+  endif()
+  if(NOT output STREQUAL expected)
+    message(FATAL_ERROR "the ${round} run printed\n${output}instead of\n${expected}${errors}")
+  endif()
+endforeach()
+
+if(NOT UNCLI)
+  file(READ ${CACHE}.stats stats)
+  string(JSON ran GET ${stats} ran)
+  if(NOT ran EQUAL 1)
+    message(FATAL_ERROR "the second run ran ${ran} tasks, not the entry task only:\n${stats}")
+  endif()
+endif()

@@ -1,0 +1,70 @@
+// options.hpp - how a run is to be carried out, and what it reports of itself.
+// Values; thread-safe as values are.
+#pragma once
+
+#include <cstddef>
+#include <map>
+#include <string>
+
+namespace stook {
+
+// Which suspects run: those whose upstream results changed, or every one below a task that ran.
+enum class Rebuild { changed, downstream };
+
+// How a run shows what it is doing, on stderr. `automatic`: `bar` on a terminal, else `plain`.
+enum class Progress { none, automatic, bar, plain };
+
+// Whether results are kept in the cache or only shared within a run.
+enum class Store { always, never };
+
+// Where tasks are executed. Made by a function of its name.
+class Executor {
+ public:
+  [[nodiscard]] const std::string& name() const noexcept { return name_; }
+  [[nodiscard]] int workers() const noexcept { return workers_; }
+
+ private:
+  friend Executor threads(int count);
+  Executor(std::string name, int workers) : name_(std::move(name)), workers_(workers) {}
+
+  std::string name_;
+  int workers_;
+};
+
+// In this process, `count` tasks at once; 0: RunOptions::jobs.
+[[nodiscard]] inline Executor threads(int count = 0) { return Executor("threads", count); }
+
+struct RunOptions {
+  std::map<std::string, int> rate_limits = {};   // label or class name -> tasks at once, at least 1
+  std::map<std::string, std::string> prefixes = {};   // label or class name -> command
+  Executor executor = threads();
+  int jobs = 0;                                  // tasks in process at once; 0: the number of cores
+  bool keep_going = false;                       // after a failure go on with what does not need it
+  Rebuild rebuild = Rebuild::changed;
+  Progress progress = Progress::none;
+};
+
+// One task counts in exactly one of ran, cached, unchanged, failed, skipped.
+struct Counts {
+  std::size_t planned = 0;     // constructed
+  std::size_t ran = 0;         // executed to its end
+  std::size_t cached = 0;      // answered without being constructed
+  std::size_t unchanged = 0;   // suspect, and proven fresh
+  std::size_t failed = 0;
+  std::size_t skipped = 0;     // not started: something upstream failed, or the run was stopped
+};
+
+struct Stats : Counts {
+  std::map<std::string, Counts> by_class;
+  double wall_seconds = 0;
+  double busy_seconds = 0;     // the sum over the executed tasks
+  double saved_seconds = 0;    // recorded durations of what did not have to run
+};
+
+template <class T>
+struct Outcome {
+  T value;
+  Stats stats;
+};
+
+}  // namespace stook

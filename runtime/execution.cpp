@@ -1,0 +1,240 @@
+#include "runtime/execution.h"
+
+#include <chrono>
+
+#include "src/context.h"
+#include "src/external.h"
+#include "src/hash.h"
+
+#include <stook/errors.hpp>
+
+namespace stook::detail {
+namespace {
+
+namespace fs = std::filesystem;
+using Clock = std::chrono::steady_clock;
+
+std::int64_t unix_nanoseconds() {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(now).count();
+}
+
+}  // namespace
+
+std::string describe_exception(std::exception_ptr error) {
+  try {
+    std::rethrow_exception(error);
+  } catch (const std::exception& exception) {
+    return demangled(typeid(exception)) + ": " + exception.what();
+  } catch (...) {
+    return "an exception that is not a std::exception";
+  }
+}
+
+TaskContext* Execution::context_for(NodeIndex node) {
+  return &contexts_.emplace_back(*this, node);
+}
+
+bool Execution::load(Node& node) {
+  if (!node.is_task()) return true;   // constants and external inputs have theirs from the start
+  if (node.state == NodeState::ran) return true;
+  const std::size_t stripe = (reinterpret_cast<std::uintptr_t>(&node) / sizeof(Node)) % 64;
+  const std::lock_guard lock(load_mutexes_[stripe]);
+  if (node.value) return true;
+  const ValueType& type = node.spec->value_type;
+  const auto payload = store_.read_value(node.entry, type.signature);
+  std::string reason;
+  if (payload) {
+    try {
+      Reader reader((*payload)->bytes());
+      reader.set_root(store_.root().string());
+      node.value = type.decode(reader);
+      reader.finish();
+      return true;
+    } catch (const std::exception& error) {
+      reason = error.what();
+    }
+  } else {
+    reason = payload.reason();
+  }
+  node.value.reset();
+  store_.mark_damaged(node.spec->key, task_text(node.task()) + ": " + reason);
+  return false;
+}
+
+bool Execution::load_inputs(const Node& node, NodeIndex& damaged) {
+  for (std::uint32_t i = 0; i < node.input_count; ++i) {
+    const NodeIndex input = plan_->inputs[node.first_input + i];
+    if (!load(plan_->nodes[input])) {
+      damaged = input;
+      return false;
+    }
+  }
+  return true;
+}
+
+void Execution::bind_members(Node& node) const {
+  auto* const object = static_cast<std::byte*>(node.place);
+  for (std::uint32_t i = 0; i < node.members.count; ++i) {
+    const auto* future = reinterpret_cast<const FutureBase*>(object + node.members.offsets[i]);
+    if (future->spec()) future->bind(plan_->value_for(*future->spec()));
+  }
+}
+
+// One execution of one task, from claim to publication.
+class Execution::Attempt {
+ public:
+  Attempt(Execution& execution, Node& node, NodeIndex index, std::uint64_t run)
+      : execution_(execution), store_(execution.store_), node_(node), context_(static_cast<NodeContext&>(*node.context)), index_(index), run_(run) {}
+
+  Completion run() {
+    Completion completion;
+    completion.node = index_;
+    if (!claim(completion)) return completion;
+    try {
+      if (!execution_.load_inputs(node_, completion.input)) {
+        store_.release(node_.spec->key);
+        completion.kind = Completion::Kind::damaged;
+        return completion;
+      }
+      execute();
+      publish();
+      completion.seconds = static_cast<float>(static_cast<double>(duration_ns_) * 1e-9);
+      return completion;
+    } catch (...) {
+      completion.kind = Completion::Kind::failed;
+      completion.cause = describe_exception(std::current_exception());
+    }
+    node_.value.reset();
+    context_.close_directory();
+    store_.release(node_.spec->key);
+    return completion;
+  }
+
+ private:
+  bool claim(Completion& completion) {
+    for (;;) {
+      const Claim claim = store_.claim(node_.spec->key, node_.entry);
+      if (claim == Claim::acquired) return true;
+      if (claim == Claim::published && node_.forced) continue;   // it runs all the same
+      completion.kind = claim == Claim::held ? Completion::Kind::held : Completion::Kind::published;
+      return false;
+    }
+  }
+
+  void execute() {
+    const TaskSpec& task = node_.task();
+    if (node_.entry.id != 0 && node_.entry.pack != 0) context_.open_directory().put_aside();
+    context_.set_executing(true);
+    execution_.bind_members(node_);
+    const RunningTask running(task);
+    started_ns_ = unix_nanoseconds();
+    const auto start = Clock::now();
+    node_.value = task.info.run(node_.object);
+    duration_ns_ =
+        std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - start).count();
+  }
+
+  void publish() {
+    const TaskSpec& task = node_.task();
+    Writer writer;
+    writer.set_root(store_.root().string());
+    task.value_type.encode(node_.value.get(), writer);
+    CanonicalWriter arguments;
+    task.write_arguments(arguments);
+    TaskDirectory* const directory = context_.opened_directory();
+    std::vector<UpstreamSeen> upstream(node_.input_count);
+    for (std::uint32_t i = 0; i < node_.input_count; ++i) {
+      const Node& input = execution_.plan_->nodes[execution_.plan_->inputs[node_.first_input + i]];
+      upstream[i] = {input.spec->key, input.digest};
+    }
+    Publication publication;
+    publication.key = task.key;
+    publication.id = node_.entry.id != 0 ? node_.entry.id : store_.id_of(task.key);
+    publication.class_name = task.info.name;
+    publication.version = task.info.version;
+    publication.arguments = arguments.bytes();
+    publication.upstream = upstream;
+    publication.digest = digest_of(writer);
+    if (directory != nullptr && directory->used()) {
+      publication.directory = directory->digest();
+      publication.digest = combine(publication.digest, publication.directory);
+    }
+    publication.codec = task.value_type.signature;
+    publication.started_ns = started_ns_;
+    publication.duration_ns = duration_ns_;
+    publication.run = run_;
+    publication.compress_level = task.info.compress_level.value_or(execution_.compress_level);
+    if (task.info.store == stook::Store::never) {
+      publication.kind = RecordKind::transient;
+    } else {
+      publication.value = writer.pieces();
+    }
+    node_.entry = store_.publish(publication);
+    node_.digest = publication.digest;
+    if (directory != nullptr) directory->commit();
+    context_.close_directory();
+  }
+
+  static Digest combine(const Digest& value, const Digest& directory) {
+    const Digest both[] = {value, directory};
+    return Digest{hash_bytes(both, sizeof both)};
+  }
+
+  Execution& execution_;
+  Store& store_;
+  Node& node_;
+  NodeContext& context_;
+  const NodeIndex index_;
+  const std::uint64_t run_;
+  std::int64_t started_ns_ = 0;
+  std::int64_t duration_ns_ = 0;
+};
+
+Completion Execution::execute(NodeIndex index, std::uint64_t run) {
+  return Attempt(*this, plan_->nodes[index], index, run).run();
+}
+
+const TaskSpec& NodeContext::spec() const { return execution_.plan_->nodes[node_].task(); }
+
+std::uint64_t NodeContext::id() {
+  Node& node = execution_.plan_->nodes[node_];
+  const std::lock_guard lock(execution_.contexts_mutex_);
+  if (node.entry.id == 0) node.entry.id = execution_.store_.id_of(node.spec->key);
+  execution_.store_.expose_id(node.spec->key, node.entry.id, node.task().info.name);
+  return node.entry.id;
+}
+
+fs::path NodeContext::path() {
+  const std::uint64_t task_id = id();
+  return execution_.store_.task_path(spec().info.name, task_id);
+}
+
+TaskDirectory& NodeContext::open_directory() {
+  fs::path task_path = path();
+  const std::lock_guard lock(execution_.contexts_mutex_);
+  if (!directory_) {
+    directory_ = std::make_unique<TaskDirectory>(execution_.store_, spec().key,
+                                                 std::move(task_path));
+  }
+  return *directory_;
+}
+
+// While it is being planned a task only learns where its directory will be.
+fs::path NodeContext::directory() { return executing_ ? open_directory().data() : path() / "data"; }
+
+fs::path NodeContext::checkpoint_directory() {
+  const fs::path checkpoint = path() / "checkpoint";
+  fs::create_directories(checkpoint);
+  return checkpoint;
+}
+
+fs::path NodeContext::log_path(std::string_view name) { return path() / name; }
+
+void NodeContext::progress(double fraction, std::string_view text) {
+  if (execution_.on_progress) execution_.on_progress(node_, fraction, text);
+}
+
+bool NodeContext::stop_requested() const { return execution_.stop_requested(); }
+
+}  // namespace stook::detail

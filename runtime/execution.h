@@ -1,0 +1,90 @@
+// execution.h - executes one planned task in this process: claims its key, brings its inputs into
+// memory, runs it, publishes its result. Also what the task may ask of the run meanwhile.
+// Unaware of the order of tasks and of rate limits.
+// Thread-safe: each node is executed by one thread at a time. Design: runtime/README.md
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "runtime/scheduler.h"
+#include "runtime/task_directory.h"
+#include "src/plan.h"
+#include "src/store.h"
+
+namespace stook::detail {
+
+class Execution;
+
+// One per planned task.
+class NodeContext final : public TaskContext {
+ public:
+  NodeContext(Execution& execution, NodeIndex node) : execution_(execution), node_(node) {}
+  [[nodiscard]] const TaskSpec& spec() const override;
+  [[nodiscard]] std::uint64_t id() override;
+  [[nodiscard]] std::filesystem::path directory() override;
+  [[nodiscard]] std::filesystem::path checkpoint_directory() override;
+  [[nodiscard]] std::filesystem::path log_path(std::string_view name) override;
+  void progress(double fraction, std::string_view text) override;
+  [[nodiscard]] bool stop_requested() const override;
+
+  // For the execution: the task's directory while it runs, made when first wanted.
+  [[nodiscard]] TaskDirectory& open_directory();
+  [[nodiscard]] TaskDirectory* opened_directory() { return directory_.get(); }
+  void close_directory() { directory_.reset(); }
+  void set_executing(bool executing) { executing_ = executing; }
+
+ private:
+  [[nodiscard]] std::filesystem::path path();
+
+  Execution& execution_;
+  const NodeIndex node_;
+  bool executing_ = false;
+  std::unique_ptr<TaskDirectory> directory_;
+};
+
+class Execution final : public ContextSource {
+ public:
+  explicit Execution(Store& store) : store_(store) {}
+
+  // REQUIRES: before execute(); the plan outlives this.
+  void attach(Plan& plan) { plan_ = &plan; }
+  TaskContext* context_for(NodeIndex node) override;
+
+  // REQUIRES: the node is running, its inputs are answers.
+  [[nodiscard]] Completion execute(NodeIndex node, std::uint64_t run);
+
+  // Brings a node's value into memory; false where what is stored of it is damaged.
+  [[nodiscard]] bool load(Node& node);
+
+  void request_stop() { stop_.store(true, std::memory_order_relaxed); }
+  [[nodiscard]] bool stop_requested() const { return stop_.load(std::memory_order_relaxed); }
+
+  int compress_level = 3;   // of classes that do not say
+  std::function<void(NodeIndex, double, std::string_view)> on_progress;
+
+ private:
+  friend class NodeContext;
+  class Attempt;
+
+  [[nodiscard]] bool load_inputs(const Node& node, NodeIndex& damaged);
+  void bind_members(Node& node) const;
+
+  Store& store_;
+  Plan* plan_ = nullptr;
+  std::deque<NodeContext> contexts_;            // made while planning, by one thread
+  std::array<std::mutex, 64> load_mutexes_;     // striped by node
+  std::mutex contexts_mutex_;                   // guards ids and directories being made
+  std::atomic<bool> stop_ = false;
+};
+
+// The text of an exception: its type and what it says.
+[[nodiscard]] std::string describe_exception(std::exception_ptr error);
+
+}  // namespace stook::detail

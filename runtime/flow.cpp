@@ -1,0 +1,114 @@
+#include "runtime/flow.h"
+
+#include <tbb/flow_graph.h>
+#include <tbb/global_control.h>
+#include <tbb/task_arena.h>
+
+#include <algorithm>
+#include <condition_variable>
+#include <memory>
+#include <optional>
+#include <thread>
+
+#include <stook/cache.hpp>
+
+namespace stook::detail {
+namespace {
+
+// Messages are pointers: the graph copies them at each hop.
+using Batch = std::shared_ptr<std::vector<NodeIndex>>;
+using Completions = std::shared_ptr<std::vector<Completion>>;
+
+class Flow {
+ public:
+  Flow(Scheduler& scheduler, Execution& execution, Store& store, const FlowOptions& options)
+      : scheduler_(scheduler),
+        execution_(execution),
+        store_(store),
+        options_(options),
+        books_(graph_, tbb::flow::serial,
+               [this](const Completions& completions, Books::output_ports_type& ports) {
+                 keep_books(completions, std::get<0>(ports));
+               }),
+        workers_(graph_, tbb::flow::unlimited,
+                 [this](const Batch& batch) { return work(*batch); }) {
+    tbb::flow::make_edge(tbb::flow::output_port<0>(books_), workers_);
+    tbb::flow::make_edge(workers_, books_);
+  }
+
+  void run() {
+    books_.try_put(std::make_shared<std::vector<Completion>>());
+    graph_.wait_for_all();
+    if (watcher_.joinable()) watcher_.join();
+  }
+
+ private:
+  using Books = tbb::flow::multifunction_node<Completions, std::tuple<Batch>>;
+
+  void keep_books(const Completions& completions, auto& port) {
+    if (completions == nullptr) {
+      scheduler_.retry_elsewhere();
+      watching_ = false;
+    } else {
+      for (Completion& completion : *completions) scheduler_.finished(std::move(completion));
+      if (!completions->empty()) --batches_;
+    }
+    while (batches_ < options_.jobs) {
+      auto batch = std::make_shared<std::vector<NodeIndex>>();
+      scheduler_.next(*batch);
+      if (batch->empty()) break;
+      ++batches_;
+      port.try_put(std::move(batch));
+    }
+    if (scheduler_.waits_elsewhere() && !watching_) watch();
+  }
+
+  Completions work(const std::vector<NodeIndex>& batch) {
+    const CurrentStore current(&store_);
+    auto completions = std::make_shared<std::vector<Completion>>();
+    completions->reserve(batch.size());
+    for (const NodeIndex node : batch) {
+      completions->push_back(execution_.execute(node, options_.run));
+    }
+    return completions;
+  }
+
+  // Another run executes a key of ours: a thread waits for the end of its claim, so that no worker
+  // has to. It lives only while there is something to wait for.
+  void watch() {
+    watching_ = true;
+    graph_.reserve_wait();
+    if (watcher_.joinable()) watcher_.join();
+    watcher_ = std::thread([this] {
+      released_ = store_.wait_for_release(released_, std::chrono::milliseconds(200));
+      books_.try_put(nullptr);
+      graph_.release_wait();
+    });
+  }
+
+  Scheduler& scheduler_;
+  Execution& execution_;
+  Store& store_;
+  const FlowOptions options_;
+  tbb::flow::graph graph_;
+  Books books_;
+  tbb::flow::function_node<Batch, Completions> workers_;
+  int batches_ = 0;             // under way; the serial node's
+  bool watching_ = false;       // the serial node's
+  std::uint64_t released_ = 0;  // the watcher's
+  std::thread watcher_;
+};
+
+}  // namespace
+
+void run_flow(Scheduler& scheduler, Execution& execution, Store& store,
+              const FlowOptions& options) {
+  const auto threads = static_cast<std::size_t>(std::max(1, options.jobs));
+  const auto allowed = std::max<std::size_t>(
+      threads, tbb::global_control::active_value(tbb::global_control::max_allowed_parallelism));
+  const tbb::global_control control(tbb::global_control::max_allowed_parallelism, allowed);
+  tbb::task_arena arena(static_cast<int>(threads));
+  arena.execute([&] { Flow(scheduler, execution, store, options).run(); });
+}
+
+}  // namespace stook::detail

@@ -1,0 +1,272 @@
+#include "runtime/run.h"
+
+#include <algorithm>
+#include <chrono>
+#include <set>
+#include <thread>
+#include <unordered_set>
+
+#include "runtime/execution.h"
+#include "runtime/flow.h"
+#include "runtime/progress.h"
+#include "runtime/scheduler.h"
+#include "src/context.h"
+#include "src/external.h"
+
+#include <stook/cache.hpp>
+#include <stook/errors.hpp>
+#include <stook/run.hpp>
+
+namespace stook::detail {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// A damaged value costs one more pass; this many in a row mean that something else is wrong.
+constexpr int most_passes = 1000;
+
+int jobs_of(const RunOptions& options) {
+  if (options.executor.workers() > 0) return options.executor.workers();
+  if (options.jobs > 0) return options.jobs;
+  return static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+}
+
+std::set<std::string> known_labels() {
+  std::set<std::string> labels;
+  for (const ClassInfo* info : all_classes()) {
+    labels.insert(info->name);
+    labels.insert(info->labels.begin(), info->labels.end());
+  }
+  return labels;
+}
+
+// Looks at the stop flag of the caller whenever something happens.
+class StoppingObserver final : public RunObserver {
+ public:
+  StoppingObserver(RunObserver& next, const std::atomic<bool>* stop) : next_(next), stop_(stop) {}
+  void attach(Scheduler& scheduler, Execution& execution) {
+    scheduler_ = &scheduler;
+    execution_ = &execution;
+    look();
+  }
+  void run_started(const Plan& plan) override { next_.run_started(plan); }
+  void task_started(const Plan& plan, NodeIndex node) override {
+    look();
+    next_.task_started(plan, node);
+  }
+  void task_finished(const Plan& plan, NodeIndex node, double seconds) override {
+    look();
+    next_.task_finished(plan, node, seconds);
+  }
+  void task_failed(const Plan& plan, NodeIndex node, const Failure& failure) override {
+    look();
+    next_.task_failed(plan, node, failure);
+  }
+  void task_elsewhere(const Plan& plan, NodeIndex node) override {
+    look();
+    next_.task_elsewhere(plan, node);
+  }
+
+ private:
+  void look() {
+    if (stop_ == nullptr || !stop_->load(std::memory_order_relaxed)) return;
+    scheduler_->stop();
+    execution_->request_stop();
+  }
+
+  RunObserver& next_;
+  const std::atomic<bool>* stop_;
+  Scheduler* scheduler_ = nullptr;
+  Execution* execution_ = nullptr;
+};
+
+std::uint64_t new_run_number() {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return static_cast<std::uint64_t>(
+      std::chrono::duration_cast<std::chrono::microseconds>(now).count());
+}
+
+class Runner {
+ public:
+  Runner(Store& store, const RunRequest& request)
+      : store_(store),
+        request_(request),
+        observer_(request.observer != nullptr ? *request.observer : silent_),
+        force_roots_(request.force_roots) {}
+
+  RunResult run() {
+    const auto start = Clock::now();
+    for (int pass = 0; pass < most_passes; ++pass) {
+      if (one_pass()) break;
+      force_roots_ = force_roots_ && !roots_ran_;
+    }
+    store_.flush();
+    result_.stats.wall_seconds = std::chrono::duration<double>(Clock::now() - start).count();
+    observer_.run_finished(result_.stats);
+    return std::move(result_);
+  }
+
+ private:
+  // False where it has to be done again, because a stored value could not be read.
+  bool one_pass() {
+    Execution execution(store_);
+    execution.compress_level = request_.compress_level;
+    Plan plan(store_, execution, request_.roots, force_roots_);
+    execution.attach(plan);
+    for (const Key& key : counted_) {
+      const NodeIndex node = plan.find(key);
+      if (node != KeyTable::none) plan.nodes[node].rebuilt = true;
+    }
+    StoppingObserver stopping(observer_, request_.stop);
+    Scheduler scheduler(plan, store_, request_.options, stopping);
+    stopping.attach(scheduler, execution);
+    observer_.run_started(plan);
+    scheduler.start();
+    if (scheduler.ready() > 0) {
+      run_flow(scheduler, execution, store_, {jobs_of(request_.options), run_number_});
+    }
+    scheduler.close();
+    auto& failures = scheduler.failures();
+    std::move(failures.begin(), failures.end(), std::back_inserter(result_.failures));
+    result_.stopped = request_.stop != nullptr && request_.stop->load();
+    for (const NodeIndex root : plan.roots) {
+      roots_ran_ = roots_ran_ || plan.nodes[root].state == NodeState::ran;
+    }
+    const bool done = result_.stopped || !result_.failures.empty() ||
+                      (!scheduler.found_damage() && take_values(plan, execution));
+    scheduler.count(result_.stats, counted_, !done);
+    return done;
+  }
+
+  bool take_values(Plan& plan, Execution& execution) {
+    for (const NodeIndex root : plan.roots) {
+      Node& node = plan.nodes[root];
+      if (node.state != NodeState::ran && !execution.load(node)) return false;
+    }
+    result_.values.clear();
+    for (const SpecPtr& root : request_.roots) {
+      result_.values.push_back(plain_value(*root, plan.value_for(*root)));
+    }
+    return true;
+  }
+
+  Store& store_;
+  const RunRequest& request_;
+  RunObserver silent_;
+  RunObserver& observer_;
+  bool force_roots_;
+  bool roots_ran_ = false;
+  const std::uint64_t run_number_ = new_run_number();
+  std::unordered_set<Key> counted_;   // what ran in a pass before the last one
+  RunResult result_;
+};
+
+}  // namespace
+
+void check_outside_world(Store& store) {
+  for (const External& known : store.externals()) {
+    const SpecPtr spec = external_from(known.class_name, known.arguments);
+    if (!spec) continue;
+    const auto& external = static_cast<const ExternalSpec&>(*spec);
+    const std::string fingerprint = external.fingerprint();
+    if (!fingerprint.empty() && fingerprint == known.fingerprint) continue;
+    const Digest digest = external.digest();
+    if (digest != known.digest || fingerprint != known.fingerprint) {
+      store.update_external(known.key, fingerprint, digest);
+    }
+  }
+  std::vector<ClassVersion> versions;
+  for (const ClassInfo* info : all_classes()) versions.push_back({info->name, info->version});
+  store.check_versions(versions);
+}
+
+std::vector<std::string> check_options(const RunOptions& options) {
+  for (const auto& [label, limit] : options.rate_limits) {
+    if (limit < 1) {
+      throw InvalidArgument("the rate limit of '" + label + "' is " + std::to_string(limit) +
+                            "; it must be at least 1, or nothing with that label could ever run");
+    }
+  }
+  if (options.jobs < 0) throw InvalidArgument("jobs must not be negative; 0 is the number of cores");
+  if (!options.prefixes.empty()) {
+    throw ExecutorError("a prefix command ('" + options.prefixes.begin()->first +
+                        "') needs worker processes, which this version does not have yet: remove "
+                        "it from RunOptions::prefixes or DefaultArguments");
+  }
+  std::vector<std::string> warnings;
+  const std::set<std::string> known = known_labels();
+  for (const auto& [label, limit] : options.rate_limits) {
+    if (known.contains(label)) continue;
+    std::string text = "no task has the label '" + label + "' that is rate-limited; known are";
+    for (const std::string& name : known) text += " '" + name + "'";
+    warnings.push_back(std::move(text));
+  }
+  return warnings;
+}
+
+std::string failure_text(const std::vector<Failure>& failures) {
+  std::string text = failures.size() == 1 ? "a task failed"
+                                          : std::to_string(failures.size()) + " tasks failed";
+  constexpr std::size_t shown = 10;
+  for (std::size_t i = 0; i < failures.size() && i < shown; ++i) {
+    const Failure& failure = failures[i];
+    text += "\n" + failure.class_name + failure.arguments;
+    if (failure.id != 0) text += " (id " + std::to_string(failure.id) + ")";
+    text += "\n  cause: " + failure.cause;
+    if (!failure.stderr_path.empty()) text += "\n  log: " + failure.stderr_path;
+    if (failure.chain.size() > 1) {
+      text += "\n  needed by:";
+      for (std::size_t link = failure.chain.size() - 1; link-- > 0;) {
+        text += "\n    " + failure.chain[link];
+      }
+    }
+  }
+  if (failures.size() > shown) {
+    text += "\nand " + std::to_string(failures.size() - shown) + " more";
+  }
+  return text + "\nWhat was finished before is kept; mend the cause and run again.";
+}
+
+RunResult run(Store& store, const RunRequest& request) {
+  check_registry();
+  for (const std::string& warning : check_options(request.options)) warn(warning);
+  if (running_task != nullptr) {
+    throw Error("run_graph inside run_task() of " + task_text(*running_task) +
+                ": hold what it needs as a Future member instead");
+  }
+  check_outside_world(store);
+  return Runner(store, request).run();
+}
+
+void run_roots(const std::vector<SpecPtr>& roots, const RunOptions& options,
+               std::vector<Value>* values, Stats& stats) {
+  for (const SpecPtr& root : roots) {
+    if (!root) throw NotReady("run_graph of a future that names nothing");
+  }
+  const auto display = make_progress(options.progress);
+  RunRequest request;
+  request.roots = roots;
+  request.options = options;
+  request.observer = display.get();
+  RunResult result = run(current_store(), request);
+  stats = std::move(result.stats);
+  if (!result.failures.empty()) {
+    const std::string text = failure_text(result.failures);
+    throw TaskFailed(text, std::move(result.failures));
+  }
+  if (values != nullptr) *values = std::move(result.values);
+}
+
+}  // namespace stook::detail
+
+namespace stook {
+
+Stats run_graphs(const std::vector<AnyFuture>& roots, const RunOptions& options) {
+  std::vector<detail::SpecPtr> specs;
+  for (const AnyFuture& root : roots) specs.push_back(root.spec());
+  Stats stats;
+  detail::run_roots(specs, options, nullptr, stats);
+  return stats;
+}
+
+}  // namespace stook

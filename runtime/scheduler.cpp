@@ -1,0 +1,280 @@
+#include "runtime/scheduler.h"
+
+#include <algorithm>
+
+#include "src/context.h"
+
+namespace stook::detail {
+namespace {
+
+// Tasks this short are handed out several at a time.
+constexpr double short_seconds = 50e-6;
+constexpr std::size_t short_batch = 32;
+constexpr std::size_t confirm_batch = 4096;
+
+std::vector<std::string> labels_with_name(const ClassInfo& info) {
+  std::vector<std::string> labels{info.name};
+  labels.insert(labels.end(), info.labels.begin(), info.labels.end());
+  return labels;
+}
+
+Counts& operator+=(Counts& counts, const Node& node) {
+  counts.planned += node.state != NodeState::cached;
+  counts.ran += node.state == NodeState::ran;
+  counts.cached += node.state == NodeState::cached;
+  counts.unchanged += node.state == NodeState::unchanged;
+  counts.failed += node.state == NodeState::failed;
+  counts.skipped += node.state == NodeState::skipped;
+  return counts;
+}
+
+}  // namespace
+
+Scheduler::Scheduler(Plan& plan, Store& store, const RunOptions& options, RunObserver& observer)
+    : plan_(plan),
+      store_(store),
+      options_(options),
+      observer_(observer),
+      queue_(options.rate_limits),
+      class_seconds_(plan.classes.size()),
+      class_ran_(plan.classes.size()),
+      is_root_(plan.nodes.size()) {
+  for (const PlannedClass& planned : plan.classes) {
+    class_groups_.push_back(queue_.group_of(labels_with_name(*planned.info)));
+  }
+  for (const NodeIndex root : plan.roots) is_root_[root] = true;
+}
+
+void Scheduler::start() {
+  for (const NodeIndex index : plan_.order) {
+    Node& node = plan_.nodes[index];
+    for (std::uint32_t i = 0; i < node.input_count; ++i) {
+      node.unsettled += !is_final(plan_.nodes[plan_.inputs[node.first_input + i]].state);
+    }
+    queue_.announce(class_groups_[node.class_slot],
+                    plan_.classes[node.class_slot].expected_seconds);
+    if (node.unsettled == 0) to_settle_.push_back(index);
+  }
+  settle_users();
+}
+
+// The one place where a state changes: it keeps counters, tokens and queues with it.
+void Scheduler::set_state(NodeIndex index, NodeState state) {
+  Node& node = plan_.nodes[index];
+  const std::uint32_t group = class_groups_[node.class_slot];
+  const double expected = plan_.classes[node.class_slot].expected_seconds;
+  if (node.state == NodeState::running) {
+    --in_flight_;
+    queue_.release(group, is_final(state) || state == NodeState::blocked ? expected : 0);
+  }
+  node.state = state;
+  switch (state) {
+    case NodeState::ready: queue_.push(group, index, node.remaining_path); break;
+    case NodeState::running:
+      ++in_flight_;
+      observer_.task_started(plan_, index);
+      break;
+    case NodeState::elsewhere:
+      elsewhere_.push_back(index);
+      observer_.task_elsewhere(plan_, index);
+      break;
+    case NodeState::waiting:
+    case NodeState::blocked:
+      if (state == NodeState::blocked) finished_.push_back(index);
+      break;
+    default: finished_.push_back(index);
+  }
+}
+
+// REQUIRES: every input of the node is final or blocked.
+void Scheduler::settle(NodeIndex index) {
+  Node& node = plan_.nodes[index];
+  bool blocked = false;
+  for (std::uint32_t i = 0; i < node.input_count; ++i) {
+    const NodeState state = plan_.nodes[plan_.inputs[node.first_input + i]].state;
+    if (state == NodeState::failed || state == NodeState::skipped) {
+      return set_state(index, NodeState::skipped);
+    }
+    blocked = blocked || state == NodeState::blocked;
+  }
+  if (blocked) return set_state(index, NodeState::blocked);
+  node.rebuilt = rebuilt_above(node);
+  if (!node.forced && proves_fresh(node)) {
+    node.digest = node.entry.digest;
+    to_confirm_.push_back(node.spec->key);
+    if (to_confirm_.size() >= confirm_batch) confirm_pending();
+    return set_state(index, NodeState::unchanged);
+  }
+  set_state(index, NodeState::ready);
+}
+
+bool Scheduler::rebuilt_above(const Node& node) const {
+  if (options_.rebuild != Rebuild::downstream) return false;
+  for (std::uint32_t i = 0; i < node.input_count; ++i) {
+    const Node& input = plan_.nodes[plan_.inputs[node.first_input + i]];
+    if (input.state == NodeState::ran || input.rebuilt) return true;
+  }
+  return false;
+}
+
+bool Scheduler::proves_fresh(const Node& node) const {
+  if (node.rebuilt || node.entry.state != RecordState::suspect) return false;
+  const auto record = store_.read_record(node.entry);
+  return record && inputs_unchanged(node, *record);
+}
+
+bool Scheduler::inputs_unchanged(const Node& node, const Record& record) const {
+  if (record.upstream.size() != node.input_count) return false;
+  for (std::uint32_t i = 0; i < node.input_count; ++i) {
+    const Node& input = plan_.nodes[plan_.inputs[node.first_input + i]];
+    const UpstreamSeen& seen = record.upstream[i];
+    if (seen.key != input.spec->key || seen.digest != input.digest) return false;
+  }
+  return true;
+}
+
+// Follows what became final or blocked, without recursion.
+void Scheduler::settle_users() {
+  for (;;) {
+    if (!to_settle_.empty()) {
+      const NodeIndex index = to_settle_.back();
+      to_settle_.pop_back();
+      settle(index);
+    } else if (!finished_.empty()) {
+      const NodeIndex index = finished_.back();
+      finished_.pop_back();
+      Node& node = plan_.nodes[index];
+      plan_.destroy_object(node);
+      release_inputs(node);
+      for (std::uint32_t i = 0; i < node.user_count; ++i) {
+        const NodeIndex user = plan_.users[node.first_user + i];
+        if (--plan_.nodes[user].unsettled == 0) to_settle_.push_back(user);
+      }
+      if (node.value_users == 0 && !is_root_[index]) node.value.reset();
+    } else {
+      break;
+    }
+  }
+}
+
+// A value that nobody may ask for any more is let go.
+void Scheduler::release_inputs(const Node& node) {
+  for (std::uint32_t i = 0; i < node.input_count; ++i) {
+    const NodeIndex index = plan_.inputs[node.first_input + i];
+    Node& input = plan_.nodes[index];
+    if (--input.value_users == 0 && !is_root_[index]) input.value.reset();
+  }
+}
+
+void Scheduler::next(std::vector<NodeIndex>& batch) {
+  confirm_pending();   // before what was made from the confirmed is published
+  if (stopping_) return;
+  while (batch.size() < short_batch) {
+    std::uint32_t group = 0;
+    const NodeIndex index = queue_.pop(group);
+    if (index == no_node) break;
+    set_state(index, NodeState::running);
+    batch.push_back(index);
+    // More than one only where they are short and their order hardly matters.
+    const std::uint16_t slot = plan_.nodes[index].class_slot;
+    const bool is_short = class_ran_[slot] > 0 && !queue_.limited(group) &&
+                          class_seconds_[slot] < short_seconds * static_cast<double>(class_ran_[slot]);
+    if (!is_short || queue_.size() < 2 * short_batch) break;
+  }
+}
+
+void Scheduler::finished(Completion completion) {
+  const NodeIndex index = completion.node;
+  Node& node = plan_.nodes[index];
+  switch (completion.kind) {
+    case Completion::Kind::ran:
+      class_seconds_[node.class_slot] += completion.seconds;
+      ++class_ran_[node.class_slot];
+      busy_seconds_ += completion.seconds;
+      set_state(index, NodeState::ran);
+      observer_.task_finished(plan_, index, completion.seconds);
+      break;
+    case Completion::Kind::failed: fail(completion); break;
+    case Completion::Kind::held: set_state(index, NodeState::elsewhere); break;
+    case Completion::Kind::published: adopt_published(index); break;
+    case Completion::Kind::damaged:
+      found_damage_ = true;
+      set_state(index, NodeState::blocked);
+      break;
+  }
+  settle_users();
+}
+
+// Another run made the record; it answers if it saw what this run's inputs are.
+void Scheduler::adopt_published(NodeIndex index) {
+  Node& node = plan_.nodes[index];
+  const auto record = store_.read_record(node.entry);
+  if (node.entry.state == RecordState::fresh && record && inputs_unchanged(node, *record)) {
+    node.digest = node.entry.digest;
+    return set_state(index, NodeState::cached);
+  }
+  set_state(index, NodeState::ready);
+}
+
+void Scheduler::fail(Completion& completion) {
+  const Node& node = plan_.nodes[completion.node];
+  Failure failure;
+  failure.class_name = node.task().info.name;
+  failure.id = node.entry.id;
+  failure.arguments = arguments_json(node.task()).dump();
+  failure.cause = std::move(completion.cause);
+  failure.chain = plan_.chain_to(completion.node);
+  if (!options_.keep_going) stopping_ = true;
+  set_state(completion.node, NodeState::failed);
+  observer_.task_failed(plan_, completion.node, failure);
+  failures_.push_back(std::move(failure));
+}
+
+void Scheduler::retry_elsewhere() {
+  std::vector<NodeIndex> again;
+  again.swap(elsewhere_);
+  for (const NodeIndex index : again) set_state(index, NodeState::ready);
+}
+
+void Scheduler::confirm_pending() {
+  if (!to_confirm_.empty()) store_.confirm(to_confirm_);
+  to_confirm_.clear();
+}
+
+void Scheduler::close() {
+  confirm_pending();
+  for (const NodeIndex index : plan_.order) {
+    Node& node = plan_.nodes[index];
+    if (is_final(node.state) || node.state == NodeState::blocked) continue;
+    node.state = NodeState::skipped;
+    plan_.destroy_object(node);
+  }
+}
+
+void Scheduler::count(Stats& stats, std::unordered_set<Key>& counted, bool only_ran) const {
+  std::vector<Counts> by_class(plan_.classes.size());
+  for (const Node& node : plan_.nodes) {
+    if (!node.is_task() || node.state == NodeState::blocked) continue;
+    if (!counted.empty() && counted.contains(node.spec->key)) continue;
+    if (only_ran && node.state != NodeState::ran) continue;
+    if (only_ran) counted.insert(node.spec->key);
+    by_class[node.class_slot] += node;
+    stats += node;
+    if (node.state == NodeState::cached || node.state == NodeState::unchanged) {
+      stats.saved_seconds += node.entry.seconds;
+    }
+  }
+  for (std::size_t slot = 0; slot < by_class.size(); ++slot) {
+    Counts& total = stats.by_class[plan_.classes[slot].info->name];
+    const Counts& counts = by_class[slot];
+    total.planned += counts.planned;
+    total.ran += counts.ran;
+    total.cached += counts.cached;
+    total.unchanged += counts.unchanged;
+    total.failed += counts.failed;
+    total.skipped += counts.skipped;
+  }
+  stats.busy_seconds += busy_seconds_;
+}
+
+}  // namespace stook::detail

@@ -1,0 +1,94 @@
+// scheduler.h - which task starts when: counts inputs, settles suspects, holds the tokens, keeps
+// the books. One function, set_state, changes a node's state.
+// Unaware of threads and of how a task is executed. Not thread-safe: it belongs to the serial node
+// of the flow graph. Design and table of states: runtime/README.md
+#pragma once
+
+#include <string>
+#include <unordered_set>
+#include <vector>
+
+#include "runtime/observer.h"
+#include "runtime/ready_queue.h"
+#include "src/plan.h"
+#include "src/store.h"
+
+#include <stook/options.hpp>
+
+namespace stook::detail {
+
+// What became of one execution.
+struct Completion {
+  enum class Kind : std::uint8_t {
+    ran,         // node.value, node.digest and node.entry are set
+    failed,      // `cause` says why
+    held,        // another run executes the key
+    published,   // another run has executed it: node.entry is new
+    damaged,     // the stored value of `input` cannot be read
+  };
+  NodeIndex node = no_node;
+  Kind kind = Kind::ran;
+  float seconds = 0;
+  NodeIndex input = no_node;
+  std::string cause;
+};
+
+class Scheduler {
+ public:
+  Scheduler(Plan& plan, Store& store, const RunOptions& options, RunObserver& observer);
+
+  // Settles what can be settled without running anything.
+  void start();
+  // The tasks to be started next, one after the other by one worker; short ones come several at
+  // once. None: nothing can start now.
+  void next(std::vector<NodeIndex>& batch);
+  void finished(Completion completion);
+  // Claims may have ended: tasks held elsewhere are ready again.
+  void retry_elsewhere();
+  // Start nothing new.
+  void stop() { stopping_ = true; }
+  // Whatever has not been started will not be.
+  void close();
+
+  [[nodiscard]] bool waits_elsewhere() const { return !elsewhere_.empty(); }
+  [[nodiscard]] bool found_damage() const { return found_damage_; }
+  [[nodiscard]] std::size_t in_flight() const { return in_flight_; }
+  [[nodiscard]] std::size_t ready() const { return stopping_ ? 0 : queue_.size(); }
+  [[nodiscard]] std::vector<Failure>& failures() { return failures_; }
+  // Adds what this plan came to, but for the tasks in `counted`. Where it will be planned again
+  // (`only_ran`) just what ran, which then enters `counted`.
+  void count(Stats& stats, std::unordered_set<Key>& counted, bool only_ran) const;
+
+ private:
+  void set_state(NodeIndex index, NodeState state);
+  void settle(NodeIndex index);
+  void settle_users();
+  [[nodiscard]] bool inputs_unchanged(const Node& node, const Record& record) const;
+  [[nodiscard]] bool rebuilt_above(const Node& node) const;
+  [[nodiscard]] bool proves_fresh(const Node& node) const;
+  void release_inputs(const Node& node);
+  void fail(Completion& completion);
+  void adopt_published(NodeIndex index);
+  void confirm_pending();
+
+  Plan& plan_;
+  Store& store_;
+  const RunOptions& options_;
+  RunObserver& observer_;
+  ReadyQueue queue_;
+  std::vector<std::uint32_t> class_groups_;     // per Plan::classes
+  std::vector<double> class_seconds_;           // sums in this run, per Plan::classes
+  std::vector<std::size_t> class_ran_;
+  std::vector<NodeIndex> to_settle_;            // worklist: nodes all of whose inputs are final
+  std::vector<NodeIndex> finished_;             // worklist: nodes that became final
+  std::vector<NodeIndex> elsewhere_;
+  std::vector<Key> to_confirm_;
+  std::vector<Failure> failures_;
+  std::vector<bool> is_root_;
+  double busy_seconds_ = 0;
+  std::size_t in_flight_ = 0;
+  bool stopping_ = false;
+  bool found_damage_ = false;
+};
+
+}  // namespace stook::detail

@@ -1,0 +1,117 @@
+#include "runtime/task_directory.h"
+
+#include <fstream>
+
+#include "src/external.h"
+
+#include <stook/errors.hpp>
+
+namespace stook::detail {
+namespace {
+
+namespace fs = std::filesystem;
+constexpr std::string_view marker_prefix = "rebuild-";
+
+void restore(const fs::path& data, const fs::path& previous) {
+  std::error_code ignored;
+  if (!fs::exists(previous, ignored)) {
+    fs::remove_all(data, ignored);
+    return;
+  }
+  fs::remove_all(data, ignored);
+  fs::rename(previous, data, ignored);
+}
+
+Key key_from_hex(std::string_view hex) {
+  Key key;
+  for (std::size_t i = 0; i < 32 && i < hex.size(); ++i) {
+    const char c = hex[i];
+    const std::uint64_t digit = c >= 'a' ? c - 'a' + 10 : c - '0';
+    (i < 16 ? key.high : key.low) = ((i < 16 ? key.high : key.low) << 4) | (digit & 15);
+  }
+  return key;
+}
+
+}  // namespace
+
+TaskDirectory::TaskDirectory(Store& store, const Key& key, fs::path path)
+    : root_(store.root()),
+      key_(key),
+      path_(std::move(path)),
+      data_(path_ / "data"),
+      previous_(path_ / "data.previous"),
+      marker_(root_ / "spool" / (std::string(marker_prefix) + to_hex(key))) {}
+
+TaskDirectory::~TaskDirectory() {
+  if (committed_ || (!used_ && !moved_)) return;
+  restore(data_, previous_);
+  std::error_code ignored;
+  fs::remove(marker_, ignored);
+  fs::remove(path_, ignored);   // only where nothing is left in it
+}
+
+// The marker comes first: whoever finds it after a crash knows where to look.
+void TaskDirectory::move_aside() {
+  if (moved_) return;
+  moved_ = true;
+  fs::create_directories(marker_.parent_path());
+  std::ofstream(marker_) << fs::relative(path_, root_).string() << '\n';
+  std::error_code ignored;
+  if (fs::exists(previous_, ignored)) {
+    // An attempt before this one died: what lies in data is not a result.
+    fs::remove_all(data_);
+  } else if (fs::exists(data_, ignored)) {
+    fs::rename(data_, previous_);
+  }
+}
+
+const fs::path& TaskDirectory::data() {
+  const std::lock_guard lock(mutex_);
+  if (used_) return data_;
+  try {
+    move_aside();
+    fs::create_directories(data_);
+  } catch (const fs::filesystem_error& error) {
+    throw CacheError(std::string("cannot make the task's directory: ") + error.what());
+  }
+  used_ = true;
+  return data_;
+}
+
+void TaskDirectory::put_aside() {
+  const std::lock_guard lock(mutex_);
+  std::error_code ignored;
+  if (!used_ && (fs::exists(data_, ignored) || fs::exists(previous_, ignored))) move_aside();
+}
+
+Digest TaskDirectory::digest() const { return digest_directory(data_); }
+
+void TaskDirectory::commit() {
+  committed_ = true;
+  if (!moved_) return;
+  std::error_code ignored;
+  fs::remove_all(previous_, ignored);
+  fs::remove(marker_, ignored);
+}
+
+void restore_directories(Store& store) {
+  std::error_code ignored;
+  const fs::path root = store.root();
+  for (const auto& entry : fs::directory_iterator(root / "spool", ignored)) {
+    const std::string name = entry.path().filename().string();
+    if (!name.starts_with(marker_prefix)) continue;
+    const Key key = key_from_hex(name.substr(marker_prefix.size()));
+    Entry found;
+    store.lookup({&key, 1}, {&found, 1});
+    if (store.claim(key, found) == Claim::held) continue;   // its attempt is still running
+    std::string relative;
+    std::ifstream(entry.path()) >> relative;
+    const fs::path path = (root / relative).lexically_normal();
+    const bool inside = !relative.empty() && path.native().starts_with((root / "tasks").native());
+    if (inside) restore(path / "data", path / "data.previous");
+    fs::remove(entry.path(), ignored);
+    store.release(key);
+  }
+}
+
+}  // namespace stook::detail

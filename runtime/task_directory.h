@@ -1,0 +1,51 @@
+// task_directory.h - a task's own directory while it runs: empty at its start, the last good one
+// back when it fails. Unaware of schedulers.
+// One object per execution; used by the thread that executes the task.
+// Design: runtime/README.md, "Directories"
+#pragma once
+
+#include <filesystem>
+#include <mutex>
+#include <string>
+
+#include "src/store.h"
+
+namespace stook::detail {
+
+class TaskDirectory {
+ public:
+  // `path`: CACHE/tasks/NAME/ID of the task; nothing is touched before begin().
+  TaskDirectory(Store& store, const Key& key, std::filesystem::path path);
+  // Restores what was there before, unless commit() was called.
+  ~TaskDirectory();
+  TaskDirectory(const TaskDirectory&) = delete;
+  TaskDirectory& operator=(const TaskDirectory&) = delete;
+
+  // The data directory, made empty the first time; what was there is moved aside.
+  const std::filesystem::path& data();
+  // Also where the task did not ask for one this time: the last result's data is moved aside.
+  void put_aside();
+  [[nodiscard]] bool used() const { return used_; }
+  [[nodiscard]] Digest digest() const;
+  // The new content is the result's; what was moved aside goes.
+  void commit();
+
+ private:
+  void move_aside();
+
+  const std::filesystem::path root_;    // of the cache
+  const Key key_;
+  const std::filesystem::path path_;
+  const std::filesystem::path data_;
+  const std::filesystem::path previous_;
+  const std::filesystem::path marker_;
+  std::mutex mutex_;                    // a task may ask from several threads
+  bool used_ = false;
+  bool moved_ = false;
+  bool committed_ = false;
+};
+
+// Gives back what attempts of processes that died have moved aside. Called when a cache is opened.
+void restore_directories(Store& store);
+
+}  // namespace stook::detail

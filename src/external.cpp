@@ -1,0 +1,253 @@
+#include "src/external.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <ctime>
+#include <memory>
+#include <vector>
+
+#include "src/hash.h"
+
+#include <stook/canonical.hpp>
+#include <stook/codec.hpp>
+#include <stook/errors.hpp>
+#include <stook/external.hpp>
+#include <stook/json.hpp>
+
+namespace stook::detail {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::int64_t second_ns = 1'000'000'000;
+// A file changed less than this ago may change again without its times showing it.
+constexpr std::int64_t racy_window_ns = 2 * second_ns;
+
+struct FileDescriptor {
+  explicit FileDescriptor(int descriptor) : fd(descriptor) {}
+  FileDescriptor(const FileDescriptor&) = delete;
+  FileDescriptor& operator=(const FileDescriptor&) = delete;
+  ~FileDescriptor() {
+    if (fd >= 0) ::close(fd);
+  }
+  const int fd;
+};
+
+std::int64_t nanoseconds(const timespec& time) { return time.tv_sec * second_ns + time.tv_nsec; }
+
+// Appends what stat says; false where the file is too young for its times to be trusted.
+bool append_stat(std::string& out, const fs::path& path) {
+  struct stat info {};
+  if (::lstat(path.c_str(), &info) != 0) return false;
+  if (S_ISLNK(info.st_mode) && ::stat(path.c_str(), &info) != 0) return false;
+  timespec now{};
+  ::clock_gettime(CLOCK_REALTIME, &now);
+  const std::int64_t changed = std::max(nanoseconds(info.st_mtim), nanoseconds(info.st_ctim));
+  if (changed > nanoseconds(now) - racy_window_ns) return false;
+  const std::int64_t fields[] = {static_cast<std::int64_t>(info.st_dev),
+                                 static_cast<std::int64_t>(info.st_ino), info.st_size,
+                                 nanoseconds(info.st_mtim), nanoseconds(info.st_ctim)};
+  out.append(reinterpret_cast<const char*>(fields), sizeof fields);
+  return true;
+}
+
+bool hash_file(Hasher& hasher, const fs::path& path) {
+  const FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (file.fd < 0) return false;
+  constexpr std::size_t chunk = 1 << 18;
+  const auto buffer = std::make_unique_for_overwrite<char[]>(chunk);
+  std::uint64_t total = 0;
+  for (;;) {
+    const ssize_t count = ::read(file.fd, buffer.get(), chunk);
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) return false;
+    if (count == 0) break;
+    hasher.update(buffer.get(), static_cast<std::size_t>(count));
+    total += static_cast<std::uint64_t>(count);
+  }
+  hasher.update(&total, sizeof total);
+  return true;
+}
+
+void hash_text(Hasher& hasher, std::string_view text) {
+  const std::uint64_t size = text.size();
+  hasher.update(&size, sizeof size);
+  hasher.update(text);
+}
+
+std::vector<fs::path> entries_below(const fs::path& directory) {
+  std::vector<fs::path> entries;
+  for (const auto& entry : fs::recursive_directory_iterator(directory)) {
+    entries.push_back(entry.path());
+  }
+  std::sort(entries.begin(), entries.end(),
+            [](const fs::path& a, const fs::path& b) { return a.native() < b.native(); });
+  return entries;
+}
+
+bool hash_entry(Hasher& hasher, const fs::path& entry) {
+  const fs::file_status status = fs::symlink_status(entry);
+  if (fs::is_symlink(status)) {
+    hash_text(hasher, "link");
+    hash_text(hasher, fs::read_symlink(entry).native());
+  } else if (fs::is_directory(status)) {
+    hash_text(hasher, "directory");
+  } else if (fs::is_regular_file(status)) {
+    const bool executable =
+        (status.permissions() & fs::perms::owner_exec) != fs::perms::none;
+    hash_text(hasher, executable ? "program" : "file");
+    return hash_file(hasher, entry);
+  } else {
+    hash_text(hasher, "special");
+  }
+  return true;
+}
+
+Digest absent_digest() { return Digest{hash_bytes("stook external: not there")}; }
+
+std::string canonical_arguments(const std::string& name, const std::string* otherwise) {
+  CanonicalWriter writer;
+  writer.begin_array(otherwise != nullptr ? 2 : 1);
+  Argument<std::string>::encode(writer, name);
+  if (otherwise != nullptr) Argument<std::string>::encode(writer, *otherwise);
+  writer.end_array();
+  return std::string(writer.bytes());
+}
+
+constexpr std::string_view class_names[] = {"stook::File", "stook::Directory",
+                                            "stook::EnvironmentVariable"};
+
+Key external_key(ExternalSpec::What what, std::string_view arguments) {
+  Hasher hasher;
+  hash_text(hasher, "stook key 1 external");
+  hash_text(hasher, class_names[static_cast<int>(what)]);
+  hash_text(hasher, arguments);
+  return Key{hasher.finish()};
+}
+
+}  // namespace
+
+Digest digest_directory(const fs::path& directory) {
+  Hasher hasher;
+  hash_text(hasher, "stook directory 1");
+  try {
+    for (const fs::path& entry : entries_below(directory)) {
+      hash_text(hasher, entry.lexically_relative(directory).native());
+      if (!hash_entry(hasher, entry)) {
+        throw CacheError("cannot read " + entry.string() + ": " + std::strerror(errno));
+      }
+    }
+  } catch (const fs::filesystem_error& error) {
+    throw CacheError("cannot read the directory " + directory.string() + ": " + error.what());
+  }
+  return Digest{hasher.finish()};
+}
+
+ExternalSpec::ExternalSpec(What kind_of, std::string input_name, const std::string* otherwise)
+    : Spec(SpecKind::external, external_key(kind_of, canonical_arguments(input_name, otherwise)),
+           kind_of == What::variable ? value_type_of<std::string>() : value_type_of<fs::path>()),
+      what(kind_of),
+      name(std::move(input_name)),
+      arguments(canonical_arguments(name, otherwise)),
+      has_otherwise_(otherwise != nullptr),
+      otherwise_(otherwise != nullptr ? *otherwise : "") {}
+
+std::string_view ExternalSpec::class_name() const { return class_names[static_cast<int>(what)]; }
+
+std::string ExternalSpec::text() const {
+  constexpr std::string_view words[] = {"file ", "directory ", "environment variable "};
+  return std::string(words[static_cast<int>(what)]) + name;
+}
+
+bool ExternalSpec::exists() const {
+  if (what == What::variable) return has_otherwise_ || std::getenv(name.c_str()) != nullptr;
+  std::error_code ignored;
+  const fs::file_status status = fs::status(name, ignored);
+  return what == What::file ? fs::is_regular_file(status) : fs::is_directory(status);
+}
+
+std::string ExternalSpec::fingerprint() const {
+  std::string print;
+  if (what == What::variable) return to_hex(digest());
+  if (!append_stat(print, name)) return {};
+  if (what == What::file) return print;
+  try {
+    Hasher hasher;
+    for (const fs::path& entry : entries_below(name)) {
+      std::string one;
+      if (!append_stat(one, entry)) return {};
+      hash_text(hasher, entry.native());
+      hash_text(hasher, one);
+    }
+    return print + to_hex(hasher.finish());
+  } catch (const fs::filesystem_error&) {
+    return {};
+  }
+}
+
+Digest ExternalSpec::digest() const {
+  if (what == What::directory) return exists() ? digest_directory(name) : absent_digest();
+  Hasher hasher;
+  hash_text(hasher, "stook external 1");
+  if (what == What::variable) {
+    const char* set = std::getenv(name.c_str());
+    if (set == nullptr && !has_otherwise_) return absent_digest();
+    hash_text(hasher, set != nullptr ? std::string_view(set) : std::string_view(otherwise_));
+  } else if (!hash_file(hasher, name)) {
+    return absent_digest();
+  }
+  return Digest{hasher.finish()};
+}
+
+Value ExternalSpec::value() const {
+  if (what != What::variable) return std::make_shared<const fs::path>(name);
+  const char* set = std::getenv(name.c_str());
+  return std::make_shared<const std::string>(set != nullptr ? set : otherwise_);
+}
+
+SpecPtr external_from(std::string_view class_name, std::string_view arguments) {
+  for (int i = 0; i < 3; ++i) {
+    if (class_names[i] != class_name) continue;
+    const Json json = canonical_to_json(arguments);
+    if (!json.is_array() || json.empty() || json.size() > 2) return {};
+    const auto name = json.at(0).get<std::string>();
+    const std::string otherwise = json.size() == 2 ? json.at(1).get<std::string>() : "";
+    return SpecPtr(new ExternalSpec(static_cast<ExternalSpec::What>(i), name,
+                                    json.size() == 2 ? &otherwise : nullptr));
+  }
+  return {};
+}
+
+}  // namespace stook::detail
+
+namespace stook {
+
+using detail::ExternalSpec;
+using detail::SpecPtr;
+
+namespace {
+std::string normal(const std::filesystem::path& path, const char* type) {
+  if (path.empty()) throw InvalidArgument(std::string("stook::") + type + " needs a path");
+  return path.lexically_normal().string();
+}
+}  // namespace
+
+File::File(const std::filesystem::path& path)
+    : Future(SpecPtr(new ExternalSpec(ExternalSpec::What::file, normal(path, "File"), nullptr))) {}
+
+Directory::Directory(const std::filesystem::path& path)
+    : Future(SpecPtr(
+          new ExternalSpec(ExternalSpec::What::directory, normal(path, "Directory"), nullptr))) {}
+
+EnvironmentVariable::EnvironmentVariable(const std::string& name,
+                                         const std::optional<std::string>& otherwise)
+    : Future(SpecPtr(new ExternalSpec(ExternalSpec::What::variable, name,
+                                      otherwise ? &*otherwise : nullptr))) {}
+
+}  // namespace stook

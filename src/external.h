@@ -1,0 +1,46 @@
+// external.h - looks at inputs from outside: a cheap fingerprint first, the content's digest when
+// that differs. Unaware of stores.
+// Thread-safe. Design: src/README.md
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include <stook/key.hpp>
+#include <stook/spec.hpp>
+
+namespace stook::detail {
+
+class ExternalSpec final : public Spec {
+ public:
+  enum class What { file, directory, variable };
+  ExternalSpec(What what, std::string name, const std::string* otherwise);
+
+  [[nodiscard]] std::string_view class_name() const;
+  // What it is called, e.g. "file data.csv".
+  [[nodiscard]] std::string text() const;
+
+  // What can be seen without reading contents. Empty: it must be read (it changed so recently that
+  // its times say nothing, or it is not there).
+  [[nodiscard]] std::string fingerprint() const;
+  // Of the content; a fixed digest where it is not there.
+  [[nodiscard]] Digest digest() const;
+  [[nodiscard]] bool exists() const;
+  [[nodiscard]] Value value() const;
+
+  const What what;
+  const std::string name;
+  const std::string arguments;   // canonical
+
+ private:
+  const bool has_otherwise_;
+  const std::string otherwise_;
+};
+
+// The input a record speaks of; null where this build does not know its kind.
+[[nodiscard]] SpecPtr external_from(std::string_view class_name, std::string_view arguments);
+
+// Digest of everything below `directory`: relative names, kinds, contents. Throws CacheError.
+[[nodiscard]] Digest digest_directory(const std::filesystem::path& directory);
+
+}  // namespace stook::detail
