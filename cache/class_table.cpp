@@ -13,7 +13,8 @@ ClassRow read_class(const Statement& from) {
 }
 
 PackMark read_mark(const Statement& from) {
-  return {static_cast<std::uint32_t>(from.integer(0)), number(from, 1), number(from, 2)};
+  return {static_cast<std::uint32_t>(from.integer(0)), number(from, 1), number(from, 2),
+          from.integer(3) != 0};
 }
 
 }  // namespace
@@ -89,15 +90,16 @@ void ExternalTable::erase_all() { database_.execute("DELETE FROM externals"); }
 
 PackTable::PackTable(Database& database)
     : database_(database),
-      find_(database, "SELECT number, indexed, last_seq FROM packs WHERE number=?1"),
-      all_(database, "SELECT number, indexed, last_seq FROM packs"),
-      put_(database, "INSERT INTO packs VALUES(?1,?2,?3) ON CONFLICT(number) DO UPDATE SET "
+      find_(database, "SELECT number, indexed, last_seq, retired FROM packs WHERE number=?1"),
+      all_(database, "SELECT number, indexed, last_seq, retired FROM packs"),
+      put_(database, "INSERT INTO packs(number, indexed, last_seq) VALUES(?1,?2,?3) ON CONFLICT(number) DO UPDATE SET "
                      "indexed=max(indexed, excluded.indexed), "
                      "last_seq=max(last_seq, excluded.last_seq)"),
+      retire_(database, "UPDATE packs SET retired=1 WHERE number=?1"),
       erase_(database, "DELETE FROM packs WHERE number=?1") {}
 
 PackMark PackTable::find(std::uint32_t pack) {
-  PackMark mark{pack, 0, 0};
+  PackMark mark{pack, 0, 0, false};
   if (!find_.start(pack).step()) return mark;
   mark = read_mark(find_);
   find_.reset();
@@ -111,6 +113,8 @@ std::vector<PackMark> PackTable::all() {
 }
 
 void PackTable::put(const PackMark& mark) { put_.run(mark.number, mark.indexed, mark.last_seq); }
+
+void PackTable::retire(std::uint32_t pack) { retire_.run(pack); }
 
 void PackTable::erase(std::uint32_t pack) { erase_.run(pack); }
 

@@ -62,6 +62,7 @@ struct PackMark {
   std::uint32_t number = 0;
   std::uint64_t indexed = 0;        // frames before this offset are in the index
   std::uint64_t last_seq = 0;
+  bool retired = false;             // rewritten; removed when nobody can be reading it
 };
 
 class PackTable {
@@ -70,12 +71,13 @@ class PackTable {
   [[nodiscard]] PackMark find(std::uint32_t number);
   [[nodiscard]] std::vector<PackMark> all();
   void put(const PackMark& mark);   // never moves backwards
+  void retire(std::uint32_t number);
   void erase(std::uint32_t number);
   void erase_all();
 
  private:
   Database& database_;
-  Statement find_, all_, put_, erase_;
+  Statement find_, all_, put_, retire_, erase_;
 };
 
 }  // namespace stook::detail

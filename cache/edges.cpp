@@ -22,7 +22,7 @@ void Edges::dependents(std::uint64_t up, std::vector<std::uint64_t>& downs) {
 void Edges::erase_all() { database_.execute("DELETE FROM edges"); }
 
 std::size_t suspect_dependents(Rows& rows, Edges& edges, std::span<const std::uint64_t> of,
-                               Doubt doubt) {
+                               Doubt doubt, const std::function<void(const Row&)>& touched) {
   struct Step {
     std::uint64_t id, cause;
   };
@@ -36,18 +36,19 @@ std::size_t suspect_dependents(Rows& rows, Edges& edges, std::span<const std::ui
     work.pop_back();
     edges.dependents(step.id, downs);
     for (const std::uint64_t down : downs) {
-      const auto row = rows.find_id(down);
+      auto row = rows.find_id(down);
       if (!row || row->entry.state == RecordState::suspect) continue;
-      if (row->entry.state == RecordState::fresh) {
-        rows.set_state(down, RecordState::suspect, doubt, step.cause);
-        ++count;
-      } else if (!passed.insert(down).second) {
-        continue;
-      } else if (row->entry.doubt == Doubt::not_kept) {
-        // A digest that was only remembered is no longer to be relied on.
-        rows.set_state(down, RecordState::missing, doubt, step.cause);
-      }
+      const bool fresh = row->entry.state == RecordState::fresh;
+      if (!fresh && !passed.insert(down).second) continue;
       work.push_back({down, step.cause});
+      // A digest that was only remembered is no longer to be relied on either.
+      if (!fresh && row->entry.doubt != Doubt::not_kept) continue;
+      row->entry.state = fresh ? RecordState::suspect : RecordState::missing;
+      row->entry.doubt = doubt;
+      row->entry.cause = step.cause;
+      rows.set_state(down, row->entry.state, doubt, step.cause);
+      touched(*row);
+      if (fresh) ++count;
     }
   }
   return count;

@@ -35,7 +35,8 @@ class Edges {
 // Makes every dependent of these ids, near and far, suspect because of `doubt`; returns how many
 // became so. What is suspect already ends the walk: its dependents are suspect. What is missing
 // passes it on: its dependents may have been made of an earlier result.
+// `touched` is told of each row as it is now.
 std::size_t suspect_dependents(Rows& rows, Edges& edges, std::span<const std::uint64_t> of,
-                               Doubt doubt);
+                               Doubt doubt, const std::function<void(const Row&)>& touched);
 
 }  // namespace stook::detail

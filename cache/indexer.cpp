@@ -257,11 +257,17 @@ Counters Indexer::recover() {
     Ingest& ingest = transaction.ingest;
     least.next_id = ingest.rows.last_id() + 1;
     std::map<std::uint32_t, PackMark> marks;
-    for (const PackMark& mark : ingest.packs.all()) marks[mark.number] = mark;
+    for (const PackMark& mark : ingest.packs.all()) {
+      marks[mark.number] = mark;
+      if (!mark.retired) continue;
+      std::error_code ignored;   // nobody else is here: what was rewritten can go
+      std::filesystem::remove(packs_.path_of(mark.number), ignored);
+      ingest.packs.erase(mark.number);
+    }
     std::vector<std::pair<PackMark, std::uint64_t>> tails;
     for (const std::uint32_t pack : packs_.list()) {
       least.next_pack = std::max(least.next_pack, pack + 1);
-      const PackMark mark = marks.contains(pack) ? marks[pack] : PackMark{pack, 0, 0};
+      const PackMark mark = marks.contains(pack) ? marks[pack] : PackMark{pack, 0, 0, false};
       std::error_code error;
       const std::uint64_t size = std::filesystem::file_size(packs_.path_of(pack), error);
       if (!error && size > mark.indexed) tails.emplace_back(mark, size);
@@ -292,7 +298,7 @@ void Indexer::raise_ids(std::uint32_t pack, std::uint64_t from, std::uint64_t to
 void Indexer::index_tail(std::uint32_t pack, std::uint64_t from, std::uint64_t to,
                          Outcome& outcome) {
   Batch batch;
-  PackMark mark{pack, to, 0};
+  PackMark mark{pack, to, 0, false};
   Packs::Visitor visitor;
   visitor.frame = [&](const Frame& frame, std::uint64_t offset, std::uint64_t length) {
     add_frame(batch, frame, names_.ref(frame.class_name), {pack, offset}, length);

@@ -1,16 +1,10 @@
 #include "cache/ingest.h"
 
 #include <algorithm>
-#include <chrono>
 #include <numeric>
 
 namespace stook::detail {
 namespace {
-
-std::int64_t today() {
-  using Days = std::chrono::duration<std::int64_t, std::ratio<86400>>;
-  return std::chrono::floor<Days>(std::chrono::system_clock::now()).time_since_epoch().count();
-}
 
 // The order of the table `keys`: its columns are signed.
 std::pair<std::int64_t, std::int64_t> table_order(const Key& key) {
@@ -26,6 +20,7 @@ struct Ingest::Work {
   bool is_new = false;
   bool skip = false;                // something newer is there
   bool digest_differs = false;
+  bool doubted = false;
   Entry entry;
   Row old;                          // REQUIRES: !is_new
 };
@@ -79,21 +74,23 @@ void Ingest::apply_records(const Batch& batch, std::span<const Item> items, Outc
   works.reserve(items.size());
   for (const Item& item : items) works.emplace_back().item = &item;
   settle_keys(works);
-  std::vector<Edge> new_edges;
   std::vector<std::uint64_t> differing;
   for (Work& work : works) {
     if (work.skip) continue;
-    settle_state(batch, work, new_edges);
-    if (work.entry.state == RecordState::suspect) outcome.states_moved = true;
+    if (work.item->kind == ItemKind::record) work.entry = entry_of(*work.item);
+    work.entry.id = work.id;
     if (work.digest_differs) differing.push_back(work.id);
-    if (!work.is_new) drop_stale_edges(batch, work);
   }
-  // Along the edges as they were: the records of this batch have been compared already.
-  if (!differing.empty()) {
-    const std::size_t count =
-        suspect_dependents(rows, edges, differing, Doubt::upstream_changed);
-    outcome.invalidated.suspected += count;
-    if (count > 0) outcome.states_moved = true;
+  // Along the edges as they were: the records of this batch are compared one by one.
+  if (!differing.empty()) suspect(differing, Doubt::upstream_changed, outcome);
+  // Mostly once: what comes later in the batch is rarely what makes something earlier suspect.
+  while (settle_states(batch, works, outcome)) {
+  }
+  std::vector<Edge> new_edges;
+  for (const Work& work : works) {
+    if (work.skip) continue;
+    collect_edges(batch, work, new_edges);
+    if (!work.is_new) drop_stale_edges(batch, work);
   }
   write_rows(works, new_edges);
   write_history(works);
@@ -180,24 +177,49 @@ Ingest::Upstream Ingest::upstream(const Key& key) {
   return result;
 }
 
-void Ingest::settle_state(const Batch& batch, Work& work, std::vector<Edge>& new_edges) {
-  const Item& item = *work.item;
-  if (item.kind == ItemKind::given) {
-    work.entry.id = work.id;
-    return;
+std::size_t Ingest::suspect(std::span<const std::uint64_t> of, Doubt doubt, Outcome& outcome) {
+  const std::size_t count = suspect_dependents(rows, edges, of, doubt, [&](const Row& row) {
+    view_.correct_state(row.key, row.entry, row.seq);
+    outcome.states_moved = true;
+  });
+  outcome.invalidated.suspected += count;
+  return count;
+}
+
+// Doubts records of the batch whose upstreams are not what they saw. True: dependents that were
+// there before have become suspect, or records were doubted: others may have to be.
+bool Ingest::settle_states(const Batch& batch, std::vector<Work>& works, Outcome& outcome) {
+  std::vector<std::uint64_t> doubted;
+  for (Work& work : works) {
+    if (!work.skip && !work.doubted && settle_state(batch, work)) doubted.push_back(work.id);
   }
-  work.entry = entry_of(item);
-  work.entry.id = work.id;
+  if (doubted.empty()) return false;
+  outcome.states_moved = true;
+  suspect(doubted, Doubt::upstream_changed, outcome);
+  return true;
+}
+
+// Made of something that has been cleared or replaced since: right, but not the last word.
+bool Ingest::settle_state(const Batch& batch, Work& work) {
+  const Item& item = *work.item;
+  if (item.kind == ItemKind::given) return false;
   for (const UpstreamSeen& seen : batch.upstream_of(item)) {
     if (is_constant(seen)) continue;
     const Upstream up = upstream(seen.key);
-    new_edges.push_back({up.entry.id, work.id});
-    if (up.good_for(seen.digest) || work.entry.cause != 0) continue;
-    // Made of something that has been cleared or replaced since: right, but not the last word.
+    if (up.good_for(seen.digest)) continue;
     if (work.entry.state == RecordState::fresh) work.entry.state = RecordState::suspect;
     work.entry.doubt = Doubt::upstream_changed;
     work.entry.cause = up.entry.id;
-    view_.demote(item.key, item.seq, work.entry.doubt, work.entry.cause);
+    work.doubted = true;
+    view_.correct_state(item.key, work.entry, item.seq);
+    return true;
+  }
+  return false;
+}
+
+void Ingest::collect_edges(const Batch& batch, const Work& work, std::vector<Edge>& to) {
+  for (const UpstreamSeen& seen : batch.upstream_of(*work.item)) {
+    to.push_back({upstream(seen.key).entry.id, work.id});
   }
 }
 
@@ -269,6 +291,11 @@ void Ingest::clear_row(const Row& row, std::string_view class_name, std::uint64_
   if (row.kind == RecordKind::external) externals.erase(row.entry.id);
   outcome.cleared.emplace_back(class_name, row.entry.id);
   outcome.states_moved = true;
+  Entry now = row.entry;
+  now.state = RecordState::missing;
+  now.doubt = doubt;
+  now.cause = 0;
+  view_.correct_state(row.key, now, seq);
 }
 
 void Ingest::apply_clear_key(const Item& item, Outcome& outcome) {
@@ -276,8 +303,7 @@ void Ingest::apply_clear_key(const Item& item, Outcome& outcome) {
   if (!row || row->seq > item.seq) return;
   clear_row(*row, names_.name(item.class_ref), item.seq, outcome);
   const std::uint64_t id = row->entry.id;
-  outcome.invalidated.suspected +=
-      suspect_dependents(rows, edges, {&id, 1}, Doubt::upstream_cleared);
+  suspect({&id, 1}, Doubt::upstream_cleared, outcome);
 }
 
 void Ingest::apply_clear_class(const Item& item, Outcome& outcome) {
@@ -294,8 +320,7 @@ void Ingest::apply_clear_class(const Item& item, Outcome& outcome) {
     clear_row(row, type.name, item.seq, outcome);
     ids.push_back(row.entry.id);
   }
-  outcome.invalidated.suspected +=
-      suspect_dependents(rows, edges, ids, Doubt::upstream_cleared);
+  suspect(ids, Doubt::upstream_cleared, outcome);
   outcome.states_moved = true;
 }
 
@@ -304,6 +329,10 @@ void Ingest::apply_damaged(const Item& item, Outcome& outcome) {
   if (!row || row->seq > item.seq) return;
   if (row->entry.state != RecordState::missing) ++outcome.invalidated.removed;
   rows.clear(row->entry.id, Doubt::damaged, item.seq);
+  Entry now = row->entry;
+  now.state = RecordState::missing;
+  now.doubt = Doubt::damaged;
+  view_.correct_state(row->key, now, item.seq);
   outcome.states_moved = true;
 }
 
@@ -318,8 +347,10 @@ void Ingest::apply_confirmed(const Item& item, Outcome& outcome) {
     const UpstreamSeen seen = last->frame.upstream_at(i);
     good = is_constant(seen) || upstream(seen.key).good_for(seen.digest);
   }
-  if (!good) {
-    outcome.states_moved = true;   // this process believes it is fresh
+  if (!good) {   // this process believes it is fresh, and may have built upon that
+    view_.correct_state(row->key, row->entry, row->seq);
+    suspect({&row->entry.id, 1}, Doubt::upstream_changed, outcome);
+    outcome.states_moved = true;
     return;
   }
   rows.set_state(row->entry.id, RecordState::fresh, Doubt::none, 0);
@@ -334,9 +365,7 @@ void Ingest::check_version(std::string_view name, std::uint32_t version, Outcome
     if (row.version != version) others.push_back(row.entry.id);
     return true;
   });
-  const std::size_t count = suspect_dependents(rows, edges, others, Doubt::version_changed);
-  outcome.invalidated.suspected += count;
-  if (count > 0) outcome.states_moved = true;
+  suspect(others, Doubt::version_changed, outcome);
   classes.set_checked(type->id, version);
   class_cache_.clear();
 }

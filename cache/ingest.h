@@ -56,7 +56,10 @@ class Ingest {
 
   void apply_records(const Batch& batch, std::span<const Item> items, Outcome& outcome);
   void settle_keys(std::vector<Work>& works);
-  void settle_state(const Batch& batch, Work& work, std::vector<Edge>& new_edges);
+  bool settle_states(const Batch& batch, std::vector<Work>& works, Outcome& outcome);
+  bool settle_state(const Batch& batch, Work& work);
+  std::size_t suspect(std::span<const std::uint64_t> of, Doubt doubt, Outcome& outcome);
+  void collect_edges(const Batch& batch, const Work& work, std::vector<Edge>& to);
   void write_rows(std::vector<Work>& works, std::vector<Edge>& new_edges);
   void write_history(std::span<const Work> works);
   void drop_stale_edges(const Batch& batch, const Work& work);

@@ -73,11 +73,12 @@ std::string read_format(const std::filesystem::path& file) {
   return std::string(text, n > 0 ? static_cast<std::size_t>(n) : 0);
 }
 
+// Not synced: lost by a power failure, it is written again.
 void write_format(const Layout& layout, std::string_view creator) {
   const auto temporary = layout.root / ("FORMAT." + std::to_string(getpid()));
   const std::string line = std::string(kFormat) + ", created by " + std::string(creator) + "\n";
   const Fd fd = os_open(temporary, O_CREAT | O_TRUNC | O_WRONLY);
-  if (!fd || !os_write(fd.get(), line.data(), line.size()) || !os_sync_data(fd.get())) {
+  if (!fd || !os_write(fd.get(), line.data(), line.size())) {
     throw_cache_error("write", temporary);
   }
   if (!os_rename(temporary, layout.root / "FORMAT")) throw_cache_error("write", temporary);

@@ -93,7 +93,22 @@ PackStore::PackStore(const std::filesystem::path& directory, const StoreOptions&
   if (shared_.first()) recover();
 }
 
-PackStore::~PackStore() = default;
+PackStore::~PackStore() {
+  try {
+    note_use();
+  } catch (const Error& error) {
+    warn_(error.what());
+  }
+}
+
+// Once a day for each record that answers: collect() goes by it.
+void PackStore::note_use() {
+  const std::vector<std::uint64_t> used = view_.take_used();
+  if (used.empty()) return;
+  indexer_->exclusively([&](Indexer::Transaction& transaction) {
+    for (const std::uint64_t id : used) transaction.ingest.rows.set_used(id, today());
+  });
+}
 
 // Nobody else is in the cache yet.
 void PackStore::recover() {
@@ -295,6 +310,7 @@ void PackStore::confirm(std::span<const Key> keys) {
 }
 
 void PackStore::expose_id(const Key& key, std::uint64_t id, std::string_view class_name) {
+  if (!view_.must_expose(key)) return;
   Publication publication;
   publication.key = key;
   publication.id = id;

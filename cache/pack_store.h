@@ -60,6 +60,7 @@ class PackStore final : public Store {
   ClassNames& names() { return names_; }
   const Warn& warn() const { return warn_; }
   [[nodiscard]] std::uint32_t own_pack() const { return writer_->pack(); }
+  void note_use();
 
  private:
   void recover();

@@ -72,7 +72,7 @@ void Rebuild::read_pack(std::uint32_t pack) {
   for (const Shared::PackLength& live : store_.shared().packs()) {
     if (live.number == pack && live.alive) size = live.length;   // the rest is being written
   }
-  PackMark mark{pack, size, 0};
+  PackMark mark{pack, size, 0, false};
   Packs::Visitor visitor;
   visitor.frame = [&](const Frame& frame, std::uint64_t offset, std::uint64_t length) {
     add_frame(batch_, frame, store_.names().ref(frame.class_name), {pack, offset}, length);
@@ -82,6 +82,7 @@ void Rebuild::read_pack(std::uint32_t pack) {
     store_.warn()("pack " + path.string() + ": " + std::to_string(length) + " damaged bytes at " +
                   std::to_string(offset) + " are ignored");
   };
+  if (size == 0) return;   // a living process has created it and not written yet
   const auto scanned = store_.packs().scan(pack, 0, size, visitor);
   if (!scanned) store_.warn()(scanned.reason());
   marks_.push_back(mark);
@@ -294,7 +295,7 @@ bool index_is_usable(const Layout& layout, const Warn& warn) {
       throw CacheError("the index " + layout.index.string() + " was found damaged");
     }
     Database database(layout.index, Database::Mode::write);
-    if (database.query_integer("PRAGMA user_version") == 1) {
+    if (has_tables(database)) {
       (void)database.query_integer("SELECT count(*) FROM packs");
       return true;
     }

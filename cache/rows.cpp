@@ -51,7 +51,9 @@ Rows::Rows(Database& database)
                         "bytes=?12, seconds=?13, seq=?14, used=?15 WHERE id=?1"),
       set_state_(database, "UPDATE records SET state=?2, doubt=?3, cause=?4 WHERE id=?1"),
       clear_(database, "UPDATE records SET state=0, doubt=?2, cause=0, seq=?3 WHERE id=?1"),
-      set_used_(database, "UPDATE records SET used=?2 WHERE id=?1") {}
+      set_used_(database, "UPDATE records SET used=?2 WHERE id=?1"),
+      set_place_(database, "UPDATE records SET pack=?2, offset=?3, bytes=?4, kind=?5, state=?6, "
+                           "doubt=?7 WHERE id=?1") {}
 
 std::optional<Row> Rows::find(const Key& key) {
   if (!find_.start(key.high, key.low).step()) return std::nullopt;
@@ -110,6 +112,11 @@ void Rows::set_state(std::uint64_t id, RecordState state, Doubt doubt, std::uint
 void Rows::clear(std::uint64_t id, Doubt doubt, std::uint64_t seq) { clear_.run(id, doubt, seq); }
 
 void Rows::set_used(std::uint64_t id, std::int64_t day) { set_used_.run(id, day); }
+
+void Rows::set_place(const Row& row) {
+  set_place_.run(row.entry.id, row.entry.pack, row.entry.offset, row.bytes, row.kind,
+                 row.entry.state, row.entry.doubt);
+}
 
 void Rows::erase_all() {
   database_.execute("DELETE FROM records");

@@ -38,12 +38,13 @@ class Rows {
   void set_state(std::uint64_t id, RecordState state, Doubt doubt, std::uint64_t cause);
   void clear(std::uint64_t id, Doubt doubt, std::uint64_t seq);
   void set_used(std::uint64_t id, std::int64_t day);
+  void set_place(const Row& row);        // its pack, offset, bytes, kind, state and doubt
   void erase_all();
 
  private:
   Database& database_;
   Statement find_, find_id_, all_, of_class_, last_id_;
-  Statement insert_key_, insert_, update_, set_state_, clear_, set_used_;
+  Statement insert_key_, insert_, update_, set_state_, clear_, set_used_, set_place_;
 };
 
 }  // namespace stook::detail

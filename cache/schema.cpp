@@ -24,7 +24,8 @@ CREATE TABLE classes(
   id INTEGER PRIMARY KEY, name BLOB UNIQUE, checked INTEGER DEFAULT -1,
   cleared_seq INTEGER DEFAULT 0, records INTEGER DEFAULT 0, seconds REAL DEFAULT 0);
 CREATE TABLE externals(id INTEGER PRIMARY KEY, class INTEGER, arguments BLOB, fingerprint BLOB);
-CREATE TABLE packs(number INTEGER PRIMARY KEY, indexed INTEGER, last_seq INTEGER);
+CREATE TABLE packs(
+  number INTEGER PRIMARY KEY, indexed INTEGER, last_seq INTEGER, retired INTEGER DEFAULT 0);
 )sql";
 
 void drop_tables(Database& database) {
@@ -36,9 +37,25 @@ void drop_tables(Database& database) {
   }
 }
 
+void make_tables(Database& database) {
+  database.execute("PRAGMA synchronous=OFF");
+  database.execute("BEGIN IMMEDIATE");
+  drop_tables(database);
+  database.execute(kTables);
+  database.execute(("PRAGMA user_version=" + std::to_string(kSchemaVersion)).c_str());
+  database.execute("COMMIT");
+}
+
 }  // namespace
 
+bool has_tables(Database& database) {
+  return database.query_integer("PRAGMA user_version") == kSchemaVersion;
+}
+
 bool set_up_writer(Database& database, Medium medium) {
+  const bool there = has_tables(database);
+  // OFF while an index is made: if power loss spoils it, it is made anew.
+  if (!there) make_tables(database);
   // WAL: readers and the writer do not wait for each other. It needs memory shared by all
   // processes, which network file systems do not give; there a rollback journal serves.
   database.execute(medium == Medium::local ? "PRAGMA journal_mode=WAL"
@@ -52,13 +69,7 @@ bool set_up_writer(Database& database, Medium medium) {
   database.execute("PRAGMA cache_size=-131072");
   // Sorting for for_each() does not go through files.
   database.execute("PRAGMA temp_store=MEMORY");
-  if (database.query_integer("PRAGMA user_version") == kSchemaVersion) return false;
-  database.execute("BEGIN IMMEDIATE");
-  drop_tables(database);
-  database.execute(kTables);
-  database.execute(("PRAGMA user_version=" + std::to_string(kSchemaVersion)).c_str());
-  database.execute("COMMIT");
-  return true;
+  return !there;
 }
 
 void set_up_reader(Database& database) {

@@ -13,6 +13,8 @@ enum class Medium { local, remote };
 bool set_up_writer(Database& database, Medium medium);
 void set_up_reader(Database& database);
 
+[[nodiscard]] bool has_tables(Database& database);
+
 // Copies the log into the database file. REQUIRES: the write lock is held.
 void checkpoint(Database& database);
 

@@ -272,6 +272,14 @@ std::vector<Shared::PackLength> Shared::packs() const {
   return result;
 }
 
+bool Shared::is_alone() {
+  const TableLock lock(*this);
+  for (std::uint32_t slot = 0; slot < kSlots; ++slot) {
+    if (slot != slot_ && state_->slot_used[slot] != 0 && !slot_is_dead(slot)) return false;
+  }
+  return true;
+}
+
 bool Shared::claim(const Key& key) {
   const TableLock lock(*this);
   std::uint32_t at = find_cell(*state_, key);

@@ -1,6 +1,7 @@
 #include "cache/view.h"
 
 #include <algorithm>
+#include <chrono>
 
 namespace stook::detail {
 namespace {
@@ -26,6 +27,11 @@ class ReadTransaction {
 };
 
 }  // namespace
+
+std::int64_t today() {
+  using Days = std::chrono::duration<std::int64_t, std::ratio<86400>>;
+  return std::chrono::floor<Days>(std::chrono::system_clock::now()).time_since_epoch().count();
+}
 
 Entry entry_of(const Item& item) {
   Entry entry;
@@ -88,15 +94,20 @@ void View::start_anew(std::uint64_t change) {
     if (mark.number == own_pack_) own_indexed = mark.indexed;
   }
   const std::lock_guard lock(mutex_);
-  known_.drop_unless([&](const KnownKey& known) {
-    return known.id_only || (own_pack_ != 0 && known.entry.pack == own_pack_ &&
-                             known.entry.offset >= own_indexed);
-  });
+  known_.drop_unless([&](const KnownKey& known) { return is_pinned(known, own_indexed); });
   rows_ = tables().rows.last_id();
   known_.complete = rows_ == 0;
   queried_ = 0;
+  today_ = today();
   seen_growth_ = ~0ull;
   seen_change_ = change;
+}
+
+// Is this more than the index has? What is in this process's pack and not yet indexed; ids of keys
+// that still have no row.
+bool View::is_pinned(const KnownKey& known, std::uint64_t own_indexed) {
+  if (known.id_only) return !tables().rows.find(known.key);
+  return own_pack_ != 0 && known.entry.pack == own_pack_ && known.entry.offset >= own_indexed;
 }
 
 void View::read_tails() {
@@ -129,8 +140,8 @@ void View::lookup(std::span<const Key> keys, std::span<Entry> entries) {
   {
     const std::lock_guard lock(mutex_);
     for (std::size_t i = 0; i < keys.size(); ++i) {
-      if (const KnownKey* known = known_.find(keys[i]); known != nullptr) {
-        entries[i] = known->entry;
+      if (KnownKey* known = known_.find(keys[i]); known != nullptr) {
+        entries[i] = answer(*known);
       } else if (known_.complete) {
         entries[i] = Entry{};
       } else {
@@ -161,11 +172,29 @@ void View::query(std::span<const Key> keys, std::span<Entry> entries,
       if (row && row->seq >= known.seq) {
         known.entry = row->entry;
         known.seq = row->seq;
+        known.used_today = row->used >= today_;
       }
     }
-    const KnownKey* known = known_.find(keys[i]);
-    entries[i] = known != nullptr ? known->entry : Entry{};
+    KnownKey* known = known_.find(keys[i]);
+    entries[i] = known != nullptr ? answer(*known) : Entry{};
   }
+}
+
+Entry View::answer(KnownKey& known) {
+  if (!known.used_today && known.entry.state == RecordState::fresh) {
+    known.used_today = true;
+    used_.push_back(known.entry.id);
+  }
+  return known.entry;
+}
+
+std::vector<std::uint64_t> View::take_used() {
+  const std::lock_guard lock(mutex_);
+  std::vector<std::uint64_t> used;
+  used.swap(used_);
+  std::sort(used.begin(), used.end());
+  used.erase(std::unique(used.begin(), used.end()), used.end());
+  return used;
 }
 
 void View::load_all(Tables& tables) {
@@ -176,6 +205,7 @@ void View::load_all(Tables& tables) {
     if (row.seq < known.seq) return;
     known.entry = row.entry;
     known.seq = row.seq;
+    known.used_today = row.used >= today_;
   });
   known_.complete = true;
 }
@@ -208,12 +238,26 @@ void View::record(const Item& item) {
   const std::lock_guard lock(mutex_);
   KnownKey& known = known_.at(item.key);
   if (item.seq < known.seq) return;
-  const std::uint64_t id = known.entry.id;
-  if (item.kind == ItemKind::record) known.entry = entry_of(item);
   // A key's id never changes; one that was only thought of gives way to one that was recorded.
-  known.entry.id = id != 0 && !known.id_only ? id : item.id;
+  const bool recorded = known.entry.id != 0 && (!known.id_only || known.exposed);
+  const std::uint64_t id = recorded ? known.entry.id : item.id;
+  if (item.kind == ItemKind::given) {
+    known.id_only = known.id_only || known.entry.id == 0;
+    known.exposed = true;
+    known.entry.id = id;
+    return;
+  }
+  known.entry = entry_of(item);
+  known.entry.id = id;
   known.seq = item.seq;
+  known.used_today = true;   // its row says so
   known.id_only = false;
+}
+
+bool View::must_expose(const Key& key) {
+  const std::lock_guard lock(mutex_);
+  const KnownKey* known = known_.find(key);
+  return known == nullptr || (known->id_only && !known->exposed);
 }
 
 void View::confirm(std::span<const Key> keys) {
@@ -250,13 +294,13 @@ void View::correct_id(const Key& key, std::uint64_t id) {
   known.id_only = false;
 }
 
-void View::demote(const Key& key, std::uint64_t seq, Doubt doubt, std::uint64_t cause) {
+void View::correct_state(const Key& key, const Entry& entry, std::uint64_t seq) {
   const std::lock_guard lock(mutex_);
   KnownKey* known = known_.find(key);
-  if (known == nullptr || known->seq != seq) return;
-  if (known->entry.state == RecordState::fresh) known->entry.state = RecordState::suspect;
-  known->entry.doubt = doubt;
-  known->entry.cause = cause;
+  if (known == nullptr || known->seq > seq) return;
+  known->entry.state = entry.state;
+  known->entry.doubt = entry.doubt;
+  known->entry.cause = entry.cause;
 }
 
 }  // namespace stook::detail

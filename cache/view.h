@@ -13,6 +13,7 @@
 #include <memory>
 #include <mutex>
 #include <span>
+#include <vector>
 
 #include "cache/class_table.h"
 #include "cache/fault.h"
@@ -39,6 +40,9 @@ class View {
   // The id of a key that may have none yet.
   [[nodiscard]] std::uint64_t id_of(const Key& key);
 
+  // Must the id be written down before it is seen outside? Not if that was done.
+  [[nodiscard]] bool must_expose(const Key& key);
+
   // A record or an id was appended to a pack. Older ones than what is known are ignored.
   void record(const Item& item);
   void record_own(const Item& item);
@@ -48,7 +52,8 @@ class View {
   [[nodiscard]] bool peek(const Key& key, Entry& entry);
   void remember(const Key& key, const Entry& entry, std::uint64_t seq);
   void correct_id(const Key& key, std::uint64_t id);
-  void demote(const Key& key, std::uint64_t seq, Doubt doubt, std::uint64_t cause);
+  // What is known of a record with this seq or an older one is in this state.
+  void correct_state(const Key& key, const Entry& entry, std::uint64_t seq);
   void refresh();                               // drops what moved, reads what others appended
   void follow(std::uint64_t change);            // this process made the change, and took part in it
 
@@ -64,12 +69,17 @@ class View {
   void read(const std::function<void(Tables&)>& use);
   void disconnect();
 
+  // Ids that answered and of which the index does not know yet that they were used today.
+  [[nodiscard]] std::vector<std::uint64_t> take_used();
+
  private:
   void start_anew(std::uint64_t change);
+  [[nodiscard]] bool is_pinned(const KnownKey& known, std::uint64_t own_indexed);
   void read_tails();
   void query(std::span<const Key> keys, std::span<Entry> entries,
              std::span<const std::size_t> missing);
   void load_all(Tables& tables);
+  Entry answer(KnownKey& known);         // REQUIRES: mutex_ is held
   [[nodiscard]] Tables& tables();
 
   const Layout& layout_;
@@ -87,9 +97,14 @@ class View {
 
   std::mutex mutex_;
   Known known_;                                 // guarded by mutex_
+  std::vector<std::uint64_t> used_;             // guarded by mutex_
   std::uint64_t rows_ = 0;                      // about as many are in the index
+  std::int64_t today_ = 0;                      // at the last new start
   std::uint64_t queried_ = 0;                   // keys asked for since the last new start
 };
+
+// Days since 1970.
+[[nodiscard]] std::int64_t today();
 
 // What a record answers with before anybody doubted it.
 [[nodiscard]] Entry entry_of(const Item& item);

@@ -105,8 +105,9 @@ const Json::array_t& decode_array_of(const Json& json, std::string_view where, s
 const SpecPtr& decode_spec(const Json& json, std::string_view where) {
   if (!json.is_future()) throw_mismatch(where, "a future", json);
   if (!json.future_spec()) {
-    throw InvalidArgument(std::string(where) + ": the future " + to_hex(json.future_key()) +
-                          " is known by its key only: what it names is not part of this graph");
+    const std::string text = "the future " + to_hex(json.future_key()) +
+                             " is known by its key only: what it names is not part of this graph";
+    throw_argument_error(where, text.c_str());
   }
   return json.future_spec();
 }
@@ -118,11 +119,11 @@ std::size_t decode_variant_index(const Json& json, std::string_view where,
 }
 
 void throw_twice(std::string_view where, const Json& element) {
-  throw InvalidArgument(std::string(where) + ": " + describe(element) + " is there twice");
+  throw_argument_error(where, (describe(element) + " is there twice").c_str());
 }
 
 void throw_argument_error(std::string_view where, const char* text) {
-  throw InvalidArgument(std::string(where) + ": " + text);
+  throw InvalidArgument(where.empty() ? text : std::string(where) + ": " + text);
 }
 
 std::string_view chars_text(const char* text, std::size_t size) {

@@ -143,7 +143,33 @@ std::string Reader::read_path() {
 namespace stook::detail {
 
 std::string number_signature(bool floating, bool is_signed, std::size_t size) {
-  return (floating ? "f" : is_signed ? "i" : "u") + std::to_string(8 * size);
+  std::string text = floating ? "f" : is_signed ? "i" : "u";
+  return text += std::to_string(8 * size);
+}
+
+std::string array_signature(std::string_view element, std::size_t size) {
+  std::string text = "arr<";
+  text += element;
+  text += ',';
+  text += std::to_string(size);
+  return text += '>';
+}
+
+std::string list_signature(std::string_view open, std::initializer_list<std::string> parts,
+                           char close) {
+  std::string text(open);
+  bool first = true;
+  for (const std::string& part : parts) {
+    if (!first) text += ',';
+    first = false;
+    text += part;
+  }
+  return text += close;
+}
+
+std::string up_signature(std::size_t levels) {
+  std::string text = "^";
+  return text += std::to_string(levels);
 }
 
 bool decode_bool(Reader& reader) {

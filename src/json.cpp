@@ -307,8 +307,10 @@ namespace stook::detail {
 std::string describe(const Json& json) {
   static constexpr std::size_t shown = 60;
   const char* kind = kKindNames[static_cast<int>(json.kind())];
-  if (json.is_null()) return kind;
-  if (json.is_future()) return "a future";
+  if (json.is_null() || json.is_future()) return kind;
+  if (json.is_number_float() && json.raw_floating() - json.raw_floating() != 0) {
+    return "a number that is not finite";
+  }
   if (json.is_array() || json.is_object()) {
     return std::string(kind) + " of " + std::to_string(json.size());
   }

@@ -84,6 +84,8 @@ class Where {
 // The future's spec. Throws InvalidArgument where `json` is no future, or its key alone.
 [[nodiscard]] const SpecPtr& decode_spec(const Json& json, std::string_view where);
 [[noreturn]] void throw_long_double();
+// Throws InvalidArgument("<where>: <text>").
+[[noreturn]] void throw_argument_error(std::string_view where, const char* text);
 
 template <class I>
 void encode_integer(CanonicalWriter& writer, I value) {
@@ -148,7 +150,7 @@ struct FutureArgument {
     try {
       return F::from_spec(spec);
     } catch (const InvalidArgument& error) {
-      throw InvalidArgument(std::string(where) + ": " + error.what());
+      throw_argument_error(where, error.what());
     }
   }
 };

@@ -14,8 +14,6 @@ namespace stook::detail {
 
 // --- nlohmann ------------------------------------------------------------------------------------
 
-[[noreturn]] void throw_argument_error(std::string_view where, const char* text);
-
 // T through nlohmann::json, a template parameter so that its header is needed only here.
 template <class T>
 struct NlohmannArgument {

@@ -2,7 +2,7 @@
 // Unaware of tasks, caches and compression. A Writer or Reader belongs to one thread.
 // The format: head of src/codec.cpp; why: src/README.values.md
 // This file: Writer, Reader, the customisation point. codec_value.hpp: scalars, text, aggregates,
-// JSON. codec_std.hpp: the standard library. cereal.hpp: types with a cereal serialize().
+// JSON. codec_wrap.hpp, codec_std.hpp: the standard library. cereal.hpp: cereal's serialize().
 #pragma once
 
 #include <concepts>
@@ -233,4 +233,5 @@ const ValueType& value_type_of() {
 }  // namespace stook
 
 #include <stook/codec_value.hpp>  // IWYU pragma: export
+#include <stook/codec_wrap.hpp>   // IWYU pragma: export
 #include <stook/codec_std.hpp>    // IWYU pragma: export

@@ -1,27 +1,21 @@
-// codec_std.hpp - codecs of the standard library's containers and wrappers. Included by codec.hpp.
+// codec_std.hpp - codecs of the standard library's containers. Included by codec.hpp.
 // Unordered containers are encoded in the order of their elements' bytes, so that equal ones have
 // one digest.
 #pragma once
 
 #include <array>
-#include <chrono>
 #include <deque>
 #include <list>
 #include <map>
-#include <memory>
-#include <optional>
-#include <ratio>
 #include <set>
-#include <string>
-#include <tuple>
 #include <unordered_map>
 #include <unordered_set>
 #include <utility>
-#include <variant>
 #include <vector>
 
 #include <stook/codec.hpp>
 #include <stook/codec_value.hpp>
+#include <stook/codec_wrap.hpp>
 
 namespace stook {
 
@@ -29,14 +23,6 @@ namespace detail {
 
 // Writes the elements of `scratch`, the i-th of which ends at ends[i], in the order of their bytes.
 void write_sorted(Writer& writer, const Writer& scratch, const std::vector<std::size_t>& ends);
-
-template <class... E>
-std::string signature_of(const char* name) {
-  std::string text = name;
-  const char* separator = "<";
-  ((text += separator + codec_signature<E>(), separator = ","), ...);
-  return text + ">";
-}
 
 // No more room than the bytes there are could fill, whatever the count says.
 template <class E>
@@ -48,7 +34,7 @@ std::size_t safe_reserve(const Reader& reader, std::size_t count) {
 template <class C>
 struct SequenceCodec {
   using E = typename C::value_type;
-  static std::string signature() { return signature_of<E>("seq"); }
+  static std::string signature() { return signature_of<E>("seq<"); }
   static void encode(Writer& writer, const C& elements) {
     writer.write_count(elements.size());
     for (const auto& element : elements) Codec<E>::encode(writer, element);
@@ -67,7 +53,7 @@ struct SequenceCodec {
 template <class V>
 struct BulkCodec {
   using E = typename V::value_type;
-  static std::string signature() { return signature_of<E>("seq"); }
+  static std::string signature() { return signature_of<E>("seq<"); }
   static void encode(Writer& writer, const V& elements) {
     writer.write_count(elements.size());
     writer.write_array(elements.data(), elements.size() * sizeof(E));
@@ -104,9 +90,9 @@ struct AssociativeCodec {
 
   static std::string signature() {
     if constexpr (is_map) {
-      return signature_of<K, typename M::mapped_type>("map");
+      return signature_of<K, typename M::mapped_type>("map<");
     } else {
-      return signature_of<K>("set");
+      return signature_of<K>("set<");
     }
   }
   static void encode(Writer& writer, const M& elements) {
@@ -165,37 +151,6 @@ struct AssociativeCodec {
   }
 };
 
-template <class T, class... E>
-struct TupleCodec {
-  static std::string signature() { return signature_of<E...>("tup"); }
-  static void encode(Writer& writer, const T& tuple) {
-    if constexpr (sizeof...(E) == 0) writer.put<std::uint8_t>(0);
-    std::apply([&](const auto&... elements) { (Codec<E>::encode(writer, elements), ...); }, tuple);
-  }
-  static T decode(Reader& reader) {
-    if constexpr (sizeof...(E) == 0) static_cast<void>(reader.take<std::uint8_t>());
-    return T{Codec<E>::decode(reader)...};   // braces: from left to right
-  }
-};
-
-// A pointer or optional: one byte that says whether there is a value, and the value.
-template <class P, class T>
-struct NullableCodec {
-  static std::string signature() { return signature_of<T>("opt"); }
-  static void encode(Writer& writer, const P& value) {
-    writer.put<std::uint8_t>(value ? 1 : 0);
-    if (value) Codec<T>::encode(writer, *value);
-  }
-  static P decode(Reader& reader) {
-    if (!decode_bool(reader)) return P();
-    if constexpr (std::is_constructible_v<P, T*>) {
-      return P(new T(Codec<T>::decode(reader)));
-    } else {
-      return P(Codec<T>::decode(reader));
-    }
-  }
-};
-
 }  // namespace detail
 
 template <class T, class A> requires HasCodec<T>
@@ -228,24 +183,10 @@ template <class K, class V, class H, class E, class A> requires HasCodec<K> && H
 struct Codec<std::unordered_multimap<K, V, H, E, A>>
     : detail::AssociativeCodec<std::unordered_multimap<K, V, H, E, A>, false, false> {};
 
-template <class A, class B> requires HasCodec<A> && HasCodec<B>
-struct Codec<std::pair<A, B>> : detail::TupleCodec<std::pair<A, B>, A, B> {};
-template <class... E> requires(HasCodec<E> && ...)
-struct Codec<std::tuple<E...>> : detail::TupleCodec<std::tuple<E...>, E...> {};
-
-template <class T> requires HasCodec<T>
-struct Codec<std::optional<T>> : detail::NullableCodec<std::optional<T>, T> {};
-template <class T> requires HasCodec<T>
-struct Codec<std::unique_ptr<T>> : detail::NullableCodec<std::unique_ptr<T>, T> {};
-// Two pointers to one object come back as pointers to two.
-template <class T> requires HasCodec<std::remove_const_t<T>>
-struct Codec<std::shared_ptr<T>>
-    : detail::NullableCodec<std::shared_ptr<T>, std::remove_const_t<T>> {};
-
 template <class T, std::size_t N> requires HasCodec<T>
 struct Codec<std::array<T, N>> {
   static std::string signature() {
-    return "arr<" + detail::codec_signature<T>() + "," + std::to_string(N) + ">";
+    return detail::array_signature(detail::codec_signature<T>(), N);
   }
   static void encode(Writer& writer, const std::array<T, N>& elements) {
     if constexpr (N == 0) {
@@ -273,49 +214,6 @@ struct Codec<std::array<T, N>> {
   template <std::size_t... I>
   static std::array<T, N> decode_each(Reader& reader, std::index_sequence<I...>) {
     return {{(static_cast<void>(I), Codec<T>::decode(reader))...}};
-  }
-};
-
-template <class... E> requires(HasCodec<E> && ...)
-struct Codec<std::variant<E...>> {
-  using Variant = std::variant<E...>;
-  static_assert(sizeof...(E) < 256, "stook: a variant of more than 255 alternatives");
-
-  static std::string signature() { return detail::signature_of<E...>("var"); }
-  static void encode(Writer& writer, const Variant& value) {
-    writer.put(static_cast<std::uint8_t>(value.index()));
-    std::visit([&]<class T>(const T& held) { Codec<T>::encode(writer, held); }, value);
-  }
-  static Variant decode(Reader& reader) {
-    const auto index = reader.take<std::uint8_t>();
-    if (index >= sizeof...(E)) Reader::throw_malformed("a variant without such an alternative");
-    return decode_held(index, reader, std::index_sequence_for<E...>{});
-  }
-
- private:
-  template <std::size_t I>
-  static Variant decode_as(Reader& reader) {
-    return Variant(std::in_place_index<I>,
-                   Codec<std::variant_alternative_t<I, Variant>>::decode(reader));
-  }
-  template <std::size_t... I>
-  static Variant decode_held(std::size_t index, Reader& reader, std::index_sequence<I...>) {
-    static constexpr Variant (*table[])(Reader&) = {&decode_as<I>...};
-    return table[index](reader);
-  }
-};
-
-template <class Rep, class Period> requires HasCodec<Rep>
-struct Codec<std::chrono::duration<Rep, Period>> {
-  static std::string signature() {
-    return "dur<" + Codec<Rep>::signature() + "," + std::to_string(Period::num) + "/" +
-           std::to_string(Period::den) + ">";
-  }
-  static void encode(Writer& writer, const std::chrono::duration<Rep, Period>& value) {
-    Codec<Rep>::encode(writer, value.count());
-  }
-  static std::chrono::duration<Rep, Period> decode(Reader& reader) {
-    return std::chrono::duration<Rep, Period>(Codec<Rep>::decode(reader));
   }
 };
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <complex>
+#include <initializer_list>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -14,6 +15,13 @@ namespace detail {
 
 // "i32", "u8", "f64", ...
 [[nodiscard]] std::string number_signature(bool floating, bool is_signed, std::size_t size);
+// "arr<ELEMENT,SIZE>"
+[[nodiscard]] std::string array_signature(std::string_view element, std::size_t size);
+// OPEN, the parts separated by commas, CLOSE
+[[nodiscard]] std::string list_signature(std::string_view open,
+                                         std::initializer_list<std::string> parts, char close);
+// "^LEVELS"
+[[nodiscard]] std::string up_signature(std::size_t levels);
 
 [[nodiscard]] bool decode_bool(Reader& reader);
 void encode_long_double(Writer& writer, long double value);
@@ -105,8 +113,8 @@ struct AggregateCodec {
 
   static std::string signature() {
     const SignatureScope scope(typeid(T));
-    if (scope.levels_up() != 0) return "^" + std::to_string(scope.levels_up());
-    return "{" + join(field_types<T>{}) + "}";
+    if (scope.levels_up() != 0) return up_signature(scope.levels_up());
+    return join(field_types<T>{});
   }
   static void encode(Writer& writer, const T& value) {
     writer.enter();
@@ -127,9 +135,7 @@ struct AggregateCodec {
  private:
   template <class... F>
   static std::string join(TypeList<F...>) {
-    std::string text;
-    ((text += (text.empty() ? "" : ",") + codec_signature<F>()), ...);
-    return text;
+    return list_signature("{", {codec_signature<F>()...}, '}');
   }
   static void check_zero(Reader& reader) {
     if (reader.take<std::uint8_t>() != 0) Reader::throw_malformed("an empty struct");
@@ -238,7 +244,9 @@ struct Codec<Json> : detail::JsonCodec<Json> {};
 template <class F> requires std::is_arithmetic_v<F>
 struct Codec<std::complex<F>> {
   using BulkCodec = F;
-  static std::string signature() { return "cplx<" + Codec<F>::signature() + ">"; }
+  static std::string signature() {
+    return detail::list_signature("cplx<", {Codec<F>::signature()}, '>');
+  }
   static void encode(Writer& writer, const std::complex<F>& value) {
     Codec<F>::encode(writer, value.real());
     Codec<F>::encode(writer, value.imag());
@@ -253,7 +261,7 @@ struct Codec<std::complex<F>> {
 template <class E, std::size_t N>
 struct Codec<E[N]> {
   static std::string signature() {
-    return "arr<" + detail::codec_signature<E>() + "," + std::to_string(N) + ">";
+    return detail::array_signature(detail::codec_signature<E>(), N);
   }
   static void encode(Writer& writer, const E (&elements)[N]) {
     if constexpr (detail::Bulk<E>) {

@@ -48,25 +48,25 @@ concept JsonDictionary = JsonForeign<T> && requires { typename T::mapped_type; }
                          TextLike<typename T::key_type> &&
                          std::convertible_to<const typename T::mapped_type&, Json>;
 
-// Not a directory of itself, as a filesystem::path is.
-template <class T>
-concept JsonSequence = JsonForeign<T> && !JsonDictionary<T> && requires(const T& t) {
-  typename T::value_type;
-  t.begin() == t.end();
-} && !std::same_as<typename T::value_type, T> &&
-    std::convertible_to<const typename T::value_type&, Json>;
-
-template <class T>
-concept JsonOptional = JsonForeign<T> && requires(const T& t) {
-  { t.has_value() } -> std::same_as<bool>;
-  { *t } -> std::convertible_to<Json>;
-};
-
 // filesystem::path without its header: its text.
 template <class T>
 concept JsonPath = JsonForeign<T> && requires(const T& t) {
   t.lexically_normal();
   { t.string() } -> std::same_as<std::string>;
+};
+
+template <class T>
+concept JsonSequence = JsonForeign<T> && !JsonDictionary<T> && !JsonPath<T> &&
+                       requires(const T& t) {
+                         typename T::value_type;
+                         t.begin() == t.end();
+                       } && !std::same_as<typename T::value_type, T> &&
+                       std::convertible_to<const typename T::value_type&, Json>;
+
+template <class T>
+concept JsonOptional = JsonForeign<T> && requires(const T& t) {
+  { t.has_value() } -> std::same_as<bool>;
+  { *t } -> std::convertible_to<Json>;
 };
 
 template <class J>

@@ -146,7 +146,7 @@ struct TypeList {
 
 struct ListTypes {
   template <class... F>
-  TypeList<std::remove_cv_t<F>...> operator()(F&...) const;
+  TypeList<std::remove_cv_t<F>...> operator()(F&...) const { return {}; }
 };
 
 // The types of the fields, without const.

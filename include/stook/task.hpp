@@ -132,7 +132,15 @@ class TaskSpecOf final : public TaskSpec {
       : TaskSpec(class_info, task_key), arguments_(std::move(arguments)) {}
 
   TaskBase* construct(void* place) const override {
-    return std::apply([place](const auto&... a) { return ::new (place) D(a...); }, arguments_);
+    return std::apply(
+        [place]<class... A>(const A&... a) -> TaskBase* {
+          constexpr bool constructible = std::is_constructible_v<D, const A&...>;
+          static_assert(constructible,
+                        "stook: the task needs a constructor that takes the arguments of its "
+                        "signature");
+          if constexpr (constructible) return ::new (place) D(a...);
+        },
+        arguments_);
   }
   void write_arguments(CanonicalWriter& writer) const override { write_tuple(writer, arguments_); }
 
@@ -325,8 +333,6 @@ class Task<Derived, Result(Args...)> : public detail::TaskBase {
  protected:
   Task() {
     (void)&detail::registered<Derived>;
-    static_assert(std::is_constructible_v<Derived, const std::remove_cvref_t<Args>&...>,
-                  "stook: the task needs a constructor that takes the arguments of its signature");
     static_assert(requires(Derived & d) { d.run_task(); },
                   "stook: the task needs a public member function run_task()");
   }

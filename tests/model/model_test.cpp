@@ -239,7 +239,7 @@ TEST_P(Model, EngineAgreesOverRandomSequences) {
       from_environment("STOOK_MODEL_SEED", 1 + GetParam() * count));
   // Durability is not what is judged here: memory is faster than waiting for a disk.
   if (::access("/dev/shm", W_OK) == 0) ::setenv("TMPDIR", "/dev/shm", 1);
-  constexpr int per_cache = 50;   // every known file is looked at by every run
+  constexpr int per_cache = 20;   // every known file is looked at by every run
   for (long done = 0; done < count; done += per_cache) {
     test::TempCache cache;
     test::TempDirectory files;

@@ -48,6 +48,7 @@ struct TestStore {
     options.warn = [this](std::string_view line) { warnings.emplace_back(line); };
     store = open_store(path, options);
   }
+  explicit TestStore(std::unique_ptr<Store> given) : store(std::move(given)) {}
   Store* operator->() const { return store.get(); }
 
   Entry publish(std::string_view name, std::string_view value,

@@ -1,0 +1,282 @@
+// Making a cache smaller (maintain.h).
+//
+// Evicting a record drops its value and keeps its header: it becomes what Store::never leaves, a
+// digest that is known and a value that is not. Dependents stay fresh. A pack is rewritten under a
+// new number; the old one stays until somebody has the cache for himself, since others may be
+// reading it. A crash in between leaves records twice, with the same seq: harmless.
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <unordered_map>
+#include <unordered_set>
+
+#include "cache/maintain.h"
+#include "cache/pack_store.h"
+
+namespace stook::detail {
+namespace {
+
+constexpr std::int64_t kYoungSeconds = 3600;   // its record may not have been written yet
+
+class Collect {
+ public:
+  Collect(PackStore& store, const CollectOptions& options) : store_(store), options_(options) {}
+
+  void choose(Ingest& ingest);
+  void rewrite_packs(Ingest& ingest);
+  void remove_objects();
+  void remove_old_packs();
+
+  CollectReport report;
+
+ private:
+  void read_rows(Ingest& ingest);
+  [[nodiscard]] bool may_go(const Row& row) const;
+  void evict(Row& row);
+  [[nodiscard]] bool has_garbage(std::uint32_t pack, std::uint64_t size);
+  void rewrite(Ingest& ingest, std::uint32_t pack, std::uint64_t size);
+  void copy(const Frame& frame, std::uint64_t salt, std::uint32_t pack, std::uint64_t offset,
+            std::vector<std::byte>& out, std::vector<std::pair<Row*, std::uint64_t>>& moved);
+  [[nodiscard]] bool still_counts(const Frame& frame) const;
+  [[nodiscard]] Row* row_at(const Frame& frame, std::uint32_t pack, std::uint64_t offset);
+
+  PackStore& store_;
+  const CollectOptions& options_;
+  bool alone_ = false;
+  std::vector<Row> rows_;
+  std::unordered_map<Key, std::size_t> by_key_;
+  std::unordered_map<std::uint64_t, ClassRow> classes_;
+  std::unordered_set<std::uint64_t> evicted_;
+  std::unordered_set<std::string> objects_;      // file names that records still speak of
+  std::vector<std::uint32_t> old_packs_;
+};
+
+void Collect::read_rows(Ingest& ingest) {
+  for (ClassRow& type : ingest.classes.all()) classes_[type.id] = std::move(type);
+  ingest.rows.for_each([&](const Row& row) {
+    by_key_[row.key] = rows_.size();
+    rows_.push_back(row);
+  });
+}
+
+bool Collect::may_go(const Row& row) const {
+  if (row.entry.state == RecordState::missing || row.kind != RecordKind::result) return false;
+  if (row.entry.pack == store_.own_pack()) return false;
+  if (!alone_ && row.used >= today()) return false;   // a run may be relying on it
+  const auto type = classes_.find(row.class_id);
+  return type == classes_.end() || !options_.keep_classes.contains(type->second.name);
+}
+
+void Collect::evict(Row& row) {
+  evicted_.insert(row.entry.id);
+  ++report.evicted;
+  row.kind = RecordKind::transient;
+  row.entry.state = RecordState::missing;
+  row.entry.doubt = Doubt::not_kept;
+}
+
+void Collect::choose(Ingest& ingest) {
+  alone_ = store_.shared().is_alone();
+  read_rows(ingest);
+  std::vector<Row*> order;
+  std::uint64_t bytes = 0;
+  for (Row& row : rows_) {
+    if (row.entry.state != RecordState::missing) bytes += row.bytes;
+    if (may_go(row)) order.push_back(&row);
+  }
+  std::sort(order.begin(), order.end(), [](const Row* a, const Row* b) {
+    return std::pair{a->used, a->seq} < std::pair{b->used, b->seq};
+  });
+  for (Row* row : order) {
+    const bool old = options_.older_than_days && row->used < today() - *options_.older_than_days;
+    const bool full = options_.max_bytes && bytes > *options_.max_bytes;
+    if (!old && !full) continue;
+    bytes -= row->bytes;
+    evict(*row);
+  }
+}
+
+Row* Collect::row_at(const Frame& frame, std::uint32_t pack, std::uint64_t offset) {
+  const auto found = by_key_.find(frame.key);
+  if (found == by_key_.end()) return nullptr;
+  Row& row = rows_[found->second];
+  return row.entry.pack == pack && row.entry.offset == offset ? &row : nullptr;
+}
+
+// Marks count while nothing newer has been said of what they speak of.
+bool Collect::still_counts(const Frame& frame) const {
+  if (frame.kind == FrameKind::clear_class) {
+    for (const auto& [id, type] : classes_) {
+      if (type.name == frame.class_name) return type.cleared_seq == frame.seq;
+    }
+    return false;
+  }
+  const auto found = by_key_.find(frame.key);
+  return found != by_key_.end() && rows_[found->second].seq == frame.seq;
+}
+
+bool Collect::has_garbage(std::uint32_t pack, std::uint64_t size) {
+  bool garbage = false;
+  Packs::Visitor visitor;
+  visitor.frame = [&](const Frame& frame, std::uint64_t offset, std::uint64_t) {
+    const Row* row = is_record(frame.kind) ? row_at(frame, pack, offset) : nullptr;
+    const bool keeps_value = row != nullptr && row->entry.state != RecordState::missing;
+    if (keeps_value && frame.in_object) objects_.insert(to_hex(frame.object));
+    if (is_record(frame.kind) ? row == nullptr : !still_counts(frame)) garbage = true;
+    if (row != nullptr && !keeps_value && frame.stored_bytes > 0) garbage = true;
+  };
+  visitor.damage = [&](std::uint64_t, std::uint64_t) { garbage = true; };
+  return store_.packs().scan(pack, 0, size, visitor) && garbage;
+}
+
+void Collect::rewrite_packs(Ingest& ingest) {
+  std::unordered_set<std::uint32_t> alive;
+  for (const auto& pack : store_.shared().packs()) {
+    if (pack.alive) alive.insert(pack.number);
+  }
+  std::unordered_set<std::uint32_t> retired;
+  for (const PackMark& mark : ingest.packs.all()) {
+    if (mark.retired) retired.insert(mark.number);
+  }
+  for (const std::uint32_t pack : store_.packs().list()) {
+    std::error_code error;
+    const std::uint64_t size = std::filesystem::file_size(store_.packs().path_of(pack), error);
+    report.bytes_before += error || retired.contains(pack) ? 0 : size;
+    if (error || retired.contains(pack)) continue;
+    const bool garbage = has_garbage(pack, size);
+    if (garbage && !alive.contains(pack) && !options_.dry_run) {
+      rewrite(ingest, pack, size);
+    } else {
+      report.bytes_after += size;
+    }
+  }
+  // Values that were evicted from packs that could not be rewritten are gone all the same.
+  if (options_.dry_run) return;
+  for (const Row& row : rows_) {
+    if (evicted_.contains(row.entry.id)) ingest.rows.set_place(row);
+  }
+}
+
+void Collect::copy(const Frame& given, std::uint64_t salt, std::uint32_t pack,
+                   std::uint64_t offset, std::vector<std::byte>& out,
+                   std::vector<std::pair<Row*, std::uint64_t>>& moved) {
+  Frame frame = given;
+  Row* row = is_record(frame.kind) ? row_at(frame, pack, offset) : nullptr;
+  if (is_record(frame.kind) ? row == nullptr : !still_counts(frame)) return;
+  if (row != nullptr) {
+    if (row->entry.state == RecordState::missing && frame.kind == FrameKind::result) {
+      frame.kind = FrameKind::transient;
+      frame.value = {};
+      frame.raw_bytes = frame.stored_bytes = 0;
+      frame.in_object = frame.compressed = false;
+    }
+    moved.emplace_back(row, out.size());
+  }
+  std::vector<UpstreamSeen> upstream;
+  for (std::size_t i = 0; i < frame.upstream_count(); ++i) {
+    upstream.push_back(frame.upstream_at(i));
+  }
+  const std::size_t start = out.size();
+  encode_frame(frame, upstream, {&frame.value, 1}, salt, out);
+  if (row != nullptr) row->bytes = out.size() - start + (frame.in_object ? frame.stored_bytes : 0);
+}
+
+void Collect::rewrite(Ingest& ingest, std::uint32_t pack, std::uint64_t size) {
+  const auto header = store_.packs().open(pack);
+  if (!header) return;
+  const PackHeader identity = (*header)->header;
+  std::vector<std::byte> out;
+  encode_pack_header(identity, out);
+  const std::size_t empty = out.size();
+  std::vector<std::pair<Row*, std::uint64_t>> moved;
+  PackMark mark{store_.shared().take_pack(), 0, 0, false};
+  const auto path = store_.packs().path_of(mark.number);
+  const Fd fd = os_open(path, O_CREAT | O_EXCL | O_WRONLY);
+  if (!fd) throw_cache_error("create", path);
+  std::uint64_t written = 0;
+  const auto write_out = [&] {
+    if (!os_write(fd.get(), out.data(), out.size())) {
+      const int error = errno;
+      unlink(path.c_str());
+      throw_cache_error("write", path, error);
+    }
+    for (auto& [row, at] : moved) {
+      row->entry.pack = mark.number;
+      row->entry.offset = written + at;
+      ingest.rows.set_place(*row);
+    }
+    written += out.size();
+    moved.clear();
+    out.clear();
+  };
+  Packs::Visitor visitor;
+  visitor.frame = [&](const Frame& frame, std::uint64_t offset, std::uint64_t) {
+    copy(frame, identity.salt, pack, offset, out, moved);
+    mark.last_seq = std::max(mark.last_seq, frame.seq);
+    if (out.size() > (8u << 20)) write_out();
+  };
+  visitor.damage = [](std::uint64_t, std::uint64_t) {};
+  (void)static_cast<bool>(store_.packs().scan(pack, 0, size, visitor));
+  if (written == 0 && out.size() == empty) {
+    unlink(path.c_str());
+  } else {
+    write_out();
+    if (!os_sync_data(fd.get())) throw_cache_error("sync", path);
+    mark.indexed = written;
+    ingest.packs.put(mark);
+  }
+  report.bytes_after += written;
+  ++report.packs_rewritten;
+  ingest.packs.put({pack, size, mark.last_seq, false});
+  ingest.packs.retire(pack);
+  old_packs_.push_back(pack);
+}
+
+void Collect::remove_old_packs() {
+  if (!alone_) return;   // the next one who opens the cache alone does it
+  for (const std::uint32_t pack : old_packs_) {
+    unlink(store_.packs().path_of(pack).c_str());
+    store_.packs().forget(pack);
+  }
+}
+
+void Collect::remove_objects() {
+  std::error_code error;
+  const std::int64_t now = time(nullptr);
+  for (const auto& entry :
+       std::filesystem::recursive_directory_iterator(store_.layout().objects, error)) {
+    struct stat status = {};
+    if (lstat(entry.path().c_str(), &status) != 0 || !S_ISREG(status.st_mode)) continue;
+    report.bytes_before += static_cast<std::uint64_t>(status.st_size);
+    const std::string name =
+        entry.path().parent_path().filename().string() + entry.path().filename().string();
+    // Alone: but for objects this very process wrote, which its pack's records speak of.
+    const bool young = now - status.st_mtime < kYoungSeconds && !alone_;
+    if (objects_.contains(name) || young || options_.dry_run) {
+      report.bytes_after += static_cast<std::uint64_t>(status.st_size);
+      continue;
+    }
+    if (unlink(entry.path().c_str()) == 0) ++report.objects_removed;
+  }
+}
+
+}  // namespace
+
+CollectReport collect(Store& given, const CollectOptions& options) {
+  auto* store = dynamic_cast<PackStore*>(&given);
+  if (store == nullptr) throw CacheError("collect: this store is not one on disk");
+  store->note_use();
+  Collect work(*store, options);
+  store->indexer().exclusively([&](Indexer::Transaction& transaction) {
+    work.choose(transaction.ingest);
+    work.rewrite_packs(transaction.ingest);
+    transaction.outcome.states_moved = true;
+  });
+  if (!options.dry_run) work.remove_old_packs();
+  work.remove_objects();
+  return work.report;
+}
+
+}  // namespace stook::detail

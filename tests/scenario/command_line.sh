@@ -1,0 +1,71 @@
+#!/bin/bash
+# command_line.sh PROGRAM - what a user types at a program with cli(), and what it answers.
+set -u
+program=$1
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+export EXECUTIONS=$work/executions
+status=0
+ok() { echo "ok - $1"; }
+bad() { echo "not ok - $1"; status=1; }
+expect() {   # expect NAME CODE PATTERN COMMAND...: exit code, and a pattern in what it prints
+  local name=$1 code=$2 pattern=$3 out got
+  shift 3
+  out=$("$@" 2>&1 < /dev/null)
+  got=$?
+  if [[ $got == "$code" ]] && grep -qE -- "$pattern" <<< "$out"; then
+    ok "$name"
+  else
+    bad "$name: exit $got, not $code, or no '$pattern' in:"
+    sed 's/^/    /' <<< "$out"
+  fi
+}
+executions() { [[ -f $EXECUTIONS ]] && wc -l < "$EXECUTIONS" || echo 0; }
+
+expect "help" 0 "--rate-limit" "$program" --help
+expect "dry run of an empty cache" 0 "never run" "$program" --from 0 --to 3 -n
+[[ $(executions) == 0 ]] && ok "a dry run runs nothing" || bad "a dry run ran something"
+expect "cold run" 0 '^3$' "$program" --from 0 --to 3
+[[ $(executions) == 3 ]] && ok "three leaves ran" || bad "$(executions) leaves ran, not 3"
+expect "finished run prints again" 0 '^3$' "$program" --from 0 --to 3
+[[ $(executions) == 3 ]] && ok "nothing ran again" || bad "leaves ran again"
+expect "statistics" 0 '"ran": 1,' "$program" --from 0 --to 3 --json
+expect "cached entry" 0 '"ran": 0,' "$program" --from 0 --to 3 --json --cached-entry
+expect "why" 0 'would be reused' "$program" --from 0 --to 3 --why 'Leaf(1)'
+expect "why of a class" 0 'Sum' "$program" --from 0 --to 3 --why Sum
+expect "why of nothing known" 2 'has no class' "$program" --from 0 --to 3 --why 'Nobody(1)'
+expect "clear" 0 '3 results removed, [1-9]' "$program" --from 0 --to 3 --clear Leaf
+expect "after a clear the leaves run, the sum is proven" 0 '"unchanged": 1,' \
+  "$program" --from 0 --to 3 --json
+[[ $(executions) == 6 ]] && ok "three leaves ran again" || bad "$(executions) executions, not 6"
+"$program" --from 0 --to 3 --clear 'Leaf(1)' > /dev/null
+expect "rebuild downstream" 0 '"ran": 3,' \
+  "$program" --from 0 --to 3 --json --rebuild downstream
+expect "missing argument" 2 'to.*missing' "$program" --from 0
+expect "unknown flag" 2 'help' "$program" --from 0 --to 3 --nonsense
+expect "wrong type" 2 'from' "$program" --from zero --to 3
+expect "rate limit of zero" 2 'at least 1' "$program" --from 0 --to 3 -l leaf=0
+expect "unknown label" 0 'no task has the label' "$program" --from 0 --to 3 -l nobody=1
+expect "cache that is a file" 3 'cache' "$program" --from 0 --to 3 -o "$program"
+FAIL_AT=7 expect "a failing task" 1 'told to fail' "$program" --from 5 --to 9 -j 1
+expect "the rest is kept" 0 '^26$' "$program" --from 5 --to 9
+cd "$work" && mkdir "a b'c" && expect "odd cache path" 0 '^3$' \
+  "$program" --from 0 --to 3 -o "a b'c/cäche"
+
+# Ctrl-C while a leaf waits: the run ends, what was finished is kept.
+rm -f "$EXECUTIONS"
+WAIT_AT=1 WAIT_FOR=$work/never "$program" --from 0 --to 3 -o interrupted -j 1 &
+pid=$!
+until [[ $(executions) -ge 2 ]]; do :; done
+kill -INT $pid
+wait $pid
+got=$?
+[[ $got == 130 ]] && ok "interrupted: exit 130" || bad "interrupted: exit $got, not 130"
+expect "after the interruption" 0 '^3$' "$program" --from 0 --to 3 -o interrupted
+
+# A process that dies in the middle loses nothing that was finished, and no lock stays.
+rm -f "$EXECUTIONS"
+KILL_AT=2 "$program" --from 0 --to 3 -o killed -j 1 > /dev/null 2>&1
+expect "after a kill" 0 '^3$' "$program" --from 0 --to 3 -o killed
+exit $status
