@@ -1,5 +1,6 @@
 #include <stook/cache.hpp>
 
+#include "cache/maintain.h"
 #include "cache/open.h"
 #include "runtime/run.h"
 #include "runtime/task_directory.h"
@@ -49,6 +50,30 @@ Cache::Cache(const std::filesystem::path& directory, const CacheOptions& options
 
 Cache::~Cache() {
   if (detail::current == state_->store.get()) detail::current = state_->previous;
+}
+
+void Cache::reindex() { detail::reindex(store()); }
+
+VerifyReport Cache::verify() {
+  detail::VerifyReport found = detail::verify(store());
+  return {found.records, found.objects, std::move(found.defects)};
+}
+
+CollectReport Cache::collect(const CollectOptions& options) {
+  detail::CollectOptions what;
+  what.max_bytes = options.max_bytes;
+  what.older_than_days = options.older_than_days;
+  what.keep_classes = options.keep_classes;
+  what.dry_run = options.dry_run;
+  const detail::CollectReport done = detail::collect(store(), what);
+  return {done.evicted, done.bytes_before, done.bytes_after};
+}
+
+CacheStats Cache::stats() {
+  const detail::CacheStats counted = detail::stats(store());
+  CacheStats stats{counted.records, counted.fresh, counted.suspect, counted.bytes, {}};
+  for (const auto& [name, use] : counted.by_class) stats.by_class[name] = use.records;
+  return stats;
 }
 
 const std::filesystem::path& Cache::directory() const { return state_->store->root(); }

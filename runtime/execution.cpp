@@ -201,6 +201,7 @@ std::uint64_t NodeContext::id() {
   Node& node = execution_.plan_->nodes[node_];
   const std::lock_guard lock(execution_.contexts_mutex_);
   if (node.entry.id == 0) node.entry.id = execution_.store_.id_of(node.spec->key);
+  execution_.store_.expose_id(node.spec->key, node.entry.id, node.task().info.name);
   return node.entry.id;
 }
 

@@ -70,7 +70,12 @@ std::size_t clear_class(const ClassInfo& info) {
   return current_store().clear_class(info.name).suspected;
 }
 
-std::uint64_t id_in_cache(const TaskSpec& spec) { return current_store().id_of(spec.key); }
+std::uint64_t id_in_cache(const TaskSpec& spec) {
+  Store& store = current_store();
+  const std::uint64_t id = store.id_of(spec.key);
+  store.expose_id(spec.key, id, spec.info.name);
+  return id;
+}
 
 std::filesystem::path path_in_cache(const TaskSpec& spec, std::string_view name) {
   return current_store().task_path(spec.info.name, id_in_cache(spec)) / name;

@@ -9,6 +9,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -36,21 +37,23 @@ struct VerifyReport {
 };
 
 struct CollectOptions {
-  std::optional<std::uint64_t> max_bytes;        // evict least recently made results above this
-  std::optional<double> older_than_seconds;      // evict what is older
+  std::optional<std::uint64_t> max_bytes = {};        // evict the least recently used above this
+  std::optional<std::int64_t> older_than_days = {};   // evict what was not used for so long
+  std::set<std::string> keep_classes = {};            // never evicted
+  bool dry_run = false;                               // only say what would go
 };
 
 struct CollectReport {
-  std::size_t removed_records = 0;
+  std::size_t evicted = 0;             // results that no longer answer
   std::uint64_t bytes_before = 0;
   std::uint64_t bytes_after = 0;
 };
 
 struct CacheStats {
+  std::size_t records = 0;
   std::size_t fresh = 0;
   std::size_t suspect = 0;
-  std::size_t missing = 0;
-  std::uint64_t bytes = 0;
+  std::uint64_t bytes = 0;                       // of packs and objects
   std::map<std::string, std::size_t> by_class;   // records
 };
 

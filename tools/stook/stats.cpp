@@ -11,8 +11,8 @@ Action add_stats(CLI::App& app, const std::string& cache) {
   return [&cache] {
     Cache opened(cache);
     const CacheStats stats = opened.stats();
-    std::cout << stats.fresh << " fresh, " << stats.suspect << " suspect, " << stats.missing
-              << " without a result, " << stats.bytes << " bytes\n";
+    std::cout << stats.records << " records: " << stats.fresh << " fresh, " << stats.suspect
+              << " suspect; " << stats.bytes << " bytes\n";
     for (const auto& [name, count] : stats.by_class) std::cout << "  " << name << ' ' << count << '\n';
     return 0;
   };
