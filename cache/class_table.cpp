@@ -41,6 +41,7 @@ ClassRow ClassTable::find_or_add(std::string_view name) {
   if (!row) {
     add_.run(name);
     row = find(name);
+    row->added = true;
   }
   return *row;
 }

@@ -256,6 +256,11 @@ void Ingest::write_rows(std::vector<Work>& works, std::vector<Edge>& new_edges) 
     const Row row{item.key, work->entry, type.id, item.version, item.record,
                   item.length + item.bytes, item.seq, day};
     work->is_new ? rows.insert(row) : rows.update(row);
+    if (type.added) {   // all its records have this version: nothing to look for at the next run
+      type.added = false;
+      type.checked = item.version;
+      classes.set_checked(type.id, item.version);
+    }
     if (type.checked >= 0 && type.checked != item.version) {
       type.checked = -1;
       classes.set_checked(type.id, -1);
