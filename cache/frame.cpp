@@ -107,10 +107,16 @@ bool plausible(const Lengths& lengths) {
   return (lengths.flags & kCompressed) != 0 || lengths.stored == lengths.raw;
 }
 
-std::uint64_t total_length(const Lengths& lengths) {
+// With its checksum.
+std::uint64_t front_length_of(const Lengths& lengths) {
   const bool object = (lengths.flags & kInObject) != 0;
   return kFixedBytes + (object ? 16 : lengths.stored) + lengths.class_name + lengths.arguments +
-         lengths.codec + lengths.upstream * kUpstreamBytes + kCheckBytes;
+         lengths.codec + kCheckBytes;
+}
+
+std::uint64_t total_length(const Lengths& lengths) {
+  const std::uint64_t front = front_length_of(lengths);
+  return lengths.upstream == 0 ? front : front + lengths.upstream * kUpstreamBytes + kCheckBytes;
 }
 
 void put_fixed(Put& put, const Frame& frame, std::size_t upstream_count) {
@@ -148,6 +154,24 @@ void get_fixed(Get get, Frame& frame) {
   frame.version = get.number<std::uint32_t>();
 }
 
+// REQUIRES: as many bytes as the lengths say, checked.
+Frame get_front(const std::byte* bytes, const Lengths& lengths) {
+  Frame frame;
+  frame.kind = static_cast<FrameKind>(lengths.kind);
+  frame.compressed = (lengths.flags & kCompressed) != 0;
+  frame.in_object = (lengths.flags & kInObject) != 0;
+  frame.stored_bytes = lengths.stored;
+  frame.raw_bytes = lengths.raw;
+  get_fixed(Get{bytes + 32}, frame);
+  Get get{bytes + kFixedBytes};
+  if (frame.in_object) frame.object = get.hash();
+  frame.class_name = get.text(lengths.class_name);
+  frame.arguments = get.text(lengths.arguments);
+  frame.codec = get.text(lengths.codec);
+  if (!frame.in_object) frame.value = get.bytes(lengths.stored);
+  return frame;
+}
+
 std::byte* grow(std::vector<std::byte>& out, std::size_t size) {
   const std::size_t start = out.size();
   out.resize(start + size);
@@ -182,6 +206,7 @@ void encode_frame(const Frame& frame, std::span<const UpstreamSeen> upstream,
                   std::vector<std::byte>& out) {
   const std::size_t size = kFixedBytes + (frame.in_object ? 16 : frame.stored_bytes) +
                            frame.class_name.size() + frame.arguments.size() + frame.codec.size() +
+                           (upstream.empty() ? 0 : kCheckBytes) +
                            upstream.size() * kUpstreamBytes + kCheckBytes;
   std::byte* const start = grow(out, size);
   Put put{start};
@@ -190,12 +215,14 @@ void encode_frame(const Frame& frame, std::span<const UpstreamSeen> upstream,
   put.text(frame.class_name);
   put.text(frame.arguments);
   put.text(frame.codec);
+  if (!frame.in_object) {
+    for (const ByteSpan& piece : value) put.bytes(piece.data(), piece.size());
+  }
+  put.hash(salted_check(start, static_cast<std::size_t>(put.at - start), salt));
+  if (upstream.empty()) return;
   for (const UpstreamSeen& seen : upstream) {
     put.hash(seen.key);
     put.hash(seen.digest);
-  }
-  if (!frame.in_object) {
-    for (const ByteSpan& piece : value) put.bytes(piece.data(), piece.size());
   }
   put.hash(salted_check(start, static_cast<std::size_t>(put.at - start), salt));
 }
@@ -213,21 +240,21 @@ std::optional<Frame> decode_frame(std::span<const std::byte> bytes, std::uint64_
   if (!length || *length > bytes.size()) return std::nullopt;
   if (!check_holds(bytes.first(*length), salt)) return std::nullopt;
   const Lengths lengths = read_lengths(bytes.data());
-  Frame frame;
-  frame.kind = static_cast<FrameKind>(lengths.kind);
-  frame.compressed = (lengths.flags & kCompressed) != 0;
-  frame.in_object = (lengths.flags & kInObject) != 0;
-  frame.stored_bytes = lengths.stored;
-  frame.raw_bytes = lengths.raw;
-  get_fixed(Get{bytes.data() + 32}, frame);
-  Get get{bytes.data() + kFixedBytes};
-  if (frame.in_object) frame.object = get.hash();
-  frame.class_name = get.text(lengths.class_name);
-  frame.arguments = get.text(lengths.arguments);
-  frame.codec = get.text(lengths.codec);
-  frame.upstream = get.bytes(lengths.upstream * kUpstreamBytes);
-  if (!frame.in_object) frame.value = get.bytes(lengths.stored);
+  Frame frame = get_front(bytes.data(), lengths);
+  if (lengths.upstream != 0) {
+    frame.upstream = Get{bytes.data() + front_length_of(lengths)}.bytes(lengths.upstream *
+                                                                        kUpstreamBytes);
+  }
   return frame;
+}
+
+std::uint64_t front_length(std::span<const std::byte> fixed) {
+  return front_length_of(read_lengths(fixed.data()));
+}
+
+std::optional<Frame> decode_front(std::span<const std::byte> bytes, std::uint64_t salt) {
+  if (!check_holds(bytes, salt)) return std::nullopt;
+  return get_front(bytes.data(), read_lengths(bytes.data()));
 }
 
 void encode_pack_header(const PackHeader& header, std::vector<std::byte>& out) {

@@ -6,7 +6,8 @@
 //   pack      = header *frame
 //   header    = "STOOKPK1" version:u32 length:u32 process:u64 salt:u64 created-ns:i64
 //               host-length:u16 build-length:u16 host build check          ; length: all of it
-//   frame     = fixed [object] class args codec *upstream [value] check
+//   frame     = front [check *upstream] check              ; the middle where upstream-count > 0
+//   front     = fixed [object] class args codec [value]    ; what reading the value needs
 //   fixed     = "STKR" kind:u8 flags:u8 class-length:u16 args-length:u32 upstream-count:u32
 //               stored-length:u64 raw-length:u64 seq:u64 key:hash id:u64 digest:hash
 //               directory:hash started-ns:i64 duration-ns:i64 run:u64 version:u32 codec-length:u16
@@ -113,6 +114,14 @@ void check_caps(const Publication& publication);
 [[nodiscard]] std::optional<std::uint64_t> frame_length(std::span<const std::byte> fixed);
 
 // The frame at the start of `bytes`, its check verified. None: damaged or cut short.
+// How many bytes of a frame decode_front() needs. REQUIRES: frame_length(fixed) has a value.
+[[nodiscard]] std::uint64_t front_length(std::span<const std::byte> fixed);
+
+// The frame without its upstreams: a root above a million tasks is read in one short read. Nothing
+// where its checksum does not hold. REQUIRES: front_length() bytes.
+[[nodiscard]] std::optional<Frame> decode_front(std::span<const std::byte> bytes,
+                                                std::uint64_t salt);
+
 [[nodiscard]] std::optional<Frame> decode_frame(std::span<const std::byte> bytes,
                                                 std::uint64_t salt);
 

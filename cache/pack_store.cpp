@@ -146,7 +146,7 @@ void PackStore::lookup(std::span<const Key> keys, std::span<Entry> entries) {
   }
 }
 
-Result<OwnedFrame> PackStore::read_frame(const Entry& entry) {
+Result<OwnedFrame> PackStore::read_frame(const Entry& entry, Packs::Part part) {
   if (entry.pack == 0) return Failed{"no record is kept of it"};
   if (entry.pack == writer_->pack() && !writer_->is_written(entry.offset)) {
     try {
@@ -155,7 +155,7 @@ Result<OwnedFrame> PackStore::read_frame(const Entry& entry) {
       return Failed{error.what()};
     }
   }
-  auto frame = packs_.read(entry.pack, entry.offset);
+  auto frame = packs_.read(entry.pack, entry.offset, part);
   if (frame && (frame->frame.digest != entry.digest || !is_record(frame->frame.kind))) {
     return Failed{"pack " + packs_.path_of(entry.pack).string() + " at " +
                   std::to_string(entry.offset) + ": another record is there"};
@@ -164,14 +164,14 @@ Result<OwnedFrame> PackStore::read_frame(const Entry& entry) {
 }
 
 Result<Record> PackStore::read_record(const Entry& entry) {
-  const auto frame = read_frame(entry);
+  const auto frame = read_frame(entry, Packs::Part::whole);
   if (!frame) return Failed{frame.reason()};
   return to_record(frame->frame, frame->pack->header);
 }
 
 Result<std::unique_ptr<Payload>> PackStore::read_value(const Entry& entry,
                                                        std::string_view codec) {
-  const auto owned = read_frame(entry);
+  const auto owned = read_frame(entry, Packs::Part::front);
   if (!owned) return Failed{owned.reason()};
   const Frame& frame = owned->frame;
   if (frame.kind != FrameKind::result) return Failed{"its record keeps no value"};

@@ -69,7 +69,7 @@ class PackStore final : public Store {
   void append_mark(FrameKind kind, const Key& key, std::string_view class_name);
   Invalidated invalidate(const std::function<void(Indexer::Transaction&)>& append);
   void index_failed(const DatabaseError& error);
-  Result<OwnedFrame> read_frame(const Entry& entry);
+  Result<OwnedFrame> read_frame(const Entry& entry, Packs::Part part);
 
   const Warn warn_;
   const bool durability_full_;

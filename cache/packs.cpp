@@ -106,7 +106,7 @@ void Packs::forget(std::uint32_t number) {
   open_.erase(number);
 }
 
-Result<OwnedFrame> Packs::read(std::uint32_t number, std::uint64_t offset) {
+Result<OwnedFrame> Packs::read(std::uint32_t number, std::uint64_t offset, Part part) {
   const std::filesystem::path path = path_of(number);
   auto pack = open(number);
   if (!pack) return Failed{pack.reason()};
@@ -121,12 +121,15 @@ Result<OwnedFrame> Packs::read(std::uint32_t number, std::uint64_t offset) {
     return failed(path, offset, "no record is there");
   }
   const auto have = static_cast<std::size_t>(n);
-  result.bytes.resize(*length);
-  if (*length > have && os_pread(fd, result.bytes.data() + have, *length - have, offset + have) !=
-                            static_cast<ssize_t>(*length - have)) {
+  const std::uint64_t wanted = part == Part::whole ? *length : front_length(result.bytes);
+  result.bytes.resize(wanted);
+  if (wanted > have && os_pread(fd, result.bytes.data() + have, wanted - have, offset + have) !=
+                           static_cast<ssize_t>(wanted - have)) {
     return failed(path, offset, "the record is cut short");
   }
-  const auto frame = decode_frame(result.bytes, (*pack)->header.salt);
+  const std::uint64_t salt = (*pack)->header.salt;
+  const auto frame =
+      part == Part::whole ? decode_frame(result.bytes, salt) : decode_front(result.bytes, salt);
   if (!frame) return failed(path, offset, "the record's checksum does not hold");
   result.frame = *frame;
   return result;

@@ -32,7 +32,9 @@ class Packs {
  public:
   explicit Packs(std::filesystem::path directory) : directory_(std::move(directory)) {}
 
-  Result<OwnedFrame> read(std::uint32_t number, std::uint64_t offset);
+  // `front`: without the upstreams, which may be many times the rest.
+  enum class Part { whole, front };
+  Result<OwnedFrame> read(std::uint32_t number, std::uint64_t offset, Part part = Part::whole);
 
   // Visits the whole frames in [from, to) in order. Damaged stretches are reported and skipped.
   // Fails where the pack cannot be opened.
