@@ -17,10 +17,10 @@ struct ClassRow {
   std::uint64_t id = 0;
   std::string name;
   std::int64_t checked = -1;        // all dependents of records of other versions are suspect
-  bool added = false;               // just now: it has no records yet
   std::uint64_t cleared_seq = 0;    // records from before this do not answer
   std::uint64_t records = 0;
   double seconds = 0;
+  bool added = false;               // just now: it has no records yet
 };
 
 class ClassTable {

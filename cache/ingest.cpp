@@ -222,6 +222,7 @@ bool Ingest::settle_state(const Batch& batch, Work& work) {
 
 void Ingest::collect_edges(const Batch& batch, const Work& work, std::vector<Edge>& to) {
   for (const UpstreamSeen& seen : batch.upstream_of(*work.item)) {
+    if (is_constant(seen)) continue;   // nothing can happen to it
     to.push_back({upstream(seen.key).entry.id, work.id});
   }
 }

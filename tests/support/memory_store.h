@@ -293,6 +293,7 @@ class MemoryStore final : public Store {
   // What was made of something that was cleared or replaced since is not fresh.
   bool settle(Item& item) {
     for (const UpstreamSeen& seen : item.record.upstream) {
+      if (is_constant(seen)) continue;
       Item& up = items_[seen.key];
       const bool good = up.entry.digest == seen.digest &&
                         (up.entry.state == RecordState::fresh ||

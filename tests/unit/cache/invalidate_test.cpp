@@ -186,6 +186,19 @@ TEST_F(Invalidate, WhatWasMadeOfReplacedInputsIsSuspect) {
   EXPECT_EQ(store_->state("late"), RecordState::suspect);
 }
 
+TEST_F(Invalidate, ConstantsNeedNoRecord) {
+  const Key constant = key_of("const");
+  store_->publish("a", "a1", {{constant, Digest{constant}}});
+  (*store_)->flush();
+  EXPECT_EQ(store_->state("a"), RecordState::fresh);
+  EXPECT_EQ(store_->entry("const").id, 0u) << "it has got no row";
+  store_.reset();
+  std::filesystem::remove(dir_.path() / "index.sqlite");
+  store_ = std::make_unique<TestStore>(dir_.path());
+  EXPECT_EQ(store_->state("a"), RecordState::fresh);
+  EXPECT_EQ(store_->entry("const").id, 0u);
+}
+
 TEST_F(Invalidate, StaleEdgesGoWithTheRecord) {
   publish_diamond(*store_);
   (*store_)->clear(key_of("d"));
