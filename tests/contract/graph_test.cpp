@@ -232,3 +232,42 @@ TEST(Graph, CompositesAreRoots) {
 }
 
 }  // namespace
+
+namespace {
+
+constexpr int million = 1'000'000;
+
+struct Middle : Task<Middle, int(int)> {
+  Future<long> source = Number::make(1);
+  explicit Middle(int) {}
+  int run_task() { return static_cast<int>(*source); }
+};
+struct Fan : Task<Fan, long(int)> {
+  FutureList<int> all;
+  explicit Fan(int count) {
+    all.reserve(static_cast<std::size_t>(count));
+    for (int i = 0; i < count; ++i) all.push_back(Middle::make(i));
+  }
+  long run_task() { return static_cast<long>(all->size()); }
+};
+
+TEST(Depth, FanOutAndFanInOfAMillion) {
+  TempCache cache;
+  const auto task = Fan::make(million);
+  const auto [value, stats] = task.run_graph();
+  EXPECT_EQ(value, million);
+  EXPECT_EQ(stats.ran, million + 2u);
+  EXPECT_EQ(Number::make(1).clear_task(), million + 1u);
+}
+
+TEST(Depth, ChainOfAMillion) {
+  TempCache cache;
+  const auto task = Chain::make(million - 1);
+  EXPECT_EQ(task.run_graph().value, million);
+  EXPECT_EQ(Chain::make(0).clear_task(), million - 1u);
+  const auto stats = task.run_graph().stats;
+  EXPECT_EQ(stats.ran, 1u);
+  EXPECT_EQ(stats.unchanged, million - 1u);
+}
+
+}  // namespace

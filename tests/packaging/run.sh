@@ -1,0 +1,44 @@
+#!/bin/bash
+# run.sh SOURCE BUILD - a program outside the tree builds and runs by find_package, by pkg-config
+# (with link-time optimisation) and by add_subdirectory. Its steps lie in a static library and the
+# linker drops what nobody mentions.
+set -u
+source=$1
+build=$2
+here=$source/tests/packaging/consumer
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+status=0
+try() {   # try NAME COMMAND...: the command builds, then $program must print 42
+  local name=$1
+  shift
+  if "$@" > "$work/log" 2>&1 && [[ $(cd "$work" && "$program" -o "cache-$name" 2>> "$work/log") == 42 ]]; then
+    echo "ok - $name"
+  else
+    echo "not ok - $name"
+    tail -n 30 "$work/log"
+    status=1
+  fi
+}
+cmake --install "$build" --prefix "$work/prefix" > "$work/log" 2>&1 || { cat "$work/log"; exit 1; }
+
+with_cmake() {
+  cmake -G Ninja -S "$here" -B "$work/$1" -DCMAKE_BUILD_TYPE=Release "${@:2}" &&
+    cmake --build "$work/$1" -j 2
+}
+with_pkg_config() {
+  export PKG_CONFIG_PATH=$work/prefix/lib/pkgconfig:$work/prefix/lib/$(gcc -dumpmachine)/pkgconfig
+  local flags
+  flags=$(pkg-config --cflags --libs --static stook) || return
+  # shellcheck disable=SC2086
+  c++ -std=c++20 -O1 -flto "$here"/main.cpp "$here"/steps.cpp $flags -o "$work/lto"
+}
+
+program=$work/found/app
+try find_package with_cmake found "-DCMAKE_PREFIX_PATH=$work/prefix"
+program=$work/lto
+try pkg-config with_pkg_config
+program=$work/inside/app
+try add_subdirectory with_cmake inside "-DSTOOK_SOURCE=$source" -DCMAKE_CXX_FLAGS_RELEASE=-O0 \
+  -DCMAKE_CXX_COMPILER_LAUNCHER="$(command -v ccache)"
+exit $status
