@@ -78,10 +78,10 @@ std::size_t valid_utf8_prefix(std::string_view text) noexcept {
 void require_utf8(std::string_view text) {
   const std::size_t valid = valid_utf8_prefix(text);
   if (valid == text.size()) return;
+  const std::string_view before = text.substr(valid > 30 ? valid - 30 : 0,
+                                              std::min<std::size_t>(valid, 30));
   throw InvalidArgument("a string is not UTF-8: bad byte at offset " + std::to_string(valid) +
-                        ", after \"" +
-                        std::string(text.substr(valid > 30 ? valid - 30 : 0, std::min<std::size_t>(valid, 30))) +
-                        "\"");
+                        ", after \"" + std::string(before) + "\"");
 }
 
 void sort_members(std::vector<MemberRef>& members) {

@@ -17,7 +17,8 @@ bool is_member(const Json& json) {
 Json::object_t to_members(std::initializer_list<Json> list) {
   Json::object_t members;
   for (const Json& pair : list) {
-    const auto& [it, inserted] = members.emplace(pair.as_array()[0].as_string(), pair.as_array()[1]);
+    const Json::array_t& parts = pair.as_array();
+    const auto& [it, inserted] = members.emplace(parts[0].as_string(), parts[1]);
     if (!inserted) throw InvalidArgument("Json: the member '" + it->first + "' is there twice");
   }
   return members;
@@ -96,7 +97,8 @@ void Json::copy_shallow(const Json& other, std::vector<std::pair<Json*, const Js
       const array_t& from = *other.data_.array;
       data_.array = new array_t(from.size());
       kind_ = Kind::array;
-      for (std::size_t i = 0; i < from.size(); ++i) later.emplace_back(&(*data_.array)[i], &from[i]);
+      array_t& to = *data_.array;
+      for (std::size_t i = 0; i < from.size(); ++i) later.emplace_back(&to[i], &from[i]);
       break;
     }
     case Kind::object:
@@ -314,14 +316,18 @@ std::string describe(const Json& json) {
   if (json.is_array() || json.is_object()) {
     return std::string(kind) + " of " + std::to_string(json.size());
   }
-  std::string text = json.is_string() ? Json(json.as_string().substr(0, shown)).dump() : json.dump();
-  if (json.is_string() && json.as_string().size() > shown) text += "...";
-  return kind + (" " + text);
+  std::string text = std::string(kind) + " ";
+  if (!json.is_string()) return text + json.dump();
+  text += Json(json.as_string().substr(0, shown)).dump();
+  if (json.as_string().size() > shown) text += "...";
+  return text;
 }
 
 void throw_mismatch(std::string_view where, std::string_view expected, const Json& found) {
-  throw InvalidArgument((where.empty() ? "Json" : std::string(where)) + ": expected " + std::string(expected) + ", found " +
-                        describe(found));
+  std::string text(where.empty() ? "Json" : where);
+  text += ": expected ";
+  text += expected;
+  throw InvalidArgument(text + ", found " + describe(found));
 }
 
 void throw_too_deep() {

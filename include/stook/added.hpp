@@ -74,7 +74,8 @@ struct Added {
   }
 
   friend bool operator==(const Added& a, const Added& b) { return a.value == b.value; }
-  template <class U> requires(!std::same_as<U, Added>) && requires(const T& t, const U& u) { t == u; }
+  template <class U> requires(!std::same_as<U, Added>) &&
+                             requires(const T& t, const U& u) { t == u; }
   friend bool operator==(const Added& a, const U& b) { return a.value == b; }
 };
 

@@ -40,7 +40,7 @@ struct NlohmannArgument {
   }
 };
 
-// --- Aggregates ------------------------------------------------------------------------------------
+// --- Aggregates ----------------------------------------------------------------------------------
 
 template <class F>
 concept CanBeNeutral = requires(const F& field) {

@@ -136,7 +136,7 @@ class FutureResolver {
 };
 
 // Reads canonical bytes. Throws CacheError on anything a CanonicalWriter does not write, and
-// never allocates more than a small multiple of the bytes there are.
+// allocates at most some 50 bytes for each byte there is.
 [[nodiscard]] Json canonical_to_json(std::string_view bytes, FutureResolver* resolver = nullptr);
 
 // JSON text of canonical bytes for people: at most about `limit` characters, the rest as "...".

@@ -74,7 +74,9 @@ struct Codec<T> {
       T value;
       cereal::PortableBinaryInputArchive archive(stream);
       archive(value);
-      if (stream.peek() != std::char_traits<char>::eof()) Reader::throw_malformed("cereal: bytes left");
+      if (stream.peek() != std::char_traits<char>::eof()) {
+        Reader::throw_malformed("cereal: bytes left");
+      }
       return value;
     } catch (const CacheError&) {
       throw;

@@ -13,7 +13,6 @@
 #include <utility>
 #include <vector>
 
-#include <stook/codec.hpp>
 #include <stook/codec_value.hpp>
 #include <stook/codec_wrap.hpp>
 

@@ -7,7 +7,7 @@
 #include <type_traits>
 #include <utility>
 
-#include <stook/codec.hpp>
+#include <stook/codec_base.hpp>
 
 namespace stook {
 

@@ -10,7 +10,6 @@
 #include <utility>
 #include <variant>
 
-#include <stook/codec.hpp>
 #include <stook/codec_value.hpp>
 
 namespace stook {

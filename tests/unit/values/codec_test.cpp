@@ -164,6 +164,17 @@ TEST(Codec, DepthIsBounded) {
   EXPECT_THROW((void)decoded<Tree>(deeper), CacheError);
 }
 
+struct Ring {
+  std::shared_ptr<Ring> next;
+};
+
+TEST(Codec, CyclesAreRefused) {
+  const auto ring = std::make_shared<Ring>();
+  ring->next = ring;
+  EXPECT_THROW(encoded(*ring), InvalidArgument);
+  ring->next.reset();
+}
+
 TEST(Codec, UnorderedContainersHaveOneDigest) {
   std::unordered_map<std::string, std::vector<int>> a, b;
   a.reserve(5000);
