@@ -1,6 +1,7 @@
 # run_example.cmake - runs an example twice in a fresh cache, compares its output with a file, and
 # looks that the second run ran the entry task only.
 #   cmake -D PROGRAM=... -D CACHE=... -D EXPECTED=... [-D UNCLI=TRUE] -P run_example.cmake -- ARGS
+#   cmake -D PROGRAM=... -D CACHE=... -D STATUS=1 -D MESSAGE=REGEX -P run_example.cmake -- ARGS
 set(arguments)
 set(seen FALSE)
 math(EXPR last "${CMAKE_ARGC} - 1")
@@ -12,10 +13,20 @@ foreach(i RANGE ${last})
   endif()
 endforeach()
 
-file(READ ${EXPECTED} expected)
 file(REMOVE_RECURSE ${CACHE})
 get_filename_component(parent ${CACHE} DIRECTORY)
 file(MAKE_DIRECTORY ${parent})
+
+if(DEFINED STATUS)   # it must end with STATUS and say MESSAGE, a regular expression
+  execute_process(COMMAND ${PROGRAM} ${arguments} -o ${CACHE} RESULT_VARIABLE status
+                  OUTPUT_VARIABLE output ERROR_VARIABLE output TIMEOUT 200)
+  if(NOT status STREQUAL STATUS OR NOT output MATCHES "${MESSAGE}")
+    message(FATAL_ERROR "ended with ${status}, not ${STATUS} and ${MESSAGE}:\n${output}")
+  endif()
+  return()
+endif()
+
+file(READ ${EXPECTED} expected)
 if(UNCLI)
   set(command ${PROGRAM} ${CACHE})
 else()
