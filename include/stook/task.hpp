@@ -17,6 +17,7 @@
 #include <stook/future.hpp>
 #include <stook/json.hpp>
 #include <stook/reflect.hpp>
+#include <stook/task_base.hpp>
 
 namespace stook {
 
@@ -24,53 +25,6 @@ template <class Derived>
 class TaskRef;
 
 namespace detail {
-
-// What a task may ask of the run it is part of.
-class TaskContext {
- public:
-  virtual ~TaskContext() = default;
-  [[nodiscard]] virtual const TaskSpec& spec() const = 0;
-  [[nodiscard]] virtual std::uint64_t id() = 0;
-  [[nodiscard]] virtual std::filesystem::path directory() = 0;
-  [[nodiscard]] virtual std::filesystem::path checkpoint_directory() = 0;
-  [[nodiscard]] virtual std::filesystem::path log_path(std::string_view name) = 0;
-  virtual void progress(double fraction, std::string_view text) = 0;
-  [[nodiscard]] virtual bool stop_requested() const = 0;
-};
-
-// What every task has inside its run_task().
-class TaskBase {
- public:
-  // The class's name, or its alias.
-  [[nodiscard]] const std::string& task_name() const;
-  // Unique within the class and the cache; stable as long as the cache lives.
-  [[nodiscard]] std::uint64_t task_id() const;
-  // The arguments as JSON: an array, or an object where they are named.
-  [[nodiscard]] Json task_args() const;
-  // A directory of the task's own, empty when run_task() starts; its content is part of the result
-  // and lies at the same path for those who use it.
-  [[nodiscard]] std::filesystem::path task_directory() const;
-  // Where the output of the task goes when it runs in a process of its own.
-  [[nodiscard]] std::filesystem::path task_stdout() const;
-  [[nodiscard]] std::filesystem::path task_stderr() const;
-  // 64 bits derived from the key: the same in every run, different for every task.
-  [[nodiscard]] std::uint64_t task_seed() const;
-  // A directory that survives a failed attempt and is not part of the result.
-  [[nodiscard]] std::filesystem::path task_checkpoint_directory() const;
-  // Tells the run's display how far the task is, in [0, 1].
-  void progress(double fraction, std::string_view text = {}) const;
-  // Whether the run wants to end: a long task may look and throw.
-  [[nodiscard]] bool stop_requested() const;
-
- protected:
-  TaskBase();
-  TaskBase(const TaskBase&) = delete;
-  TaskBase& operator=(const TaskBase&) = delete;
-  ~TaskBase() = default;
-
- private:
-  TaskContext* context_;
-};
 
 template <class D>
 std::vector<std::string> labels_of() {
