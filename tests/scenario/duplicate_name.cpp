@@ -20,7 +20,10 @@ int main(int, char** argv) {
     (void)First::make().run_graph();
   } catch (const stook::InvalidArgument& error) {
     std::cout << error.what() << '\n';
-    return std::string(error.what()).find("First and Second") != std::string::npos ? 0 : 1;
+    const std::string text = error.what();
+    const bool names_both =
+        text.find("First") != std::string::npos && text.find("Second") != std::string::npos;
+    return names_both ? 0 : 1;
   }
   return 1;
 }
