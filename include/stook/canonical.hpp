@@ -1,6 +1,6 @@
 // canonical.hpp - the one byte string a value has in a key, and how C++ values get there.
 // Unaware of tasks and of hashing. A CanonicalWriter belongs to one thread; the functions are
-// thread-safe. The format: head of src/canonical.cpp; why: src/README.values.md
+// thread-safe. The format: head of src/canonical.cpp; why: src/README.md
 #pragma once
 
 #include <cstdint>

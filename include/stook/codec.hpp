@@ -1,5 +1,5 @@
 // codec.hpp - how a result becomes bytes and comes back: Codec<T>, Writer, Reader, digest_of().
-// Unaware of tasks, caches and compression. Design: src/README.values.md
+// Unaware of tasks, caches and compression. Design: src/README.md
 //   codec_base.hpp   Writer, Reader, and Codec<T>, which a user specialises
 //   codec_value.hpp  numbers, text, aggregates, JSON
 //   codec_wrap.hpp   tuples, optionals, pointers, variants, durations

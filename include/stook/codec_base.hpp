@@ -1,7 +1,7 @@
 // codec_base.hpp - the Writer results are written to, the Reader they are read from, and the
 // customisation point between them. Included by codec.hpp.
 // Unaware of tasks, caches and compression. A Writer or Reader belongs to one thread.
-// The format: head of src/codec.cpp; why: src/README.values.md
+// The format: head of src/codec.cpp; why: src/README.md
 #pragma once
 
 #include <concepts>

@@ -1,6 +1,6 @@
 // json.hpp - a JSON value in which a future may stand wherever a value may.
 // Unaware of keys and encodings (canonical.hpp) and of runs.
-// A value type: thread-safe as values are. Design: src/README.values.md
+// A value type: thread-safe as values are. Design: src/README.md
 #pragma once
 
 #include <compare>

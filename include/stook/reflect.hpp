@@ -1,7 +1,7 @@
 // reflect.hpp - how many fields an aggregate has, what they are called, and a walk over them.
 // Unaware of what the fields are for. Thread-safe.
 // Aggregates without base classes, up to 40 fields; no bit-fields and no references.
-// How it works, and on which compiler: src/README.values.md
+// How it works, and on which compiler: src/README.md
 #pragma once
 
 #include <array>
