@@ -16,6 +16,8 @@ class RunObserver {
   virtual void task_started(const Plan& /*plan*/, NodeIndex /*node*/) {}
   // The node's state is final.
   virtual void task_finished(const Plan& /*plan*/, NodeIndex /*node*/, double /*seconds*/) {}
+  // The node was suspect and has been proven fresh.
+  virtual void task_unchanged(const Plan& /*plan*/, NodeIndex /*node*/) {}
   virtual void task_failed(const Plan& /*plan*/, NodeIndex /*node*/, const Failure&) {}
   // Another process is executing the node's key.
   virtual void task_elsewhere(const Plan& /*plan*/, NodeIndex /*node*/) {}

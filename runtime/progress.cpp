@@ -44,6 +44,7 @@ struct Line {
   std::size_t running = 0;
   std::size_t failed = 0;
   double expected_seconds = 0;
+  bool is_known = false;      // expected_seconds comes from history, or from this run
 };
 
 class Display final : public RunObserver {
@@ -55,7 +56,7 @@ class Display final : public RunObserver {
     stop();
     lines_.clear();
     for (const PlannedClass& planned : plan.classes) {
-      lines_.push_back({planned.info->name, 0, 0, 0, 0, planned.expected_seconds});
+      lines_.push_back({planned.info->name, 0, 0, 0, 0, planned.expected_seconds, planned.has_history});
     }
     for (const NodeIndex node : plan.order) ++lines_[plan.nodes[node].class_slot].total;
     if (plan.order.empty()) return;
@@ -74,7 +75,13 @@ class Display final : public RunObserver {
     --of.running;
     ++of.done;
     // Learns as it goes: history may be another machine's.
+    if (!of.is_known) of.expected_seconds = seconds;
+    of.is_known = true;
     of.expected_seconds += (seconds - of.expected_seconds) / static_cast<double>(of.done);
+  }
+  void task_unchanged(const Plan& plan, NodeIndex node) override {
+    const std::lock_guard lock(mutex_);
+    ++line(plan, node).done;
   }
   void task_failed(const Plan& plan, NodeIndex node, const Failure& failure) override {
     const std::lock_guard lock(mutex_);
@@ -127,8 +134,9 @@ class Display final : public RunObserver {
     double work = 0;
     std::size_t running = 0;
     for (const Line& of : lines_) {
-      work += static_cast<double>(of.total - std::min(of.total, of.done + of.failed)) *
-              of.expected_seconds;
+      // A class nobody has seen run yet is left out: a guess would be worse than none.
+      const auto left = static_cast<double>(of.total - std::min(of.total, of.done + of.failed));
+      if (of.is_known) work += left * of.expected_seconds;
       running += of.running;
     }
     return work / static_cast<double>(std::max<std::size_t>(1, running));
@@ -143,11 +151,11 @@ class Display final : public RunObserver {
     erase();
     const int width = terminal_width();
     for (const Line& of : lines_) {
-      if (of.total == 0 || (of.running == 0 && of.done == of.total)) continue;
+      if (of.running == 0) continue;
       print_line(of, width);
       ++drawn_;
     }
-    std::string last = fmt::format("{} elapsed, about {} to go", duration_text(elapsed()),
+    std::string last = fmt::format("{} elapsed, at least {} to go", duration_text(elapsed()),
                                    duration_text(remaining_seconds()));
     if (latest_) last += "  " + future_text(*latest_);
     fmt::print(stderr, "{:.{}}\n", last, width - 1);
@@ -177,7 +185,7 @@ class Display final : public RunObserver {
       if (of.running > 0) text += fmt::format(" ({} running)", of.running);
       if (of.failed > 0) text += fmt::format(" ({} failed)", of.failed);
     }
-    fmt::print(stderr, "{}: {}; about {} to go\n", duration_text(elapsed()), text,
+    fmt::print(stderr, "{}: {}; at least {} to go\n", duration_text(elapsed()), text,
                duration_text(remaining_seconds()));
   }
 

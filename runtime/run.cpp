@@ -58,6 +58,9 @@ class StoppingObserver final : public RunObserver {
     look();
     next_.task_finished(plan, node, seconds);
   }
+  void task_unchanged(const Plan& plan, NodeIndex node) override {
+    next_.task_unchanged(plan, node);
+  }
   void task_failed(const Plan& plan, NodeIndex node, const Failure& failure) override {
     look();
     next_.task_failed(plan, node, failure);

@@ -82,6 +82,10 @@ void Scheduler::set_state(NodeIndex index, NodeState state) {
     case NodeState::blocked:
       if (state == NodeState::blocked) finished_.push_back(index);
       break;
+    case NodeState::unchanged:
+      finished_.push_back(index);
+      observer_.task_unchanged(plan_, index);
+      break;
     default: finished_.push_back(index);
   }
 }

@@ -287,7 +287,8 @@ void Plan::measure_paths() {
   }
   for (PlannedClass& planned : classes) {
     const auto found = means.find(planned.info->name);
-    planned.expected_seconds = found == means.end() ? 1.0 : found->second;
+    planned.has_history = found != means.end();
+    planned.expected_seconds = planned.has_history ? found->second : 1.0;
   }
   for (auto at = order.rbegin(); at != order.rend(); ++at) {
     Node& node = nodes[*at];
@@ -341,7 +342,7 @@ std::uint16_t Plan::class_slot(const ClassInfo& info) {
   for (std::size_t slot = 0; slot < classes.size(); ++slot) {
     if (classes[slot].info == &info) return static_cast<std::uint16_t>(slot);
   }
-  classes.push_back({&info, 0});
+  classes.push_back({&info, 0, false});
   return static_cast<std::uint16_t>(classes.size() - 1);
 }
 

@@ -70,7 +70,8 @@ struct Node {
 
 struct PlannedClass {
   const ClassInfo* info;
-  double expected_seconds;           // the mean of its recorded executions
+  double expected_seconds;           // the mean of its recorded executions; 1 where there are none
+  bool has_history = false;
 };
 
 // Gives each constructed task what it may ask of the run. Lives as long as the plan.
