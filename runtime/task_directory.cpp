@@ -12,14 +12,23 @@ namespace {
 namespace fs = std::filesystem;
 constexpr std::string_view marker_prefix = "rebuild-";
 
+// The last good content comes back; without any there was none.
 void restore(const fs::path& data, const fs::path& previous) {
   std::error_code ignored;
-  if (!fs::exists(previous, ignored)) {
-    fs::remove_all(data, ignored);
-    return;
-  }
   fs::remove_all(data, ignored);
-  fs::rename(previous, data, ignored);
+  if (fs::exists(previous, ignored)) fs::rename(previous, data, ignored);
+}
+
+// Whether the record is of what lies in `data`: the process died after it had published and before
+// it could remove what it had moved aside.
+bool was_published(Store& store, const Entry& entry, const fs::path& data) {
+  std::error_code ignored;
+  if (entry.state == RecordState::missing) return false;
+  const auto record = store.read_record(entry);
+  if (!record || !record->directory.is_zero()) {
+    return record && fs::exists(data, ignored) && digest_directory(data) == record->directory;
+  }
+  return !fs::exists(data, ignored);   // the newest result has no directory
 }
 
 Key key_from_hex(std::string_view hex) {
@@ -36,7 +45,6 @@ Key key_from_hex(std::string_view hex) {
 
 TaskDirectory::TaskDirectory(Store& store, const Key& key, fs::path path)
     : root_(store.root()),
-      key_(key),
       path_(std::move(path)),
       data_(path_ / "data"),
       previous_(path_ / "data.previous"),
@@ -105,10 +113,15 @@ void restore_directories(Store& store) {
     store.lookup({&key, 1}, {&found, 1});
     if (store.claim(key, found) == Claim::held) continue;   // its attempt is still running
     std::string relative;
-    std::ifstream(entry.path()) >> relative;
+    std::ifstream marker(entry.path());
+    std::getline(marker, relative);   // a class name may hold spaces
     const fs::path path = (root / relative).lexically_normal();
     const bool inside = !relative.empty() && path.native().starts_with((root / "tasks").native());
-    if (inside) restore(path / "data", path / "data.previous");
+    if (inside && was_published(store, found, path / "data")) {
+      fs::remove_all(path / "data.previous", ignored);
+    } else if (inside) {
+      restore(path / "data", path / "data.previous");
+    }
     fs::remove(entry.path(), ignored);
     store.release(key);
   }

@@ -34,7 +34,6 @@ class TaskDirectory {
   void move_aside();
 
   const std::filesystem::path root_;    // of the cache
-  const Key key_;
   const std::filesystem::path path_;
   const std::filesystem::path data_;
   const std::filesystem::path previous_;

@@ -279,6 +279,48 @@ TEST(Directories, FailedRebuildGivesTheLastGoodOneBack) {
   EXPECT_EQ(task.run_graph().stats.unchanged, 1u);
 }
 
+// What a process that died in the middle of a rebuild leaves: a marker, the last good content
+// moved aside, and in data whatever there is.
+class Abandoned {
+ public:
+  explicit Abandoned(TempCache& cache) : cache_(cache) {
+    directory_text = "good";
+    (void)WithDirectory::make().run_graph();
+    data_ = WithDirectory::make().task_directory();
+    previous_ = data_.parent_path() / "data.previous";
+    const fs::path marker =
+        cache.root() / "spool" / ("rebuild-" + to_hex(WithDirectory::make().key()));
+    write(marker, fs::relative(data_.parent_path(), cache.root()).string() + "\n");
+  }
+  void reopen() {
+    cache_.reopen();
+    EXPECT_FALSE(fs::exists(previous_));
+    EXPECT_EQ(read(data_ / "out.txt"), "good");
+    EXPECT_EQ(WithDirectory::make().run_graph().stats.ran, 0u);
+  }
+
+  TempCache& cache_;
+  fs::path data_;
+  fs::path previous_;
+};
+
+TEST(Directories, DeadRebuildIsUndoneByWhoeverOpensTheCacheNext) {
+  TempCache cache;
+  Abandoned dead(cache);
+  fs::rename(dead.data_, dead.previous_);
+  fs::create_directory(dead.data_);
+  write(dead.data_ / "out.txt", "half");
+  dead.reopen();
+}
+
+TEST(Directories, PublishedRebuildStaysThoughItsProcessDiedBeforeCleaningUp) {
+  TempCache cache;
+  Abandoned dead(cache);
+  fs::create_directory(dead.previous_);
+  write(dead.previous_ / "out.txt", "older");
+  dead.reopen();
+}
+
 struct Arguments {
   double learning_rate = 0.1;
   int epochs = 3;
