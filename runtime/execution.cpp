@@ -21,16 +21,6 @@ std::int64_t unix_nanoseconds() {
 
 }  // namespace
 
-std::string describe_exception(std::exception_ptr error) {
-  try {
-    std::rethrow_exception(error);
-  } catch (const std::exception& exception) {
-    return demangled(typeid(exception)) + ": " + exception.what();
-  } catch (...) {
-    return "an exception that is not a std::exception";
-  }
-}
-
 TaskContext* Execution::context_for(NodeIndex node) {
   return &contexts_.emplace_back(*this, node);
 }

@@ -84,7 +84,4 @@ class Execution final : public ContextSource {
   std::atomic<bool> stop_ = false;
 };
 
-// The text of an exception: its type and what it says.
-[[nodiscard]] std::string describe_exception(std::exception_ptr error);
-
 }  // namespace stook::detail

@@ -99,8 +99,11 @@ class Runner {
 
   RunResult run() {
     const auto start = Clock::now();
-    for (int pass = 0; pass < most_passes; ++pass) {
-      if (one_pass()) break;
+    for (int pass = 1; !one_pass(); ++pass) {
+      if (pass == most_passes) {
+        throw CacheError("stored results keep turning out damaged as they are made: look at the "
+                         "disk under " + store_.root().string());
+      }
       force_roots_ = force_roots_ && !roots_ran_;
     }
     store_.flush();

@@ -3,6 +3,7 @@
 // Unaware of caches and schedulers; the run gives it the way to load a value from outside.
 #pragma once
 
+#include <exception>
 #include <string>
 
 #include <stook/class_info.hpp>
@@ -31,6 +32,8 @@ class RunningTask {
 [[nodiscard]] std::string task_text(const TaskSpec& spec);
 [[nodiscard]] std::string arguments_of(const TaskSpec& spec);   // canonical bytes
 [[nodiscard]] std::string demangled(const std::type_info& type);
+// The type of an exception and what it says.
+[[nodiscard]] std::string describe_exception(std::exception_ptr error);
 
 // How a future asked for outside of any task gets its value: whoever opens a cache sets it.
 using OutsideLoader = Value (*)(const Spec& spec);

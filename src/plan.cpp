@@ -55,16 +55,6 @@ void for_each_leaf(const SpecPtr& start, Visit visit) {
   }
 }
 
-std::string what_of(std::exception_ptr error) {
-  try {
-    std::rethrow_exception(error);
-  } catch (const std::exception& exception) {
-    return demangled(typeid(exception)) + ": " + exception.what();
-  } catch (...) {
-    return "an exception that is not a std::exception";
-  }
-}
-
 }  // namespace
 
 Plan::Plan(Store& store, ContextSource& contexts, const std::vector<SpecPtr>& root_specs,
@@ -176,7 +166,7 @@ void Plan::construct(NodeIndex index) {
     node.object = task.construct(place);
     node.place = place;
   } catch (...) {
-    const std::string cause = what_of(std::current_exception());
+    const std::string cause = describe_exception(std::current_exception());
     ::operator delete(place, alignment);
     std::string text = "the constructor of " + task_text(task) + " threw " + cause +
                        "; nothing has run. It was planned as";

@@ -92,6 +92,16 @@ std::string demangled(const std::type_info& type) {
   return status == 0 ? name.get() : type.name();
 }
 
+std::string describe_exception(std::exception_ptr error) {
+  try {
+    std::rethrow_exception(error);
+  } catch (const std::exception& exception) {
+    return demangled(typeid(exception)) + ": " + exception.what();
+  } catch (...) {
+    return "an exception that is not a std::exception";
+  }
+}
+
 std::string argument_label(const ClassInfo& info, std::size_t index) {
   const auto parameters = info.parameters();
   const std::string name = !info.named_arguments && index < parameters.size()
