@@ -28,8 +28,8 @@ class ClassNames {
 
  private:
   mutable std::mutex mutex_;
-  std::deque<std::string> names_;                               // guarded by mutex_; stays in place
-  std::unordered_map<std::string_view, std::uint32_t> refs_;    // guarded by mutex_
+  std::deque<std::string> names_;                             // guarded by mutex_; stays in place
+  std::unordered_map<std::string_view, std::uint32_t> refs_;  // guarded by mutex_
 };
 
 }  // namespace stook::detail

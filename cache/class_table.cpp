@@ -66,8 +66,7 @@ void ClassTable::reset_all() {
 }
 
 ExternalTable::ExternalTable(Database& database)
-    : database_(database),
-      put_(database, "INSERT OR REPLACE INTO externals VALUES(?1,?2,?3,?4)"),
+    : database_(database), put_(database, "INSERT OR REPLACE INTO externals VALUES(?1,?2,?3,?4)"),
       erase_(database, "DELETE FROM externals WHERE id=?1"),
       all_(database, "SELECT id, class, arguments, fingerprint FROM externals") {}
 
@@ -81,8 +80,8 @@ void ExternalTable::erase(std::uint64_t id) { erase_.run(id); }
 std::vector<ExternalRow> ExternalTable::all() {
   std::vector<ExternalRow> rows;
   for (all_.start(); all_.step();) {
-    rows.push_back({number(all_, 0), number(all_, 1), std::string(all_.text(2)),
-                    std::string(all_.text(3))});
+    rows.push_back(
+        {number(all_, 0), number(all_, 1), std::string(all_.text(2)), std::string(all_.text(3))});
   }
   return rows;
 }
@@ -93,7 +92,8 @@ PackTable::PackTable(Database& database)
     : database_(database),
       find_(database, "SELECT number, indexed, last_seq, retired FROM packs WHERE number=?1"),
       all_(database, "SELECT number, indexed, last_seq, retired FROM packs"),
-      put_(database, "INSERT INTO packs(number, indexed, last_seq) VALUES(?1,?2,?3) ON CONFLICT(number) DO UPDATE SET "
+      put_(database, "INSERT INTO packs(number, indexed, last_seq) VALUES(?1,?2,?3) ON "
+                     "CONFLICT(number) DO UPDATE SET "
                      "indexed=max(indexed, excluded.indexed), "
                      "last_seq=max(last_seq, excluded.last_seq)"),
       retire_(database, "UPDATE packs SET retired=1 WHERE number=?1"),

@@ -16,11 +16,11 @@ namespace stook::detail {
 struct ClassRow {
   std::uint64_t id = 0;
   std::string name;
-  std::int64_t checked = -1;        // all dependents of records of other versions are suspect
-  std::uint64_t cleared_seq = 0;    // records from before this do not answer
+  std::int64_t checked = -1;      // all dependents of records of other versions are suspect
+  std::uint64_t cleared_seq = 0;  // records from before this do not answer
   std::uint64_t records = 0;
   double seconds = 0;
-  bool added = false;               // just now: it has no records yet
+  bool added = false;  // just now: it has no records yet
 };
 
 class ClassTable {
@@ -61,9 +61,9 @@ class ExternalTable {
 
 struct PackMark {
   std::uint32_t number = 0;
-  std::uint64_t indexed = 0;        // frames before this offset are in the index
+  std::uint64_t indexed = 0;  // frames before this offset are in the index
   std::uint64_t last_seq = 0;
-  bool retired = false;             // rewritten; removed when nobody can be reading it
+  bool retired = false;  // rewritten; removed when nobody can be reading it
 };
 
 class PackTable {
@@ -71,7 +71,7 @@ class PackTable {
   explicit PackTable(Database& database);
   [[nodiscard]] PackMark find(std::uint32_t number);
   [[nodiscard]] std::vector<PackMark> all();
-  void put(const PackMark& mark);   // never moves backwards
+  void put(const PackMark& mark);  // never moves backwards
   void retire(std::uint32_t number);
   void erase(std::uint32_t number);
   void erase_all();

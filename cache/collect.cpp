@@ -18,7 +18,7 @@
 namespace stook::detail {
 namespace {
 
-constexpr std::int64_t kYoungSeconds = 3600;   // its record may not have been written yet
+constexpr std::int64_t kYoungSeconds = 3600;  // its record may not have been written yet
 
 class Collect {
  public:
@@ -49,7 +49,7 @@ class Collect {
   std::unordered_map<Key, std::size_t> by_key_;
   std::unordered_map<std::uint64_t, ClassRow> classes_;
   std::unordered_set<std::uint64_t> evicted_;
-  std::unordered_set<std::string> objects_;      // file names that records still speak of
+  std::unordered_set<std::string> objects_;  // file names that records still speak of
   std::vector<std::uint32_t> old_packs_;
 };
 
@@ -64,7 +64,7 @@ void Collect::read_rows(Ingest& ingest) {
 bool Collect::may_go(const Row& row) const {
   if (row.entry.state == RecordState::missing || row.kind != RecordKind::result) return false;
   if (row.entry.pack == store_.own_pack()) return false;
-  if (!alone_ && row.used >= today()) return false;   // a run may be relying on it
+  if (!alone_ && row.used >= today()) return false;  // a run may be relying on it
   const auto type = classes_.find(row.class_id);
   return type == classes_.end() || !options_.keep_classes.contains(type->second.name);
 }
@@ -159,8 +159,8 @@ void Collect::rewrite_packs(Ingest& ingest) {
   }
 }
 
-void Collect::copy(const Frame& given, std::uint64_t salt, std::uint32_t pack,
-                   std::uint64_t offset, std::vector<std::byte>& out,
+void Collect::copy(const Frame& given, std::uint64_t salt, std::uint32_t pack, std::uint64_t offset,
+                   std::vector<std::byte>& out,
                    std::vector<std::pair<Row*, std::uint64_t>>& moved) {
   Frame frame = given;
   Row* row = is_record(frame.kind) ? row_at(frame, pack, offset) : nullptr;
@@ -235,7 +235,7 @@ void Collect::rewrite(Ingest& ingest, std::uint32_t pack, std::uint64_t size) {
 }
 
 void Collect::remove_old_packs() {
-  if (!alone_) return;   // the next one who opens the cache alone does it
+  if (!alone_) return;  // the next one who opens the cache alone does it
   for (const std::uint32_t pack : old_packs_) {
     unlink(store_.packs().path_of(pack).c_str());
     store_.packs().forget(pack);

@@ -22,8 +22,7 @@ ZSTD_CCtx* compressor(int level) {
   thread_local const std::unique_ptr<ZSTD_CCtx, FreeCompressor> context(ZSTD_createCCtx());
   if (!context) throw std::bad_alloc();
   ZSTD_CCtx_reset(context.get(), ZSTD_reset_session_only);
-  ZSTD_CCtx_setParameter(context.get(), ZSTD_c_compressionLevel,
-                         std::min(level, ZSTD_maxCLevel()));
+  ZSTD_CCtx_setParameter(context.get(), ZSTD_c_compressionLevel, std::min(level, ZSTD_maxCLevel()));
   return context.get();
 }
 

@@ -13,7 +13,7 @@
 
 namespace stook::detail {
 
-inline constexpr std::uint64_t kLeastCompressed = 256;   // below this zstd's header eats the gain
+inline constexpr std::uint64_t kLeastCompressed = 256;  // below this zstd's header eats the gain
 
 // Compresses the pieces as one value. False: off, too small, or it does not shrink.
 [[nodiscard]] bool compress(std::span<const ByteSpan> pieces, std::uint64_t raw_bytes, int level,

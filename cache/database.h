@@ -28,7 +28,7 @@ class DatabaseError : public CacheError {
 
 class Database {
  public:
-  enum class Mode { read, write };   // write creates the file
+  enum class Mode { read, write };  // write creates the file
   Database(const std::filesystem::path& file, Mode mode);
   ~Database();
   Database(const Database&) = delete;
@@ -37,7 +37,7 @@ class Database {
   void execute(const char* sql);
   [[nodiscard]] std::int64_t query_integer(const char* sql);
   [[nodiscard]] sqlite3* handle() const { return handle_; }
-  [[nodiscard]] bool changed_a_row() const;      // the last INSERT, UPDATE or DELETE
+  [[nodiscard]] bool changed_a_row() const;  // the last INSERT, UPDATE or DELETE
   [[noreturn]] void fail(int code) const;
 
  private:
@@ -54,16 +54,14 @@ class Statement {
   Statement& operator=(const Statement&) = delete;
 
   // Starts it with these values for ?1, ?2, ...; then step() until it is false.
-  template <class... Values>
-  Statement& start(const Values&... values) {
+  template <class... Values> Statement& start(const Values&... values) {
     prepare();
     int at = 0;
     (bind(++at, values), ...);
     return *this;
   }
   // start, one step, and done: for what returns no rows.
-  template <class... Values>
-  void run(const Values&... values) {
+  template <class... Values> void run(const Values&... values) {
     start(values...);
     step();
     reset();
@@ -73,16 +71,17 @@ class Statement {
 
   [[nodiscard]] std::int64_t integer(int column) const;
   [[nodiscard]] double real(int column) const;
-  [[nodiscard]] std::string_view text(int column) const;   // until the next step
+  [[nodiscard]] std::string_view text(int column) const;  // until the next step
 
  private:
   void prepare();
   void bind_integer(int at, std::int64_t value);
   void bind(int at, double value);
-  void bind(int at, std::string_view value);               // REQUIRES: lives until reset
+  void bind(int at, std::string_view value);  // REQUIRES: lives until reset
   template <class T>
-    requires(std::is_integral_v<T> || std::is_enum_v<T>)
-  void bind(int at, T value) { bind_integer(at, static_cast<std::int64_t>(value)); }
+  requires(std::is_integral_v<T> || std::is_enum_v<T>) void bind(int at, T value) {
+    bind_integer(at, static_cast<std::int64_t>(value));
+  }
 
   Database& database_;
   const char* const sql_;

@@ -3,8 +3,7 @@
 namespace stook::detail {
 
 Edges::Edges(Database& database)
-    : database_(database),
-      insert_(database, "INSERT OR IGNORE INTO edges VALUES(?1,?2)"),
+    : database_(database), insert_(database, "INSERT OR IGNORE INTO edges VALUES(?1,?2)"),
       erase_(database, "DELETE FROM edges WHERE up=?1 AND down=?2"),
       dependents_(database, "SELECT down FROM edges WHERE up=?1") {}
 
@@ -28,7 +27,7 @@ std::size_t suspect_dependents(Rows& rows, Edges& edges, std::span<const std::ui
   };
   std::vector<Step> work;
   for (const std::uint64_t id : of) work.push_back({id, id});
-  std::unordered_set<std::uint64_t> passed;   // missing rows that passed it on
+  std::unordered_set<std::uint64_t> passed;  // missing rows that passed it on
   std::vector<std::uint64_t> downs;
   std::size_t count = 0;
   while (!work.empty()) {

@@ -22,9 +22,9 @@ class Edges {
  public:
   explicit Edges(Database& database);
 
-  void insert(const Edge& edge);                 // nothing happens if it is there
+  void insert(const Edge& edge);  // nothing happens if it is there
   void erase(const Edge& edge);
-  void dependents(std::uint64_t up, std::vector<std::uint64_t>& downs);   // replaces `downs`
+  void dependents(std::uint64_t up, std::vector<std::uint64_t>& downs);  // replaces `downs`
   void erase_all();
 
  private:

@@ -8,7 +8,8 @@ namespace {
 std::string_view advice(int error) {
   switch (error) {
     case ENOSPC:
-    case EDQUOT: return "free some space (`stook collect` removes what is least used) and run again";
+    case EDQUOT:
+      return "free some space (`stook collect` removes what is least used) and run again";
     case EACCES:
     case EPERM: return "make it writable for this user, or name another directory with --cache";
     case EROFS: return "the file system is read-only: name another directory with --cache";

@@ -20,7 +20,7 @@ using Warn = std::function<void(std::string_view)>;
                                     int error = errno);
 
 // "doing path: cause; advice"
-[[nodiscard]] std::string describe_error(std::string_view doing,
-                                         const std::filesystem::path& path, int error);
+[[nodiscard]] std::string describe_error(std::string_view doing, const std::filesystem::path& path,
+                                         int error);
 
 }  // namespace stook::detail

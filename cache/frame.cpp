@@ -26,8 +26,7 @@ struct Put {
     if (size > 0) std::memcpy(at, from, size);
     at += size;
   }
-  template <class T>
-  void number(T value) { bytes(&value, sizeof value); }
+  template <class T> void number(T value) { bytes(&value, sizeof value); }
   void hash(const Hash128& value) {
     number(value.high);
     number(value.low);
@@ -39,15 +38,13 @@ struct Put {
 struct Get {
   const std::byte* at;
 
-  template <class T>
-  T number() {
+  template <class T> T number() {
     T value;
     std::memcpy(&value, at, sizeof value);
     at += sizeof value;
     return value;
   }
-  template <class Hash = Hash128>
-  Hash hash() {
+  template <class Hash = Hash128> Hash hash() {
     Hash value;
     value.high = number<std::uint64_t>();
     value.low = number<std::uint64_t>();
@@ -206,8 +203,8 @@ void encode_frame(const Frame& frame, std::span<const UpstreamSeen> upstream,
                   std::vector<std::byte>& out) {
   const std::size_t size = kFixedBytes + (frame.in_object ? 16 : frame.stored_bytes) +
                            frame.class_name.size() + frame.arguments.size() + frame.codec.size() +
-                           (upstream.empty() ? 0 : kCheckBytes) +
-                           upstream.size() * kUpstreamBytes + kCheckBytes;
+                           (upstream.empty() ? 0 : kCheckBytes) + upstream.size() * kUpstreamBytes +
+                           kCheckBytes;
   std::byte* const start = grow(out, size);
   Put put{start};
   put_fixed(put, frame, upstream.size());
@@ -242,8 +239,8 @@ std::optional<Frame> decode_frame(std::span<const std::byte> bytes, std::uint64_
   const Lengths lengths = read_lengths(bytes.data());
   Frame frame = get_front(bytes.data(), lengths);
   if (lengths.upstream != 0) {
-    frame.upstream = Get{bytes.data() + front_length_of(lengths)}.bytes(lengths.upstream *
-                                                                        kUpstreamBytes);
+    frame.upstream =
+        Get{bytes.data() + front_length_of(lengths)}.bytes(lengths.upstream * kUpstreamBytes);
   }
   return frame;
 }
@@ -298,8 +295,8 @@ std::optional<PackHeader> decode_pack_header(std::span<const std::byte> bytes) {
 
 std::size_t find_frame_magic(std::span<const std::byte> bytes, std::size_t from) {
   if (from >= bytes.size()) return bytes.size();
-  const void* at = memmem(bytes.data() + from, bytes.size() - from, kFrameMagic,
-                          sizeof kFrameMagic);
+  const void* at =
+      memmem(bytes.data() + from, bytes.size() - from, kFrameMagic, sizeof kFrameMagic);
   if (at == nullptr) return bytes.size();
   return static_cast<std::size_t>(static_cast<const std::byte*>(at) - bytes.data());
 }

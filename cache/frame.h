@@ -57,7 +57,7 @@ inline constexpr std::size_t kFixedBytes = 128;
 inline constexpr std::size_t kCheckBytes = 16;
 inline constexpr std::size_t kUpstreamBytes = 32;
 inline constexpr std::uint32_t kPackVersion = 1;
-inline constexpr std::uint64_t kMostInline = std::uint64_t{1} << 20;   // larger: an object
+inline constexpr std::uint64_t kMostInline = std::uint64_t{1} << 20;  // larger: an object
 inline constexpr std::uint64_t kMostClass = 4096;
 inline constexpr std::uint64_t kMostCodec = 65535;
 inline constexpr std::uint64_t kMostArguments = std::uint64_t{64} << 20;
@@ -84,7 +84,7 @@ struct Frame {
   std::string_view class_name;
   std::string_view arguments;
   std::string_view codec;
-  std::span<const std::byte> upstream;   // kUpstreamBytes each; see upstream_at
+  std::span<const std::byte> upstream;  // kUpstreamBytes each; see upstream_at
   std::span<const std::byte> value;
 
   [[nodiscard]] std::size_t upstream_count() const { return upstream.size() / kUpstreamBytes; }
@@ -97,14 +97,13 @@ struct PackHeader {
   std::int64_t created_ns = 0;
   std::string host;
   std::string build;
-  std::uint64_t length = 0;   // of the header itself
+  std::uint64_t length = 0;  // of the header itself
 };
 
 // Appends the frame to `out`; upstream and value come from the arguments.
 // REQUIRES: the caps are kept (see check_caps).
 void encode_frame(const Frame& frame, std::span<const UpstreamSeen> upstream,
-                  std::span<const ByteSpan> value, std::uint64_t salt,
-                  std::vector<std::byte>& out);
+                  std::span<const ByteSpan> value, std::uint64_t salt, std::vector<std::byte>& out);
 
 // Throws InvalidArgument where a name or the arguments are longer than the format allows.
 void check_caps(const Publication& publication);

@@ -9,7 +9,7 @@
 namespace stook::detail {
 namespace {
 
-constexpr std::size_t kBatch = 100'000;          // sorted, a page of `keys` serves several rows
+constexpr std::size_t kBatch = 100'000;  // sorted, a page of `keys` serves several rows
 constexpr std::size_t kLongest = 4 * kBatch;
 constexpr std::uint64_t kCheckpointRows = 400'000;
 constexpr std::chrono::milliseconds kIdle{50};
@@ -44,8 +44,8 @@ struct Indexer::Connection {
 
 Indexer::Indexer(const Layout& layout, Shared& shared, Packs& packs, ClassNames& names, View& view,
                  PackWriter& writer, Warn warn)
-    : layout_(layout), shared_(shared), packs_(packs), names_(names), view_(view),
-      writer_(writer), warn_(std::move(warn)) {}
+    : layout_(layout), shared_(shared), packs_(packs), names_(names), view_(view), writer_(writer),
+      warn_(std::move(warn)) {}
 
 Indexer::~Indexer() {
   {
@@ -60,9 +60,7 @@ Indexer::~Indexer() {
       const std::lock_guard lock(shared_);
       checkpoint(connection_->database);
     }
-  } catch (const Error& error) {
-    warn_(error.what());
-  }
+  } catch (const Error& error) { warn_(error.what()); }
 }
 
 // --- The queue -------------------------------------------------------------------------------
@@ -168,7 +166,7 @@ void Indexer::run_transaction(const std::function<void(Transaction&)>& also, Out
   } catch (...) {
     try {
       database.execute("ROLLBACK");
-    } catch (const DatabaseError&) {   // the first error is the one to tell
+    } catch (const DatabaseError&) {  // the first error is the one to tell
     }
     throw;
   }
@@ -222,11 +220,11 @@ void Indexer::bring_in_own(Outcome& outcome) {
     append(taken_, std::move(more));
     room_.notify_all();
   }
-  writer_.write();   // what the index speaks of is in the pack
+  writer_.write();  // what the index speaks of is in the pack
   const std::uint32_t pack = writer_.pack();
   PackMark mark = connection_->ingest.packs.find(pack);
   const auto first = taken_.items.begin() + static_cast<std::ptrdiff_t>(applied_);
-  const auto there = [&](const Item& item) {   // another process has read this pack's tail
+  const auto there = [&](const Item& item) {  // another process has read this pack's tail
     return item.kind != ItemKind::confirmed && item.offset < mark.indexed;
   };
   taken_.items.erase(std::remove_if(first, taken_.items.end(), there), taken_.items.end());
@@ -260,7 +258,7 @@ Counters Indexer::recover() {
     for (const PackMark& mark : ingest.packs.all()) {
       marks[mark.number] = mark;
       if (!mark.retired) continue;
-      std::error_code ignored;   // nobody else is here: what was rewritten can go
+      std::error_code ignored;  // nobody else is here: what was rewritten can go
       std::filesystem::remove(packs_.path_of(mark.number), ignored);
       ingest.packs.erase(mark.number);
     }

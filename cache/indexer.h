@@ -25,7 +25,7 @@ class Indexer {
  public:
   Indexer(const Layout& layout, Shared& shared, Packs& packs, ClassNames& names, View& view,
           PackWriter& writer, Warn warn);
-  ~Indexer();   // commits what is queued
+  ~Indexer();  // commits what is queued
 
   // In the order of the pack: called under the PackWriter's lock.
   void push(Item item, std::span<const UpstreamSeen> upstream, const Publication* external);
@@ -35,7 +35,7 @@ class Indexer {
   // packs, from which the next one who is alone rebuilds it. Throws CacheError.
   void flush();
 
-  void flush_own();   // only if this process has anything to bring in
+  void flush_own();  // only if this process has anything to bring in
 
   // The same, and `also` in the same transaction; it may call again(), which brings in what it
   // appended itself.
@@ -77,19 +77,19 @@ class Indexer {
 
   // Guarded by the write lock (Shared).
   std::unique_ptr<Connection> connection_;
-  Batch taken_;                      // not committed yet
-  bool damaged_ = false;             // no use in trying any more
-  std::size_t applied_ = 0;          // of taken_, in this transaction
-  std::uint64_t uncopied_ = 0;       // rows since the last checkpoint
+  Batch taken_;                 // not committed yet
+  bool damaged_ = false;        // no use in trying any more
+  std::size_t applied_ = 0;     // of taken_, in this transaction
+  std::uint64_t uncopied_ = 0;  // rows since the last checkpoint
 
-  std::mutex mutex_;                 // guards all below
+  std::mutex mutex_;  // guards all below
   std::condition_variable wake_;
   std::condition_variable room_;
   Batch queue_;
-  bool committing_ = false;          // what was taken from the queue is not committed yet
+  bool committing_ = false;  // what was taken from the queue is not committed yet
   bool idle_ = false;
   bool stop_ = false;
-  std::thread thread_;               // started with the first item
+  std::thread thread_;  // started with the first item
 };
 
 }  // namespace stook::detail

@@ -17,23 +17,16 @@ struct Ingest::Work {
   const Item* item;
   std::uint64_t id = 0;
   bool is_new = false;
-  bool skip = false;                // something newer is there
+  bool skip = false;  // something newer is there
   bool digest_differs = false;
   bool doubted = false;
   Entry entry;
-  Row old;                          // REQUIRES: !is_new
+  Row old;  // REQUIRES: !is_new
 };
 
 Ingest::Ingest(Database& database, ClassNames& names, Packs& pack_files, Shared& shared, View& view)
-    : rows(database),
-      edges(database),
-      classes(database),
-      externals(database),
-      packs(database),
-      names_(names),
-      pack_files_(pack_files),
-      shared_(shared),
-      view_(view) {}
+    : rows(database), edges(database), classes(database), externals(database), packs(database),
+      names_(names), pack_files_(pack_files), shared_(shared), view_(view) {}
 
 void Ingest::begin() { class_cache_.clear(); }
 
@@ -83,8 +76,7 @@ void Ingest::apply_records(const Batch& batch, std::span<const Item> items, Outc
   // Along the edges as they were: the records of this batch are compared one by one.
   if (!differing.empty()) suspect(differing, Doubt::upstream_changed, outcome);
   // Mostly once: what comes later in the batch is rarely what makes something earlier suspect.
-  while (settle_states(batch, works, outcome)) {
-  }
+  while (settle_states(batch, works, outcome)) {}
   std::vector<Edge> new_edges;
   for (const Work& work : works) {
     if (work.skip) continue;
@@ -105,7 +97,7 @@ void Ingest::apply_records(const Batch& batch, std::span<const Item> items, Outc
 
 // Gives each key its row's id, in the order of the table: a page is visited once.
 void Ingest::settle_keys(std::vector<Work>& works) {
-  struct Sorted {   // sorted by value: a batch of records is larger than the processor's cache
+  struct Sorted {  // sorted by value: a batch of records is larger than the processor's cache
     std::pair<std::int64_t, std::int64_t> key;
     std::uint64_t seq;
     std::size_t at;
@@ -121,16 +113,15 @@ void Ingest::settle_keys(std::vector<Work>& works) {
     Work& work = works[order[i].at];
     const Item& item = *work.item;
     if (i + 1 < order.size() && order[i + 1].key == order[i].key) {
-      work.skip = true;   // superseded within the batch
+      work.skip = true;  // superseded within the batch
       continue;
     }
     work.id = item.id;
     work.is_new = rows.insert_key(item.key, item.id);
     if (work.is_new) {
       shared_.raise_id(item.id + 1);
-      work.skip = item.seq < class_of(item.class_ref).cleared_seq &&
-                  item.kind == ItemKind::record;
-      if (work.skip) {   // cleared before it was brought in: only the id counts
+      work.skip = item.seq < class_of(item.class_ref).cleared_seq && item.kind == ItemKind::record;
+      if (work.skip) {  // cleared before it was brought in: only the id counts
         Row row;
         row.key = item.key;
         row.entry.id = item.id;
@@ -141,7 +132,7 @@ void Ingest::settle_keys(std::vector<Work>& works) {
       continue;
     }
     const auto old = rows.find(item.key);
-    if (!old) {   // a key without a row: a damaged index; let the row come back
+    if (!old) {  // a key without a row: a damaged index; let the row come back
       work.is_new = true;
       continue;
     }
@@ -150,8 +141,8 @@ void Ingest::settle_keys(std::vector<Work>& works) {
     if (work.id != item.id) view_.correct_id(item.key, work.id);
     work.skip = old->seq >= item.seq || item.kind == ItemKind::given ||
                 item.seq < class_of(item.class_ref).cleared_seq;
-    work.digest_differs = !work.skip && old->entry.digest != item.digest &&
-                          !old->entry.digest.is_zero();
+    work.digest_differs =
+        !work.skip && old->entry.digest != item.digest && !old->entry.digest.is_zero();
   }
 }
 
@@ -222,7 +213,7 @@ bool Ingest::settle_state(const Batch& batch, Work& work) {
 
 void Ingest::collect_edges(const Batch& batch, const Work& work, std::vector<Edge>& to) {
   for (const UpstreamSeen& seen : batch.upstream_of(*work.item)) {
-    if (is_constant(seen)) continue;   // nothing can happen to it
+    if (is_constant(seen)) continue;  // nothing can happen to it
     to.push_back({upstream(seen.key).entry.id, work.id});
   }
 }
@@ -230,7 +221,7 @@ void Ingest::collect_edges(const Batch& batch, const Work& work, std::vector<Edg
 void Ingest::drop_stale_edges(const Batch& batch, const Work& work) {
   if (work.old.entry.pack == 0) return;
   const auto last = pack_files_.read(work.old.entry.pack, work.old.entry.offset);
-  if (!last) return;   // stale edges only make for more suspects
+  if (!last) return;  // stale edges only make for more suspects
   const auto now = batch.upstream_of(*work.item);
   if (last->frame.upstream_count() == 0) return;
   std::vector<Key> kept;
@@ -254,10 +245,11 @@ void Ingest::write_rows(std::vector<Work>& works, std::vector<Edge>& new_edges) 
   for (const Work* work : order) {
     const Item& item = *work->item;
     ClassRow& type = class_of(item.class_ref);
-    const Row row{item.key, work->entry, type.id, item.version, item.record,
-                  item.length + item.bytes, item.seq, day};
+    const Row row{item.key,     work->entry, type.id,
+                  item.version, item.record, item.length + item.bytes,
+                  item.seq,     day};
     work->is_new ? rows.insert(row) : rows.update(row);
-    if (type.added) {   // all its records have this version: nothing to look for at the next run
+    if (type.added) {  // all its records have this version: nothing to look for at the next run
       type.added = false;
       type.checked = item.version;
       classes.set_checked(type.id, item.version);
@@ -356,7 +348,7 @@ void Ingest::apply_confirmed(const Item& item, Outcome& outcome) {
     const UpstreamSeen seen = last->frame.upstream_at(i);
     good = is_constant(seen) || upstream(seen.key).good_for(seen.digest);
   }
-  if (!good) {   // this process believes it is fresh, and may have built upon that
+  if (!good) {  // this process believes it is fresh, and may have built upon that
     view_.correct_state(row->key, row->entry, row->seq);
     suspect({&row->entry.id, 1}, Doubt::upstream_changed, outcome);
     outcome.states_moved = true;

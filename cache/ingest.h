@@ -22,16 +22,16 @@ namespace stook::detail {
 // What happened in one transaction, to be acted upon when it is committed.
 struct Outcome {
   Invalidated invalidated;
-  bool states_moved = false;       // other than by confirming: everybody's memory is outdated
+  bool states_moved = false;  // other than by confirming: everybody's memory is outdated
   bool confirmed = false;
-  std::vector<std::pair<std::string, std::uint64_t>> cleared;   // class and id: their directories
+  std::vector<std::pair<std::string, std::uint64_t>> cleared;  // class and id: their directories
 };
 
 class Ingest {
  public:
   Ingest(Database& database, ClassNames& names, Packs& packs, Shared& shared, View& view);
 
-  void begin();                    // a transaction: others may have changed the classes
+  void begin();  // a transaction: others may have changed the classes
   void apply(const Batch& batch, std::span<const Item> items, Outcome& outcome);
 
   // Dependents of records of this class with other versions become suspect.
@@ -75,7 +75,7 @@ class Ingest {
   Packs& pack_files_;
   Shared& shared_;
   View& view_;
-  std::vector<ClassState> class_cache_;   // by ClassNames' numbers
+  std::vector<ClassState> class_cache_;  // by ClassNames' numbers
 };
 
 }  // namespace stook::detail

@@ -7,23 +7,23 @@
 #include <vector>
 
 #include "cache/frame.h"
-#include "cache/pack_writer.h"   // Place
+#include "cache/pack_writer.h"  // Place
 
 namespace stook::detail {
 
 enum class ItemKind : std::uint8_t {
-  record,    // of any RecordKind
-  given,     // an id that was shown before its key had a record
+  record,  // of any RecordKind
+  given,   // an id that was shown before its key had a record
   cleared_key,
   cleared_class,
   damaged,
-  confirmed, // not in a pack: what it says can be derived from the records
+  confirmed,  // not in a pack: what it says can be derived from the records
 };
 
 struct Item {
   ItemKind kind = ItemKind::record;
   RecordKind record = RecordKind::result;
-  std::uint32_t class_ref = 0;     // ClassNames
+  std::uint32_t class_ref = 0;  // ClassNames
   std::uint32_t version = 0;
   Key key;
   std::uint64_t id = 0;
@@ -32,11 +32,11 @@ struct Item {
   std::uint32_t pack = 0;
   float seconds = 0;
   std::uint64_t offset = 0;
-  std::uint64_t length = 0;        // of the frame
-  std::uint64_t bytes = 0;         // of the value in an object; 0: it is in the frame
-  std::uint32_t upstream = 0;      // Batch::upstream, `upstream_count` from here
+  std::uint64_t length = 0;    // of the frame
+  std::uint64_t bytes = 0;     // of the value in an object; 0: it is in the frame
+  std::uint32_t upstream = 0;  // Batch::upstream, `upstream_count` from here
   std::uint32_t upstream_count = 0;
-  std::uint32_t external = 0;      // Batch::externals
+  std::uint32_t external = 0;  // Batch::externals
 };
 
 struct ExternalText {

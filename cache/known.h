@@ -17,10 +17,10 @@ namespace stook::detail {
 struct KnownKey {
   Key key;
   Entry entry;
-  std::uint64_t seq = 0;     // of the record the entry speaks of; 0: none
-  bool id_only = false;      // nothing but an id is known, given since the last new start
-  bool exposed = false;      // ... and a pack holds it
-  bool used_today = false;   // the index knows, or has been told, that it was
+  std::uint64_t seq = 0;    // of the record the entry speaks of; 0: none
+  bool id_only = false;     // nothing but an id is known, given since the last new start
+  bool exposed = false;     // ... and a pack holds it
+  bool used_today = false;  // the index knows, or has been told, that it was
 };
 
 class Known {

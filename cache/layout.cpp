@@ -90,7 +90,7 @@ void create(const Layout& layout, std::string_view creator) {
                                 layout.trash, layout.root / "runs"}) {
     make_directory(directory);
   }
-  write_format(layout, creator);   // last: its presence says that the rest is there
+  write_format(layout, creator);  // last: its presence says that the rest is there
 }
 
 bool is_ours(std::string_view format) {
@@ -109,7 +109,7 @@ Layout open_layout(const std::filesystem::path& directory, std::string_view crea
   Layout layout;
   layout.root = std::filesystem::absolute(directory).lexically_normal();
   if (!layout.root.has_filename()) layout.root = layout.root.parent_path();
-  std::error_code ignored;   // what stands in the way is told by mkdir below
+  std::error_code ignored;  // what stands in the way is told by mkdir below
   std::filesystem::create_directories(layout.root.parent_path(), ignored);
   make_directory(layout.root);
   check_directory(layout.root);

@@ -7,7 +7,7 @@
 #include <string>
 #include <string_view>
 
-#include "cache/schema.h"   // Medium
+#include "cache/schema.h"  // Medium
 
 namespace stook::detail {
 

@@ -18,10 +18,10 @@ namespace stook::detail {
 void reindex(Store& store);
 
 struct VerifyReport {
-  std::uint64_t records = 0;              // whole frames in the packs
-  std::uint64_t objects = 0;              // values in files of their own that were checked
-  std::uint64_t rows = 0;                 // of the index
-  std::vector<std::string> defects;       // one line each; empty: all is well
+  std::uint64_t records = 0;         // whole frames in the packs
+  std::uint64_t objects = 0;         // values in files of their own that were checked
+  std::uint64_t rows = 0;            // of the index
+  std::vector<std::string> defects;  // one line each; empty: all is well
   [[nodiscard]] bool good() const { return defects.empty(); }
 };
 
@@ -30,15 +30,15 @@ struct VerifyReport {
 VerifyReport verify(Store& store, bool repair = false);
 
 struct CollectOptions {
-  std::optional<std::uint64_t> max_bytes;              // evict the least recently used above this
-  std::optional<std::int64_t> older_than_days;         // evict what was not used for so long
-  std::set<std::string> keep_classes;                  // never evicted
-  bool dry_run = false;                                // only say what would go
+  std::optional<std::uint64_t> max_bytes;       // evict the least recently used above this
+  std::optional<std::int64_t> older_than_days;  // evict what was not used for so long
+  std::set<std::string> keep_classes;           // never evicted
+  bool dry_run = false;                         // only say what would go
 };
 
 struct CollectReport {
-  std::uint64_t evicted = 0;              // records that no longer answer
-  std::uint64_t bytes_before = 0;         // packs and objects
+  std::uint64_t evicted = 0;       // records that no longer answer
+  std::uint64_t bytes_before = 0;  // packs and objects
   std::uint64_t bytes_after = 0;
   std::uint64_t packs_rewritten = 0;
   std::uint64_t objects_removed = 0;
@@ -49,8 +49,8 @@ struct CollectReport {
 CollectReport collect(Store& store, const CollectOptions& options = {});
 
 struct ClassUse {
-  std::uint64_t records = 0;              // that answer
-  std::uint64_t bytes = 0;                // of their records and objects
+  std::uint64_t records = 0;  // that answer
+  std::uint64_t bytes = 0;    // of their records and objects
   std::uint64_t executions = 0;
   double seconds = 0;
 };
@@ -59,7 +59,7 @@ struct CacheStats {
   std::uint64_t records = 0;
   std::uint64_t fresh = 0;
   std::uint64_t suspect = 0;
-  std::uint64_t bytes = 0;                // of packs and objects on disk
+  std::uint64_t bytes = 0;  // of packs and objects on disk
   std::uint64_t packs = 0;
   std::map<std::string, ClassUse> by_class;
 };

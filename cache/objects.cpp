@@ -37,9 +37,9 @@ struct HashedFile {
 // Whether the start of the value shrinks by a fifth: if not, compressing the rest is wasted.
 bool shrinks(std::span<const ByteSpan> pieces, int level) {
   if (level <= 0) return false;
-  const auto largest = std::max_element(
-      pieces.begin(), pieces.end(),
-      [](const ByteSpan& a, const ByteSpan& b) { return a.size() < b.size(); });
+  const auto largest =
+      std::max_element(pieces.begin(), pieces.end(),
+                       [](const ByteSpan& a, const ByteSpan& b) { return a.size() < b.size(); });
   const ByteSpan sample = largest->first(std::min<std::size_t>(largest->size(), 64 << 10));
   std::vector<std::byte> out;
   return compress({&sample, 1}, sample.size(), 1, out) && out.size() < sample.size() / 5 * 4;
@@ -74,7 +74,7 @@ Fd Objects::create_temporary(std::filesystem::path& path) const {
 void Objects::move_into_place(const std::filesystem::path& from, const Hash128& name) const {
   const std::filesystem::path to = path_of(name);
   if (os_rename(from, to)) return;
-  std::error_code ignored;   // another process may create it first
+  std::error_code ignored;  // another process may create it first
   std::filesystem::create_directory(to.parent_path(), ignored);
   if (!os_rename(from, to)) throw_cache_error("move a result into place at", to);
 }

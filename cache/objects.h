@@ -20,7 +20,7 @@ struct StoredObject {
   Hash128 name;
   std::uint64_t stored_bytes = 0;
   bool compressed = false;
-  Fd file;   // still open, to be synced within the durability window
+  Fd file;  // still open, to be synced within the durability window
 };
 
 class Objects {

@@ -82,23 +82,19 @@ PackStore::PackStore(const std::filesystem::path& directory, const StoreOptions&
     : warn_(options.warn ? options.warn : warn_on_stderr),
       durability_full_(options.durability_full),
       layout_(open_layout(directory, options.build_id.empty() ? "stook" : options.build_id)),
-      shared_(layout_.claims, layout_.medium == Medium::remote),
-      packs_(layout_.packs),
-      objects_(layout_.objects),
-      view_(layout_, shared_, packs_, warn_),
+      shared_(layout_.claims, layout_.medium == Medium::remote), packs_(layout_.packs),
+      objects_(layout_.objects), view_(layout_, shared_, packs_, warn_),
       writer_(std::make_unique<PackWriter>(layout_.packs, identity(options), shared_,
                                            options.durability_window, warn_)),
-      indexer_(std::make_unique<Indexer>(layout_, shared_, packs_, names_, view_, *writer_,
-                                         warn_)) {
+      indexer_(
+          std::make_unique<Indexer>(layout_, shared_, packs_, names_, view_, *writer_, warn_)) {
   if (shared_.first()) recover();
 }
 
 PackStore::~PackStore() {
   try {
     note_use();
-  } catch (const Error& error) {
-    warn_(error.what());
-  }
+  } catch (const Error& error) { warn_(error.what()); }
 }
 
 // Once a day for each record that answers: collect() goes by it.
@@ -151,9 +147,7 @@ Result<OwnedFrame> PackStore::read_frame(const Entry& entry, Packs::Part part) {
   if (entry.pack == writer_->pack() && !writer_->is_written(entry.offset)) {
     try {
       writer_->write();
-    } catch (const CacheError& error) {
-      return Failed{error.what()};
-    }
+    } catch (const CacheError& error) { return Failed{error.what()}; }
   }
   auto frame = packs_.read(entry.pack, entry.offset, part);
   if (frame && (frame->frame.digest != entry.digest || !is_record(frame->frame.kind))) {
@@ -169,8 +163,7 @@ Result<Record> PackStore::read_record(const Entry& entry) {
   return to_record(frame->frame, frame->pack->header);
 }
 
-Result<std::unique_ptr<Payload>> PackStore::read_value(const Entry& entry,
-                                                       std::string_view codec) {
+Result<std::unique_ptr<Payload>> PackStore::read_value(const Entry& entry, std::string_view codec) {
   const auto owned = read_frame(entry, Packs::Part::front);
   if (!owned) return Failed{owned.reason()};
   const Frame& frame = owned->frame;
@@ -205,9 +198,7 @@ void PackStore::for_each(std::string_view pattern,
         });
       }
     });
-  } catch (const DatabaseError& error) {
-    index_failed(error);
-  }
+  } catch (const DatabaseError& error) { index_failed(error); }
   for (const auto& [key, entry] : found) {
     if (!visit(key, entry)) return;
   }
@@ -222,9 +213,7 @@ std::vector<ClassHistory> PackStore::history() {
         if (type.records > 0) result.push_back({type.name, type.records, type.seconds});
       }
     });
-  } catch (const DatabaseError& error) {
-    index_failed(error);
-  }
+  } catch (const DatabaseError& error) { index_failed(error); }
   return result;
 }
 
@@ -342,7 +331,7 @@ void PackStore::append_mark(FrameKind kind, const Key& key, std::string_view cla
 
 Invalidated PackStore::invalidate(const std::function<void(Indexer::Transaction&)>& append) {
   const Outcome outcome = indexer_->exclusively([&](Indexer::Transaction& transaction) {
-    transaction.outcome.invalidated = {};   // what came before is not this call's doing
+    transaction.outcome.invalidated = {};  // what came before is not this call's doing
     append(transaction);
     transaction.again();
   });
@@ -370,8 +359,8 @@ Invalidated PackStore::clear_class(std::string_view class_name) {
 }
 
 void PackStore::mark_damaged(const Key& key, std::string_view reason) {
-  warn_(std::string("result ") + to_hex(key) + " is not usable and will be computed again: " +
-        std::string(reason));
+  warn_(std::string("result ") + to_hex(key) +
+        " is not usable and will be computed again: " + std::string(reason));
   invalidate([&](Indexer::Transaction&) { append_mark(FrameKind::damaged, key, {}); });
 }
 
@@ -387,7 +376,7 @@ Invalidated PackStore::check_versions(std::span<const ClassVersion> classes) {
       }
     });
   } catch (const DatabaseError& error) {
-    index_failed(error);   // then it answers nothing that could be outdated
+    index_failed(error);  // then it answers nothing that could be outdated
   }
   if (!outdated) return {};
   return invalidate([&](Indexer::Transaction& transaction) {
@@ -412,9 +401,7 @@ std::vector<External> PackStore::externals() {
                           row->entry.digest});
       }
     });
-  } catch (const DatabaseError& error) {
-    index_failed(error);
-  }
+  } catch (const DatabaseError& error) { index_failed(error); }
   return result;
 }
 

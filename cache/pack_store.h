@@ -80,7 +80,7 @@ class PackStore final : public Store {
   ClassNames names_;
   View view_;
   std::unique_ptr<PackWriter> writer_;
-  std::unique_ptr<Indexer> indexer_;    // ends before the writer
+  std::unique_ptr<Indexer> indexer_;  // ends before the writer
   std::atomic<bool> index_failed_{false};
 };
 

@@ -26,9 +26,7 @@ PackWriter::~PackWriter() {
   if (thread_.joinable()) thread_.join();
   try {
     sync();
-  } catch (const CacheError& error) {
-    warn_(error.what());
-  }
+  } catch (const CacheError& error) { warn_(error.what()); }
 }
 
 void PackWriter::create_pack() {
@@ -90,7 +88,7 @@ void PackWriter::write_buffer(Lock& lock) {
   if (good) {
     if (written_ == synced_) first_unsynced_ = Clock::now();
     written_ += writing_.size();
-  } else {   // back in front of what came meanwhile
+  } else {  // back in front of what came meanwhile
     writing_.insert(writing_.end(), buffer_.begin(), buffer_.end());
     writing_.swap(buffer_);
     releasing_.insert(releasing_.end(), release_.begin(), release_.end());
@@ -116,7 +114,7 @@ void PackWriter::sync_written(Lock& lock) {
   const int error = errno;
   lock.lock();
   busy_ = false;
-  synced_ = target;   // a failed sync is not repeated: the system has dropped the pages by then
+  synced_ = target;  // a failed sync is not repeated: the system has dropped the pages by then
   if (written_ != synced_) first_unsynced_ = Clock::now();
   done_.notify_all();
   if (!good) throw_cache_error("sync results in", directory_, error);

@@ -35,7 +35,7 @@ class PackWriter {
  public:
   PackWriter(std::filesystem::path directory, PackHeader identity, Shared& shared,
              std::chrono::milliseconds window, Warn warn);
-  ~PackWriter();   // writes and syncs what is left
+  ~PackWriter();  // writes and syncs what is left
 
   // Appends a frame made with salt(). `placed` is called under the lock, in the order of the pack.
   // The claims on `release` end when the frame has been written. Throws CacheError.
@@ -45,10 +45,10 @@ class PackWriter {
   // An object file to be synced no later than the frames appended next.
   void sync_with_next(Fd object);
 
-  void write();                          // all frames so far are written
-  void sync();                           // ... and survive power loss. Both throw CacheError.
+  void write();  // all frames so far are written
+  void sync();   // ... and survive power loss. Both throw CacheError.
   [[nodiscard]] std::uint64_t salt() const { return identity_.salt; }
-  [[nodiscard]] std::uint32_t pack() const;        // 0: none was created yet
+  [[nodiscard]] std::uint32_t pack() const;  // 0: none was created yet
   [[nodiscard]] bool is_written(std::uint64_t offset) const;
 
  private:
@@ -56,7 +56,7 @@ class PackWriter {
   using Clock = std::chrono::steady_clock;
 
   void create_pack();
-  void write_buffer(Lock& lock);         // REQUIRES: mutex_ is held; lets go of it while writing
+  void write_buffer(Lock& lock);  // REQUIRES: mutex_ is held; lets go of it while writing
   void sync_written(Lock& lock);
   void run();
   void background_step(Lock& lock);
@@ -67,25 +67,25 @@ class PackWriter {
   const std::chrono::milliseconds window_;
   const Warn warn_;
 
-  mutable std::mutex mutex_;             // guards all below
-  std::condition_variable wake_;         // the background thread has something to wait for
-  std::condition_variable done_;         // a write or sync ended
+  mutable std::mutex mutex_;      // guards all below
+  std::condition_variable wake_;  // the background thread has something to wait for
+  std::condition_variable done_;  // a write or sync ended
   Fd fd_;
   std::uint32_t number_ = 0;
   std::uint32_t handle_ = 0;
-  std::vector<std::byte> buffer_;        // what follows the written part of the file
-  std::vector<Key> release_;             // claims that end with the buffer
+  std::vector<std::byte> buffer_;  // what follows the written part of the file
+  std::vector<Key> release_;       // claims that end with the buffer
   std::vector<std::byte> writing_;
   std::vector<Key> releasing_;
   std::vector<Fd> objects_;
-  std::uint64_t appended_ = 0;           // end of the buffer, as an offset of the file
+  std::uint64_t appended_ = 0;  // end of the buffer, as an offset of the file
   std::uint64_t written_ = 0;
   std::uint64_t synced_ = 0;
   Clock::time_point first_append_, first_unsynced_;
-  bool busy_ = false;                    // somebody writes or syncs outside the lock
-  bool idle_ = false;                    // the background thread sleeps without a limit
+  bool busy_ = false;  // somebody writes or syncs outside the lock
+  bool idle_ = false;  // the background thread sleeps without a limit
   bool stop_ = false;
-  std::thread thread_;                   // started with the pack
+  std::thread thread_;  // started with the pack
 };
 
 }  // namespace stook::detail

@@ -10,7 +10,7 @@ namespace stook::detail {
 namespace {
 
 constexpr std::size_t kMostOpen = 128;
-constexpr std::size_t kFirstRead = 4096;      // holds most records whole
+constexpr std::size_t kFirstRead = 4096;  // holds most records whole
 constexpr std::size_t kWindow = std::size_t{1} << 20;
 
 // A stretch of a file in memory that moves forward.
@@ -97,7 +97,7 @@ Result<std::shared_ptr<const OpenPack>> Packs::open(std::uint32_t number) {
   const auto header = decode_pack_header({bytes.data(), static_cast<std::size_t>(n)});
   if (!header) return failed(path, 0, "its file header is damaged or of another version");
   pack->header = *header;
-  if (open_.size() >= kMostOpen) open_.clear();   // those in use live on through their pointers
+  if (open_.size() >= kMostOpen) open_.clear();  // those in use live on through their pointers
   return open_.emplace(number, std::move(pack)).first->second;
 }
 

@@ -46,14 +46,14 @@ class Packs {
                                                std::uint64_t to, const Visitor& visitor);
 
   Result<std::shared_ptr<const OpenPack>> open(std::uint32_t number);
-  void forget(std::uint32_t number);               // it was removed
+  void forget(std::uint32_t number);  // it was removed
   [[nodiscard]] std::vector<std::uint32_t> list() const;
   [[nodiscard]] std::filesystem::path path_of(std::uint32_t number) const;
 
  private:
   const std::filesystem::path directory_;
   std::mutex mutex_;
-  std::map<std::uint32_t, std::shared_ptr<const OpenPack>> open_;   // guarded by mutex_
+  std::map<std::uint32_t, std::shared_ptr<const OpenPack>> open_;  // guarded by mutex_
 };
 
 }  // namespace stook::detail

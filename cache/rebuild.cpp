@@ -18,8 +18,8 @@ constexpr std::uint32_t kNone = ~0u;
 struct Found {
   Key key;
   std::uint64_t id = 0;
-  std::uint32_t record = kNone;     // the last record: an index of Batch::items
-  std::uint64_t seq = 0;            // of that or of what cleared it
+  std::uint32_t record = kNone;  // the last record: an index of Batch::items
+  std::uint64_t seq = 0;         // of that or of what cleared it
   std::uint32_t class_ref = 0;
   Doubt doubt = Doubt::never_ran;
   std::uint64_t cause = 0;
@@ -50,7 +50,7 @@ class Rebuild {
   std::vector<Found> found_;
   std::unordered_map<Key, std::uint32_t> places_;
   std::unordered_map<std::uint32_t, std::uint64_t> class_cleared_;
-  std::vector<std::pair<std::uint32_t, std::uint32_t>> edges_;   // up and down, places in found_
+  std::vector<std::pair<std::uint32_t, std::uint32_t>> edges_;  // up and down, places in found_
 };
 
 void Rebuild::read_packs() {
@@ -70,7 +70,7 @@ void Rebuild::read_pack(std::uint32_t pack) {
   std::uint64_t size = std::filesystem::file_size(path, error);
   if (error) size = 0;
   for (const Shared::PackLength& live : store_.shared().packs()) {
-    if (live.number == pack && live.alive) size = live.length;   // the rest is being written
+    if (live.number == pack && live.alive) size = live.length;  // the rest is being written
   }
   PackMark mark{pack, size, 0, false};
   Packs::Visitor visitor;
@@ -82,7 +82,7 @@ void Rebuild::read_pack(std::uint32_t pack) {
     store_.warn()("pack " + path.string() + ": " + std::to_string(length) + " damaged bytes at " +
                   std::to_string(offset) + " are ignored");
   };
-  if (size == 0) return;   // a living process has created it and not written yet
+  if (size == 0) return;  // a living process has created it and not written yet
   const auto scanned = store_.packs().scan(pack, 0, size, visitor);
   if (!scanned) store_.warn()(scanned.reason());
   marks_.push_back(mark);
@@ -164,7 +164,7 @@ void Rebuild::derive() {
     std::uint64_t cause;
   };
   std::vector<Doubted> work;
-  const auto count = static_cast<std::uint32_t>(found_.size());   // those found below have none
+  const auto count = static_cast<std::uint32_t>(found_.size());  // those found below have none
   for (std::uint32_t down = 0; down < count; ++down) {
     if (found_[down].record == kNone) continue;
     const Item item = batch_.items[found_[down].record];
@@ -287,7 +287,7 @@ bool index_is_usable(const Layout& layout, const Warn& warn) {
   std::error_code error;
   const bool there = std::filesystem::exists(layout.index, error);
   if (!there) {
-    remove_index(layout);   // a log without its file would be taken for another one's
+    remove_index(layout);  // a log without its file would be taken for another one's
     return !has_packs(layout);
   }
   try {
@@ -306,9 +306,7 @@ bool index_is_usable(const Layout& layout, const Warn& warn) {
   return false;
 }
 
-void request_rebuild(const Layout& layout) {
-  (void)os_open(layout.rebuild, O_CREAT | O_WRONLY);
-}
+void request_rebuild(const Layout& layout) { (void)os_open(layout.rebuild, O_CREAT | O_WRONLY); }
 
 void rebuild(PackStore& store) {
   store.indexer().exclusively([&](Indexer::Transaction& transaction) {

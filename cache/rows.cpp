@@ -3,7 +3,7 @@
 namespace stook::detail {
 namespace {
 
-#define STOOK_ROW_COLUMNS                                                                   \
+#define STOOK_ROW_COLUMNS                                                                       \
   "r.id, r.high, r.low, r.class, r.version, r.kind, r.state, r.doubt, r.cause, r.digest_high, " \
   "r.digest_low, r.pack, r.offset, r.bytes, r.seconds, r.seq, r.used"
 
@@ -40,8 +40,8 @@ Rows::Rows(Database& database)
                       " FROM keys k JOIN records r ON r.id = k.id WHERE k.high=?1 AND k.low=?2"),
       find_id_(database, "SELECT " STOOK_ROW_COLUMNS " FROM records r WHERE r.id=?1"),
       all_(database, "SELECT " STOOK_ROW_COLUMNS " FROM records r"),
-      of_class_(database, "SELECT " STOOK_ROW_COLUMNS
-                          " FROM records r WHERE r.class=?1 ORDER BY r.seq"),
+      of_class_(database,
+                "SELECT " STOOK_ROW_COLUMNS " FROM records r WHERE r.class=?1 ORDER BY r.seq"),
       last_id_(database, "SELECT max(id) FROM records"),
       insert_key_(database, "INSERT OR IGNORE INTO keys VALUES(?1,?2,?3)"),
       insert_(database, "INSERT INTO records VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,"

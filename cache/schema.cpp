@@ -29,10 +29,9 @@ CREATE TABLE packs(
 )sql";
 
 void drop_tables(Database& database) {
-  for (const char* sql :
-       {"DROP TABLE IF EXISTS records", "DROP TABLE IF EXISTS keys", "DROP TABLE IF EXISTS edges",
-        "DROP TABLE IF EXISTS classes", "DROP TABLE IF EXISTS externals",
-        "DROP TABLE IF EXISTS packs"}) {
+  for (const char* sql : {"DROP TABLE IF EXISTS records", "DROP TABLE IF EXISTS keys",
+                          "DROP TABLE IF EXISTS edges", "DROP TABLE IF EXISTS classes",
+                          "DROP TABLE IF EXISTS externals", "DROP TABLE IF EXISTS packs"}) {
     database.execute(sql);
   }
 }

@@ -16,15 +16,12 @@ namespace {
 // before it recorded them are then not given to other keys.
 constexpr std::uint64_t kPlausible = ~std::uint64_t{0} >> 8;
 
-template <class T>
-void raise_counter(std::atomic<T>& counter, T least) {
+template <class T> void raise_counter(std::atomic<T>& counter, T least) {
   T now = counter.load();
-  while (now < least && !counter.compare_exchange_weak(now, least)) {
-  }
+  while (now < least && !counter.compare_exchange_weak(now, least)) {}
 }
 
-template <class T>
-void keep_plausible(std::atomic<T>& counter, bool keep) {
+template <class T> void keep_plausible(std::atomic<T>& counter, bool keep) {
   const T old = counter.load();
   counter.store(keep && old < static_cast<T>(kPlausible) ? std::max<T>(old, 1) : 1);
 }
@@ -113,7 +110,7 @@ void Shared::join() {
       map();
       if (state_->magic.load() == kSharedMagic) return;
     }
-    os_unlock(fd_.get(), kSessionByte);   // the first one died before it was done: try to be first
+    os_unlock(fd_.get(), kSessionByte);  // the first one died before it was done: try to be first
   }
 }
 
@@ -172,14 +169,15 @@ void Shared::take_slot() {
     if (state_->slot_used[slot] != 0 && !slot_is_dead(slot)) continue;
     if (!os_try_lock(fd_.get(), kFirstSlotByte + slot, LockMode::exclusive)) continue;
     if (state_->slot_used[slot] != 0) {
-      bury_dead();   // its dead owner's claims must go before its number means someone else
+      bury_dead();  // its dead owner's claims must go before its number means someone else
     }
     slot_ = slot;
     state_->slot_used[slot] = 1;
     return;
   }
   throw CacheError("open the cache at " + file_.parent_path().string() + ": " +
-                   std::to_string(kSlots) + " processes have it open already; wait for some to end");
+                   std::to_string(kSlots) +
+                   " processes have it open already; wait for some to end");
 }
 
 bool Shared::slot_is_dead(std::uint32_t slot) const {
@@ -193,7 +191,7 @@ bool Shared::bury_dead() {
     if (state_->slot_used[slot] == 0 || !slot_is_dead(slot)) continue;
     for (std::uint32_t at = 0; at < kClaimCells && state_->claims > 0;) {
       if (state_->cell[at].owner == slot + 1) {
-        erase_cell(*state_, at);   // may move another entry here: look again
+        erase_cell(*state_, at);  // may move another entry here: look again
       } else {
         ++at;
       }
@@ -244,7 +242,8 @@ std::uint32_t Shared::register_pack(std::uint32_t number) {
   const std::uint32_t handle = state_->packs.load();
   if (handle == kPacks) {
     throw CacheError("write results to the cache at " + file_.parent_path().string() + ": " +
-                     std::to_string(kPacks) + " processes have written since it was last closed by "
+                     std::to_string(kPacks) +
+                     " processes have written since it was last closed by "
                      "all; let all processes that use it end, then run again");
   }
   state_->pack[handle].slot = slot_;
@@ -291,7 +290,8 @@ bool Shared::claim(const Key& key) {
   }
   if (state_->claims >= kMostClaims) {
     throw CacheError("claim a task in the cache at " + file_.parent_path().string() + ": " +
-                     std::to_string(kMostClaims) + " tasks are being executed at once, which is "
+                     std::to_string(kMostClaims) +
+                     " tasks are being executed at once, which is "
                      "all it can hold; lower --jobs");
   }
   state_->cell[at] = {key.high, key.low, slot_ + 1, 0};

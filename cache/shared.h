@@ -22,7 +22,7 @@
 
 namespace stook::detail {
 
-struct SharedState;   // shared_state.h
+struct SharedState;  // shared_state.h
 
 struct Counters {
   std::uint64_t next_seq = 1;
@@ -41,14 +41,14 @@ class Shared {
   Shared& operator=(const Shared&) = delete;
 
   [[nodiscard]] bool first() const { return first_; }
-  void raise(const Counters& least);     // REQUIRES: first()
+  void raise(const Counters& least);  // REQUIRES: first()
   void admit_others();
 
   std::uint64_t take_seq();
   std::uint64_t take_id();
   std::uint32_t take_pack();
   [[nodiscard]] std::uint64_t next_id() const;
-  void raise_id(std::uint64_t least);    // no id below this will be given out
+  void raise_id(std::uint64_t least);  // no id below this will be given out
 
   // Moves when a state in the index changes in any way but by a publication.
   [[nodiscard]] std::uint64_t changes() const;
@@ -57,17 +57,17 @@ class Shared {
   // --- The packs of this session, dead owners' too.
   struct PackLength {
     std::uint32_t number = 0;
-    std::uint64_t length = 0;   // whole frames up to here have been written
+    std::uint64_t length = 0;  // whole frames up to here have been written
     bool alive = false;
   };
-  std::uint32_t register_pack(std::uint32_t number);      // returns a handle
+  std::uint32_t register_pack(std::uint32_t number);  // returns a handle
   void publish_length(std::uint32_t handle, std::uint64_t length);
-  [[nodiscard]] std::uint64_t growth() const;             // moves when any length does
+  [[nodiscard]] std::uint64_t growth() const;  // moves when any length does
   [[nodiscard]] std::vector<PackLength> packs() const;
-  [[nodiscard]] bool is_alone();                          // is no other process alive here?
+  [[nodiscard]] bool is_alone();  // is no other process alive here?
 
   // --- Claims
-  [[nodiscard]] bool claim(const Key& key);               // false: somebody alive holds it
+  [[nodiscard]] bool claim(const Key& key);  // false: somebody alive holds it
   void release(std::span<const Key> keys);
   [[nodiscard]] bool somebody_waits() const;
   std::uint64_t wait_for_release(std::uint64_t since, std::chrono::milliseconds timeout);
@@ -85,7 +85,7 @@ class Shared {
   void take_slot();
   void count_waiting(int change);
   void repair_table();
-  bool bury_dead();                       // REQUIRES: the table's lock is held
+  bool bury_dead();  // REQUIRES: the table's lock is held
   [[nodiscard]] bool slot_is_dead(std::uint32_t slot) const;
 
   const std::filesystem::path file_;
@@ -94,8 +94,8 @@ class Shared {
   Fd fd_;
   SharedMapping mapping_;
   SharedState* state_ = nullptr;
-  std::uint32_t slot_ = ~0u;           // none yet
-  std::mutex write_mutex_;                // file locks do not exclude threads of one process
+  std::uint32_t slot_ = ~0u;  // none yet
+  std::mutex write_mutex_;    // file locks do not exclude threads of one process
 };
 
 }  // namespace stook::detail

@@ -16,7 +16,7 @@
 
 namespace stook::detail {
 
-inline constexpr std::uint64_t kSharedMagic = 0x31304d48534b5453;   // bump with the layout
+inline constexpr std::uint64_t kSharedMagic = 0x31304d48534b5453;  // bump with the layout
 inline constexpr std::uint64_t kSessionByte = 0;
 inline constexpr std::uint64_t kWriterByte = 1;
 inline constexpr std::uint64_t kFirstSlotByte = 16;
@@ -27,7 +27,7 @@ inline constexpr std::uint32_t kMostClaims = kClaimCells / 4 * 3;
 
 struct ClaimCell {
   std::uint64_t high, low;
-  std::uint32_t owner;      // slot + 1; 0: empty
+  std::uint32_t owner;  // slot + 1; 0: empty
   std::uint32_t unused;
 };
 
@@ -45,13 +45,13 @@ struct SharedState {
   std::atomic<std::uint32_t> next_pack;
   alignas(64) std::atomic<std::uint64_t> changes;
   std::atomic<std::uint64_t> growth;
-  alignas(64) std::atomic<std::uint32_t> released;   // futex word
+  alignas(64) std::atomic<std::uint32_t> released;  // futex word
   std::atomic<std::uint32_t> waiters;
   alignas(64) pthread_mutex_t mutex;
   std::uint32_t claims;
   std::atomic<std::uint32_t> packs;
   std::array<std::uint8_t, kSlots> slot_used;
-  std::array<std::uint16_t, kSlots> slot_waits;       // its part of `waiters`
+  std::array<std::uint16_t, kSlots> slot_waits;  // its part of `waiters`
   std::array<PackCell, kPacks> pack;
   std::array<ClaimCell, kClaimCells> cell;
 };

@@ -26,7 +26,7 @@ void move_class(const Layout& layout, const std::filesystem::path& directory,
     if (ids.contains(entry.path().filename().string())) found.push_back(entry.path());
   }
   for (const auto& path : found) (void)os_rename(path, new_place(layout));
-  std::filesystem::remove(directory, error);   // only if nothing is left in it
+  std::filesystem::remove(directory, error);  // only if nothing is left in it
 }
 
 }  // namespace
@@ -45,7 +45,7 @@ void move_to_trash(const Layout& layout, std::span<const TaskName> tasks) {
 void empty_trash(const Layout& layout) {
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(layout.trash, error)) {
-    std::error_code ignored;   // another process may be removing it too
+    std::error_code ignored;  // another process may be removing it too
     std::filesystem::remove_all(entry.path(), ignored);
   }
 }

@@ -12,7 +12,7 @@
 
 namespace stook::detail {
 
-using TaskName = std::pair<std::string, std::uint64_t>;   // class and id
+using TaskName = std::pair<std::string, std::uint64_t>;  // class and id
 
 void move_to_trash(const Layout& layout, std::span<const TaskName> tasks);
 void empty_trash(const Layout& layout);

@@ -13,7 +13,7 @@ std::uint64_t directory_size(const std::filesystem::path& directory) {
   std::uint64_t size = 0;
   std::error_code error;
   for (const auto& entry : std::filesystem::recursive_directory_iterator(directory, error)) {
-    std::error_code gone;   // files may go while they are counted
+    std::error_code gone;  // files may go while they are counted
     if (!entry.is_regular_file(gone)) continue;
     const std::uint64_t bytes = entry.file_size(gone);
     if (!gone) size += bytes;
@@ -39,7 +39,7 @@ void verify_packs(PackStore& store, VerifyReport& report) {
     std::error_code error;
     std::uint64_t size = std::filesystem::file_size(path, error);
     if (const auto found = alive.find(pack); found != alive.end()) size = found->second;
-    if (size == 0) continue;   // created by a living process and not written yet
+    if (size == 0) continue;  // created by a living process and not written yet
     Packs::Visitor visitor;
     visitor.frame = [&](const Frame&, std::uint64_t, std::uint64_t) { ++report.records; };
     visitor.damage = [&](std::uint64_t offset, std::uint64_t length) {
@@ -56,11 +56,12 @@ std::string defect_of(PackStore& store, const Row& row, VerifyReport& report) {
   const auto owned = store.packs().read(row.entry.pack, row.entry.offset);
   if (!owned) return owned.reason();
   const Frame& frame = owned->frame;
-  if (frame.key != row.key || frame.digest != row.entry.digest) return "the index names another record";
+  if (frame.key != row.key || frame.digest != row.entry.digest)
+    return "the index names another record";
   if (!frame.in_object) return {};
   ++report.objects;
-  const auto value = store.objects().read(frame.object, frame.stored_bytes, frame.raw_bytes,
-                                          frame.compressed);
+  const auto value =
+      store.objects().read(frame.object, frame.stored_bytes, frame.raw_bytes, frame.compressed);
   return value ? std::string() : value.reason();
 }
 

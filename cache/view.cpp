@@ -10,13 +10,11 @@ constexpr std::uint64_t kFewQueries = 1000;
 
 class ReadTransaction {
  public:
-  explicit ReadTransaction(Database& database) : database_(database) {
-    database_.execute("BEGIN");
-  }
+  explicit ReadTransaction(Database& database) : database_(database) { database_.execute("BEGIN"); }
   ~ReadTransaction() {
     try {
       database_.execute("COMMIT");
-    } catch (const DatabaseError&) {   // nothing was written
+    } catch (const DatabaseError&) {  // nothing was written
     }
   }
   ReadTransaction(const ReadTransaction&) = delete;
@@ -46,10 +44,7 @@ Entry entry_of(const Item& item) {
 }
 
 View::Tables::Tables(const std::filesystem::path& file)
-    : database(file, Database::Mode::read),
-      rows(database),
-      classes(database),
-      externals(database),
+    : database(file, Database::Mode::read), rows(database), classes(database), externals(database),
       packs(database) {
   set_up_reader(database);
 }
@@ -111,16 +106,17 @@ bool View::is_pinned(const KnownKey& known, std::uint64_t own_indexed) {
 }
 
 void View::read_tails() {
-  const std::uint64_t growth = shared_.growth();   // before the lengths: they may be newer
+  const std::uint64_t growth = shared_.growth();  // before the lengths: they may be newer
   for (const Shared::PackLength& pack : shared_.packs()) {
     std::uint64_t& position = positions_[pack.number];
     if (pack.number == own_pack_ || position >= pack.length) continue;
     Batch batch;
     Packs::Visitor visitor;
     visitor.frame = [&](const Frame& frame, std::uint64_t offset, std::uint64_t length) {
-      if (is_record(frame.kind) || frame.kind == FrameKind::id_given) add_frame(batch, frame, 0, {pack.number, offset}, length);
+      if (is_record(frame.kind) || frame.kind == FrameKind::id_given)
+        add_frame(batch, frame, 0, {pack.number, offset}, length);
     };
-    visitor.damage = [](std::uint64_t, std::uint64_t) {};   // told when it is indexed
+    visitor.damage = [](std::uint64_t, std::uint64_t) {};  // told when it is indexed
     if (!packs_.scan(pack.number, position, pack.length, visitor)) continue;
     for (const Item& item : batch.items) record(item);
     position = pack.length;
@@ -250,7 +246,7 @@ void View::record(const Item& item) {
   known.entry = entry_of(item);
   known.entry.id = id;
   known.seq = item.seq;
-  known.used_today = true;   // its row says so
+  known.used_today = true;  // its row says so
   known.id_only = false;
 }
 

@@ -54,8 +54,8 @@ class View {
   void correct_id(const Key& key, std::uint64_t id);
   // What is known of a record with this seq or an older one is in this state.
   void correct_state(const Key& key, const Entry& entry, std::uint64_t seq);
-  void refresh();                               // drops what moved, reads what others appended
-  void follow(std::uint64_t change);            // this process made the change, and took part in it
+  void refresh();                     // drops what moved, reads what others appended
+  void follow(std::uint64_t change);  // this process made the change, and took part in it
 
   // Runs `use` with the reading connection's tables, in one read transaction.
   struct Tables {
@@ -79,7 +79,7 @@ class View {
   void query(std::span<const Key> keys, std::span<Entry> entries,
              std::span<const std::size_t> missing);
   void load_all(Tables& tables);
-  Entry answer(KnownKey& known);         // REQUIRES: mutex_ is held
+  Entry answer(KnownKey& known);  // REQUIRES: mutex_ is held
   [[nodiscard]] Tables& tables();
 
   const Layout& layout_;
@@ -87,20 +87,20 @@ class View {
   Packs& packs_;
   const Warn warn_;
 
-  std::mutex reading_;                          // the connection and the positions
-  std::unique_ptr<Tables> tables_;              // opened when first needed
-  std::map<std::uint32_t, std::uint64_t> positions_;   // other packs were read up to here
+  std::mutex reading_;                                // the connection and the positions
+  std::unique_ptr<Tables> tables_;                    // opened when first needed
+  std::map<std::uint32_t, std::uint64_t> positions_;  // other packs were read up to here
   std::atomic<std::uint64_t> seen_growth_{~0ull};
   std::atomic<std::uint64_t> seen_change_{~0ull};
 
   std::atomic<std::uint32_t> own_pack_{0};
 
   std::mutex mutex_;
-  Known known_;                                 // guarded by mutex_
-  std::vector<std::uint64_t> used_;             // guarded by mutex_
-  std::uint64_t rows_ = 0;                      // about as many are in the index
-  std::int64_t today_ = 0;                      // at the last new start
-  std::uint64_t queried_ = 0;                   // keys asked for since the last new start
+  Known known_;                      // guarded by mutex_
+  std::vector<std::uint64_t> used_;  // guarded by mutex_
+  std::uint64_t rows_ = 0;           // about as many are in the index
+  std::int64_t today_ = 0;           // at the last new start
+  std::uint64_t queried_ = 0;        // keys asked for since the last new start
 };
 
 // Days since 1970.

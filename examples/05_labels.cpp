@@ -17,8 +17,7 @@ class Watch {
  public:
   Watch(std::atomic<int>& now, std::atomic<int>& most) : now_(now) {
     const int inside = ++now_;
-    for (int seen = most; seen < inside && !most.compare_exchange_weak(seen, inside);) {
-    }
+    for (int seen = most; seen < inside && !most.compare_exchange_weak(seen, inside);) {}
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
   ~Watch() { --now_; }

@@ -40,9 +40,7 @@ int whole_number(const std::string& text, const std::string& what) {
   int number = 0;
   try {
     number = std::stoi(text, &used);
-  } catch (const std::exception&) {
-    used = 0;
-  }
+  } catch (const std::exception&) { used = 0; }
   if (used == 0 || used != text.size()) {
     throw InvalidArgument(what + " must be a whole number, not '" + text + "'");
   }
@@ -54,9 +52,7 @@ Json json_or_text(const std::string& text, const Parameter& parameter) {
   if (parameter.type == "string") return Json(text);
   try {
     return Json::parse(text);
-  } catch (const InvalidArgument&) {
-    return Json(text);
-  }
+  } catch (const InvalidArgument&) { return Json(text); }
 }
 
 std::string flag_names(const std::string& name) {
@@ -98,7 +94,7 @@ struct EntryFlags {
       if (parameter.type == "boolean") option->expected(0, 1);
       options.push_back(option);
     } catch (const CLI::OptionAlreadyAdded&) {
-      options.push_back(nullptr);   // a common flag has that name: --args still reaches it
+      options.push_back(nullptr);  // a common flag has that name: --args still reaches it
     }
   }
 
@@ -171,9 +167,9 @@ struct CommonFlags {
     app.add_flag("-k,--keep-going", line.run.keep_going,
                  "After a failure go on with what does not need it");
     app.add_flag("-n,--dry-run", line.dry_run, "List what would run, and why; run nothing");
-    why_option = app.add_option("--why", why,
-                                "Explain a task from its record: NAME, NAME(ARGUMENTS) or #ID")
-                     ->type_name("TASK");
+    why_option =
+        app.add_option("--why", why, "Explain a task from its record: NAME, NAME(ARGUMENTS) or #ID")
+            ->type_name("TASK");
     app.add_option("--clear", line.clear,
                    "Remove results and stop: a pattern of class names, or NAME(ARGUMENTS)")
         ->type_name("PATTERN");

@@ -23,8 +23,8 @@ struct CommandLine {
   std::string stats_file;
   std::optional<std::string> why;
   std::vector<std::string> clear;
-  Json arguments;              // of the entry task, as ClassInfo::from_json takes them
-  std::optional<int> exit;     // set: it has been answered (--help, a usage error)
+  Json arguments;           // of the entry task, as ClassInfo::from_json takes them
+  std::optional<int> exit;  // set: it has been answered (--help, a usage error)
 };
 
 // Reads argv for `entry`; prints help and usage errors itself.

@@ -21,12 +21,10 @@ std::int64_t unix_nanoseconds() {
 
 }  // namespace
 
-TaskContext* Execution::context_for(NodeIndex node) {
-  return &contexts_.emplace_back(*this, node);
-}
+TaskContext* Execution::context_for(NodeIndex node) { return &contexts_.emplace_back(*this, node); }
 
 bool Execution::load(Node& node) {
-  if (!node.is_task()) return true;   // constants and external inputs have theirs from the start
+  if (!node.is_task()) return true;  // constants and external inputs have theirs from the start
   if (node.state == NodeState::ran) return true;
   const std::size_t stripe = (reinterpret_cast<std::uintptr_t>(&node) / sizeof(Node)) % 64;
   const std::lock_guard lock(load_mutexes_[stripe]);
@@ -41,9 +39,7 @@ bool Execution::load(Node& node) {
       node.value = type.decode(reader);
       reader.finish();
       return true;
-    } catch (const std::exception& error) {
-      reason = error.what();
-    }
+    } catch (const std::exception& error) { reason = error.what(); }
   } else {
     reason = payload.reason();
   }
@@ -75,7 +71,8 @@ void Execution::bind_members(Node& node) const {
 class Execution::Attempt {
  public:
   Attempt(Execution& execution, Node& node, NodeIndex index, std::uint64_t run)
-      : execution_(execution), store_(execution.store_), node_(node), context_(static_cast<NodeContext&>(*node.context)), index_(index), run_(run) {}
+      : execution_(execution), store_(execution.store_), node_(node),
+        context_(static_cast<NodeContext&>(*node.context)), index_(index), run_(run) {}
 
   Completion run() {
     Completion completion;
@@ -106,7 +103,7 @@ class Execution::Attempt {
     for (;;) {
       const Claim claim = store_.claim(node_.spec->key, node_.entry);
       if (claim == Claim::acquired) return true;
-      if (claim == Claim::published && node_.forced) continue;   // it runs all the same
+      if (claim == Claim::published && node_.forced) continue;  // it runs all the same
       completion.kind = claim == Claim::held ? Completion::Kind::held : Completion::Kind::published;
       return false;
     }
@@ -204,8 +201,8 @@ TaskDirectory& NodeContext::open_directory() {
   fs::path task_path = path();
   const std::lock_guard lock(execution_.contexts_mutex_);
   if (!directory_) {
-    directory_ = std::make_unique<TaskDirectory>(execution_.store_, spec().key,
-                                                 std::move(task_path));
+    directory_ =
+        std::make_unique<TaskDirectory>(execution_.store_, spec().key, std::move(task_path));
   }
   return *directory_;
 }

@@ -66,7 +66,7 @@ class Execution final : public ContextSource {
   void request_stop() { stop_.store(true, std::memory_order_relaxed); }
   [[nodiscard]] bool stop_requested() const { return stop_.load(std::memory_order_relaxed); }
 
-  int compress_level = 3;   // of classes that do not say
+  int compress_level = 3;  // of classes that do not say
   std::function<void(NodeIndex, double, std::string_view)> on_progress;
 
  private:
@@ -78,9 +78,9 @@ class Execution final : public ContextSource {
 
   Store& store_;
   Plan* plan_ = nullptr;
-  std::deque<NodeContext> contexts_;            // made while planning, by one thread
-  std::array<std::mutex, 64> load_mutexes_;     // striped by node
-  std::mutex contexts_mutex_;                   // guards ids and directories being made
+  std::deque<NodeContext> contexts_;         // made while planning, by one thread
+  std::array<std::mutex, 64> load_mutexes_;  // striped by node
+  std::mutex contexts_mutex_;                // guards ids and directories being made
   std::atomic<bool> stop_ = false;
 };
 

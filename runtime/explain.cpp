@@ -31,8 +31,8 @@ std::string name_of_id(Store& store, std::uint64_t id) {
   store.for_each("", [&](const Key&, const Entry& entry) {
     if (entry.id != id) return true;
     if (const auto record = store.read_record(entry)) {
-      name = fmt::format("{}{} #{}", record->class_name,
-                         canonical_to_text(record->arguments, 60), id);
+      name =
+          fmt::format("{}{} #{}", record->class_name, canonical_to_text(record->arguments, 60), id);
     }
     return false;
   });
@@ -49,9 +49,9 @@ std::string state_text(RecordState state) {
 }
 
 void describe_record(std::string& out, const Record& record) {
-  out += fmt::format("  last run    {}, took {}, host {}, process {}\n",
-                     when_text(record.started_ns), seconds_text(record.duration_ns), record.host,
-                     record.process);
+  out +=
+      fmt::format("  last run    {}, took {}, host {}, process {}\n", when_text(record.started_ns),
+                  seconds_text(record.duration_ns), record.host, record.process);
   out += fmt::format("  build       {}\n", record.build.empty() ? "unknown" : record.build);
   out += fmt::format("  result      {} ({} bytes, {} stored, {})\n", to_hex(record.digest),
                      record.raw_bytes, record.stored_bytes, record.codec);

@@ -15,7 +15,7 @@ struct KeyParts {
   Key key;
   std::string class_name;
   std::uint32_t version = 0;
-  std::string arguments;   // canonical
+  std::string arguments;  // canonical
 };
 
 // Several lines, the first one the verdict.

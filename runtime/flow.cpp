@@ -22,10 +22,7 @@ using Completions = std::shared_ptr<std::vector<Completion>>;
 class Flow {
  public:
   Flow(Scheduler& scheduler, Execution& execution, Store& store, const FlowOptions& options)
-      : scheduler_(scheduler),
-        execution_(execution),
-        store_(store),
-        options_(options),
+      : scheduler_(scheduler), execution_(execution), store_(store), options_(options),
         books_(graph_, tbb::flow::serial,
                [this](const Completions& completions, Books::output_ports_type& ports) {
                  keep_books(completions, std::get<0>(ports));

@@ -9,13 +9,12 @@
 namespace stook::detail {
 
 struct FlowOptions {
-  int jobs = 1;              // tasks at once
-  std::uint64_t run = 0;     // number of the run, for the records
+  int jobs = 1;           // tasks at once
+  std::uint64_t run = 0;  // number of the run, for the records
 };
 
 // Executes what the scheduler hands out until nothing is left to be done. Returns when all of it
 // has come back.
-void run_flow(Scheduler& scheduler, Execution& execution, Store& store,
-              const FlowOptions& options);
+void run_flow(Scheduler& scheduler, Execution& execution, Store& store, const FlowOptions& options);
 
 }  // namespace stook::detail

@@ -44,7 +44,7 @@ struct Line {
   std::size_t running = 0;
   std::size_t failed = 0;
   double expected_seconds = 0;
-  bool is_known = false;      // expected_seconds comes from history, or from this run
+  bool is_known = false;  // expected_seconds comes from history, or from this run
 };
 
 class Display final : public RunObserver {
@@ -56,7 +56,8 @@ class Display final : public RunObserver {
     stop();
     lines_.clear();
     for (const PlannedClass& planned : plan.classes) {
-      lines_.push_back({planned.info->name, 0, 0, 0, 0, planned.expected_seconds, planned.has_history});
+      lines_.push_back(
+          {planned.info->name, 0, 0, 0, 0, planned.expected_seconds, planned.has_history});
     }
     for (const NodeIndex node : plan.order) ++lines_[plan.nodes[node].class_slot].total;
     if (plan.order.empty()) return;
@@ -166,8 +167,8 @@ class Display final : public RunObserver {
   void print_line(const Line& of, int width) const {
     constexpr int name_width = 24;
     const int cells = std::clamp(width - name_width - 40, 0, 40);
-    const int filled =
-        static_cast<int>(static_cast<std::size_t>(cells) * of.done / std::max<std::size_t>(1, of.total));
+    const int filled = static_cast<int>(static_cast<std::size_t>(cells) * of.done /
+                                        std::max<std::size_t>(1, of.total));
     std::string text = fmt::format("{:<{}.{}} ", of.name, name_width, name_width);
     if (color_) text += "\x1b[32m";
     for (int i = 0; i < cells; ++i) text += i < filled ? "━" : "─";
@@ -197,7 +198,7 @@ class Display final : public RunObserver {
   const bool color_;
   std::mutex mutex_;
   std::condition_variable wake_;
-  std::vector<Line> lines_;   // GUARDED_BY(mutex_), as all below
+  std::vector<Line> lines_;  // GUARDED_BY(mutex_), as all below
   SpecPtr latest_;
   Clock::time_point start_;
   int drawn_ = 0;

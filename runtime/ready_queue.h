@@ -41,7 +41,7 @@ class ReadyQueue {
   struct Label {
     int free;
     int limit;
-    double backlog;             // seconds of announced work that is not finished
+    double backlog;  // seconds of announced work that is not finished
   };
   struct Group {
     std::vector<std::uint32_t> labels;

@@ -92,8 +92,7 @@ std::uint64_t new_run_number() {
 class Runner {
  public:
   Runner(Store& store, const RunRequest& request)
-      : store_(store),
-        request_(request),
+      : store_(store), request_(request),
         observer_(request.observer != nullptr ? *request.observer : silent_),
         force_roots_(request.force_roots) {}
 
@@ -102,7 +101,8 @@ class Runner {
     for (int pass = 1; !one_pass(); ++pass) {
       if (pass == most_passes) {
         throw CacheError("stored results keep turning out damaged as they are made: look at the "
-                         "disk under " + store_.root().string());
+                         "disk under " +
+                         store_.root().string());
       }
       force_roots_ = force_roots_ && !roots_ran_;
     }
@@ -163,7 +163,7 @@ class Runner {
   bool force_roots_;
   bool roots_ran_ = false;
   const std::uint64_t run_number_ = new_run_number();
-  std::unordered_set<Key> counted_;   // what ran in a pass before the last one
+  std::unordered_set<Key> counted_;  // what ran in a pass before the last one
   RunResult result_;
 };
 
@@ -193,7 +193,8 @@ std::vector<std::string> check_options(const RunOptions& options) {
                             "; it must be at least 1, or nothing with that label could ever run");
     }
   }
-  if (options.jobs < 0) throw InvalidArgument("jobs must not be negative; 0 is the number of cores");
+  if (options.jobs < 0)
+    throw InvalidArgument("jobs must not be negative; 0 is the number of cores");
   if (!options.prefixes.empty()) {
     throw ExecutorError("a prefix command ('" + options.prefixes.begin()->first +
                         "') needs worker processes, which this version does not have yet: remove "
@@ -211,8 +212,8 @@ std::vector<std::string> check_options(const RunOptions& options) {
 }
 
 std::string failure_text(const std::vector<Failure>& failures) {
-  std::string text = failures.size() == 1 ? "a task failed"
-                                          : std::to_string(failures.size()) + " tasks failed";
+  std::string text =
+      failures.size() == 1 ? "a task failed" : std::to_string(failures.size()) + " tasks failed";
   constexpr std::size_t shown = 10;
   for (std::size_t i = 0; i < failures.size() && i < shown; ++i) {
     const Failure& failure = failures[i];

@@ -18,14 +18,14 @@ namespace stook::detail {
 struct RunRequest {
   std::vector<SpecPtr> roots;
   RunOptions options;
-  bool force_roots = false;                 // they run even where they are fresh
-  int compress_level = 3;                   // of classes that do not say
+  bool force_roots = false;  // they run even where they are fresh
+  int compress_level = 3;    // of classes that do not say
   RunObserver* observer = nullptr;
   const std::atomic<bool>* stop = nullptr;  // true: start nothing new
 };
 
 struct RunResult {
-  std::vector<Value> values;                // one per root
+  std::vector<Value> values;  // one per root
   Stats stats;
   std::vector<Failure> failures;
   bool stopped = false;

@@ -31,14 +31,9 @@ Counts& operator+=(Counts& counts, const Node& node) {
 }  // namespace
 
 Scheduler::Scheduler(Plan& plan, Store& store, const RunOptions& options, RunObserver& observer)
-    : plan_(plan),
-      store_(store),
-      options_(options),
-      observer_(observer),
-      queue_(options.rate_limits),
-      class_seconds_(plan.classes.size()),
-      class_ran_(plan.classes.size()),
-      is_root_(plan.nodes.size()) {
+    : plan_(plan), store_(store), options_(options), observer_(observer),
+      queue_(options.rate_limits), class_seconds_(plan.classes.size()),
+      class_ran_(plan.classes.size()), is_root_(plan.nodes.size()) {
   for (const PlannedClass& planned : plan.classes) {
     class_groups_.push_back(queue_.group_of(labels_with_name(*planned.info)));
   }
@@ -171,7 +166,7 @@ void Scheduler::release_inputs(const Node& node) {
 }
 
 void Scheduler::next(std::vector<NodeIndex>& batch) {
-  confirm_pending();   // before what was made from the confirmed is published
+  confirm_pending();  // before what was made from the confirmed is published
   if (stopping_) return;
   while (batch.size() < short_batch) {
     std::uint32_t group = 0;
@@ -181,8 +176,9 @@ void Scheduler::next(std::vector<NodeIndex>& batch) {
     batch.push_back(index);
     // More than one only where they are short and their order hardly matters.
     const std::uint16_t slot = plan_.nodes[index].class_slot;
-    const bool is_short = class_ran_[slot] > 0 && !queue_.limited(group) &&
-                          class_seconds_[slot] < short_seconds * static_cast<double>(class_ran_[slot]);
+    const bool is_short =
+        class_ran_[slot] > 0 && !queue_.limited(group) &&
+        class_seconds_[slot] < short_seconds * static_cast<double>(class_ran_[slot]);
     if (!is_short || queue_.size() < 2 * short_batch) break;
   }
 }

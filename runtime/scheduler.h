@@ -20,11 +20,11 @@ namespace stook::detail {
 // What became of one execution.
 struct Completion {
   enum class Kind : std::uint8_t {
-    ran,         // node.value, node.digest and node.entry are set
-    failed,      // `cause` says why
-    held,        // another run executes the key
-    published,   // another run has executed it: node.entry is new
-    damaged,     // the stored value of `input` cannot be read
+    ran,        // node.value, node.digest and node.entry are set
+    failed,     // `cause` says why
+    held,       // another run executes the key
+    published,  // another run has executed it: node.entry is new
+    damaged,    // the stored value of `input` cannot be read
   };
   NodeIndex node = no_node;
   Kind kind = Kind::ran;
@@ -76,11 +76,11 @@ class Scheduler {
   const RunOptions& options_;
   RunObserver& observer_;
   ReadyQueue queue_;
-  std::vector<std::uint32_t> class_groups_;     // per Plan::classes
-  std::vector<double> class_seconds_;           // sums in this run, per Plan::classes
+  std::vector<std::uint32_t> class_groups_;  // per Plan::classes
+  std::vector<double> class_seconds_;        // sums in this run, per Plan::classes
   std::vector<std::size_t> class_ran_;
-  std::vector<NodeIndex> to_settle_;            // worklist: nodes all of whose inputs are final
-  std::vector<NodeIndex> finished_;             // worklist: nodes that became final
+  std::vector<NodeIndex> to_settle_;  // worklist: nodes all of whose inputs are final
+  std::vector<NodeIndex> finished_;   // worklist: nodes that became final
   std::vector<NodeIndex> elsewhere_;
   std::vector<Key> to_confirm_;
   std::vector<Failure> failures_;

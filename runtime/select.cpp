@@ -56,7 +56,8 @@ std::vector<Selected> records(Store& store, std::string_view pattern, std::uint6
 std::vector<Selected> select(Store& store, std::string_view what, std::size_t most) {
   const auto open = what.find('(');
   if (open != std::string_view::npos && what.ends_with(')')) {
-    const SpecPtr spec = spec_of(what.substr(0, open), what.substr(open + 1, what.size() - open - 2));
+    const SpecPtr spec =
+        spec_of(what.substr(0, open), what.substr(open + 1, what.size() - open - 2));
     const auto& task = static_cast<const TaskSpec&>(*spec);
     Entry entry;
     store.lookup({&task.key, 1}, {&entry, 1});

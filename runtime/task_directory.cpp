@@ -28,7 +28,7 @@ bool was_published(Store& store, const Entry& entry, const fs::path& data) {
   if (!record || !record->directory.is_zero()) {
     return record && fs::exists(data, ignored) && digest_directory(data) == record->directory;
   }
-  return !fs::exists(data, ignored);   // the newest result has no directory
+  return !fs::exists(data, ignored);  // the newest result has no directory
 }
 
 Key key_from_hex(std::string_view hex) {
@@ -44,9 +44,7 @@ Key key_from_hex(std::string_view hex) {
 }  // namespace
 
 TaskDirectory::TaskDirectory(Store& store, const Key& key, fs::path path)
-    : root_(store.root()),
-      path_(std::move(path)),
-      data_(path_ / "data"),
+    : root_(store.root()), path_(std::move(path)), data_(path_ / "data"),
       previous_(path_ / "data.previous"),
       marker_(root_ / "spool" / (std::string(marker_prefix) + to_hex(key))) {}
 
@@ -55,7 +53,7 @@ TaskDirectory::~TaskDirectory() {
   restore(data_, previous_);
   std::error_code ignored;
   fs::remove(marker_, ignored);
-  fs::remove(path_, ignored);   // only where nothing is left in it
+  fs::remove(path_, ignored);  // only where nothing is left in it
 }
 
 // The marker comes first: whoever finds it after a crash knows where to look.
@@ -111,10 +109,10 @@ void restore_directories(Store& store) {
     const Key key = key_from_hex(name.substr(marker_prefix.size()));
     Entry found;
     store.lookup({&key, 1}, {&found, 1});
-    if (store.claim(key, found) == Claim::held) continue;   // its attempt is still running
+    if (store.claim(key, found) == Claim::held) continue;  // its attempt is still running
     std::string relative;
     std::ifstream marker(entry.path());
-    std::getline(marker, relative);   // a class name may hold spaces
+    std::getline(marker, relative);  // a class name may hold spaces
     const fs::path path = (root / relative).lexically_normal();
     const bool inside = !relative.empty() && path.native().starts_with((root / "tasks").native());
     if (inside && was_published(store, found, path / "data")) {

@@ -33,12 +33,12 @@ class TaskDirectory {
  private:
   void move_aside();
 
-  const std::filesystem::path root_;    // of the cache
+  const std::filesystem::path root_;  // of the cache
   const std::filesystem::path path_;
   const std::filesystem::path data_;
   const std::filesystem::path previous_;
   const std::filesystem::path marker_;
-  std::mutex mutex_;                    // a task may ask from several threads
+  std::mutex mutex_;  // a task may ask from several threads
   bool used_ = false;
   bool moved_ = false;
   bool committed_ = false;

@@ -9,8 +9,8 @@ namespace stook::detail {
 
 void warn(std::string_view text) {
   static const auto logger = [] {
-    auto made = std::make_shared<spdlog::logger>(
-        "stook", std::make_shared<spdlog::sinks::stderr_sink_mt>());
+    auto made = std::make_shared<spdlog::logger>("stook",
+                                                 std::make_shared<spdlog::sinks::stderr_sink_mt>());
     made->set_pattern("stook: %v");
     return made;
   }();

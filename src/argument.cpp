@@ -128,8 +128,8 @@ void throw_argument_error(std::string_view where, const char* text) {
 
 std::string_view chars_text(const char* text, std::size_t size) {
   const void* end = std::memchr(text, 0, size);
-  return {text, end != nullptr ? static_cast<std::size_t>(static_cast<const char*>(end) - text)
-                               : size};
+  return {text,
+          end != nullptr ? static_cast<std::size_t>(static_cast<const char*>(end) - text) : size};
 }
 
 void decode_chars(char* out, std::size_t size, const Json& json, std::string_view where) {

@@ -14,8 +14,7 @@ std::string find_note(const char* notes, std::size_t size) {
   while (size >= sizeof(ElfW(Nhdr))) {
     ElfW(Nhdr) header;
     std::memcpy(&header, notes, sizeof header);
-    const std::size_t whole =
-        sizeof header + padded(header.n_namesz) + padded(header.n_descsz);
+    const std::size_t whole = sizeof header + padded(header.n_namesz) + padded(header.n_descsz);
     if (whole > size) break;
     const char* name = notes + sizeof header;
     if (header.n_type == NT_GNU_BUILD_ID && header.n_namesz == 4 &&
@@ -43,7 +42,7 @@ int look_at_program(dl_phdr_info* info, std::size_t, void* result) {
     text = find_note(notes, header.p_memsz);
     if (!text.empty()) break;
   }
-  return 1;   // the first object is the program itself
+  return 1;  // the first object is the program itself
 }
 
 }  // namespace

@@ -78,8 +78,8 @@ std::size_t valid_utf8_prefix(std::string_view text) noexcept {
 void require_utf8(std::string_view text) {
   const std::size_t valid = valid_utf8_prefix(text);
   if (valid == text.size()) return;
-  const std::string_view before = text.substr(valid > 30 ? valid - 30 : 0,
-                                              std::min<std::size_t>(valid, 30));
+  const std::string_view before =
+      text.substr(valid > 30 ? valid - 30 : 0, std::min<std::size_t>(valid, 30));
   throw InvalidArgument("a string is not UTF-8: bad byte at offset " + std::to_string(valid) +
                         ", after \"" + std::string(before) + "\"");
 }
@@ -229,8 +229,7 @@ class Decoder {
   }
 
  private:
-  template <class N>
-  N take() {
+  template <class N> N take() {
     N n;
     std::memcpy(&n, take_bytes(sizeof n).data(), sizeof n);
     return n;
@@ -358,9 +357,7 @@ std::string canonical_to_text(std::string_view bytes, std::size_t limit) {
   std::string text;
   try {
     text = canonical_to_json(bytes).dump();
-  } catch (const std::exception& error) {
-    return std::string("<") + error.what() + ">";
-  }
+  } catch (const std::exception& error) { return std::string("<") + error.what() + ">"; }
   if (text.size() <= limit) return text;
   std::size_t end = limit > 3 ? limit - 3 : 0;
   while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) --end;

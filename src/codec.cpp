@@ -196,7 +196,7 @@ Json decode_json(Reader& reader) { return canonical_to_json(reader.read_text());
 
 void write_sorted(Writer& writer, const Writer& scratch, const std::vector<std::size_t>& ends) {
   if (ends.empty()) return;
-  const std::span<const std::byte> bytes = scratch.pieces()[0];   // nothing is borrowed
+  const std::span<const std::byte> bytes = scratch.pieces()[0];  // nothing is borrowed
   const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   std::vector<std::string_view> elements;
   elements.reserve(ends.size());

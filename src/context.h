@@ -30,7 +30,7 @@ class RunningTask {
 
 // "Class(1, \"foo\")" with the arguments cut at some 120 characters.
 [[nodiscard]] std::string task_text(const TaskSpec& spec);
-[[nodiscard]] std::string arguments_of(const TaskSpec& spec);   // canonical bytes
+[[nodiscard]] std::string arguments_of(const TaskSpec& spec);  // canonical bytes
 [[nodiscard]] std::string demangled(const std::type_info& type);
 // The type of an exception and what it says.
 [[nodiscard]] std::string describe_exception(std::exception_ptr error);

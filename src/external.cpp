@@ -99,8 +99,7 @@ bool hash_entry(Hasher& hasher, const fs::path& entry) {
   } else if (fs::is_directory(status)) {
     hash_text(hasher, "directory");
   } else if (fs::is_regular_file(status)) {
-    const bool executable =
-        (status.permissions() & fs::perms::owner_exec) != fs::perms::none;
+    const bool executable = (status.permissions() & fs::perms::owner_exec) != fs::perms::none;
     hash_text(hasher, executable ? "program" : "file");
     return hash_file(hasher, entry);
   } else {
@@ -152,11 +151,8 @@ Digest digest_directory(const fs::path& directory) {
 ExternalSpec::ExternalSpec(What kind_of, std::string input_name, const std::string* otherwise)
     : Spec(SpecKind::external, external_key(kind_of, canonical_arguments(input_name, otherwise)),
            kind_of == What::variable ? value_type_of<std::string>() : value_type_of<fs::path>()),
-      what(kind_of),
-      name(std::move(input_name)),
-      arguments(canonical_arguments(name, otherwise)),
-      has_otherwise_(otherwise != nullptr),
-      otherwise_(otherwise != nullptr ? *otherwise : "") {}
+      what(kind_of), name(std::move(input_name)), arguments(canonical_arguments(name, otherwise)),
+      has_otherwise_(otherwise != nullptr), otherwise_(otherwise != nullptr ? *otherwise : "") {}
 
 std::string_view ExternalSpec::class_name() const { return class_names[static_cast<int>(what)]; }
 
@@ -186,9 +182,7 @@ std::string ExternalSpec::fingerprint() const {
       hash_text(hasher, one);
     }
     return print + to_hex(hasher.finish());
-  } catch (const fs::filesystem_error&) {
-    return {};
-  }
+  } catch (const fs::filesystem_error&) { return {}; }
 }
 
 Digest ExternalSpec::digest() const {

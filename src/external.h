@@ -30,7 +30,7 @@ class ExternalSpec final : public Spec {
 
   const What what;
   const std::string name;
-  const std::string arguments;   // canonical
+  const std::string arguments;  // canonical
 
  private:
   const bool has_otherwise_;

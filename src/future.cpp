@@ -89,15 +89,12 @@ ConstantSpec::ConstantSpec(const ValueType& type, Value constant)
     : ConstantSpec(type, constant, digest_of_value(type, constant)) {}
 
 ConstantSpec::ConstantSpec(const ValueType& type, Value constant, const Digest& constant_digest)
-    : Spec(SpecKind::constant,
-           derived_key("constant", Key{constant_digest}, type.signature), type),
-      value(std::move(constant)),
-      digest(Digest{key}) {}
+    : Spec(SpecKind::constant, derived_key("constant", Key{constant_digest}, type.signature), type),
+      value(std::move(constant)), digest(Digest{key}) {}
 
 ElementSpec::ElementSpec(const ValueType& type, SpecPtr element_base, std::string way)
     : Spec(SpecKind::element, derived_key("element", element_base->key, way), type),
-      base(std::move(element_base)),
-      step(std::move(way)),
+      base(std::move(element_base)), step(std::move(way)),
       depth(base->kind == SpecKind::element ? static_cast<const ElementSpec&>(*base).depth + 1
                                             : 1) {
   if (depth > max_element_depth) {
@@ -166,7 +163,8 @@ Key composite_key(std::string_view domain, std::string_view names,
 }
 
 void throw_empty_item() {
-  throw InvalidArgument("a future that names nothing cannot be an item of a FutureList or FutureDict");
+  throw InvalidArgument(
+      "a future that names nothing cannot be an item of a FutureList or FutureDict");
 }
 
 void throw_type_mismatch(const Spec& spec, const ValueType& wanted) {

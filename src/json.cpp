@@ -7,7 +7,7 @@ namespace stook {
 
 namespace {
 
-const char* const kKindNames[] = {"null",   "a boolean", "an integer", "an integer", "a number",
+const char* const kKindNames[] = {"null",     "a boolean", "an integer", "an integer", "a number",
                                   "a string", "an array",  "an object",  "a future"};
 
 bool is_member(const Json& json) {
@@ -121,7 +121,7 @@ Json::Json(const Json& other) {
     kind_ = other.kind_;
     return;
   }
-  Json copy;   // owns what has been copied should an allocation fail
+  Json copy;  // owns what has been copied should an allocation fail
   copy.copy_shallow(other, later);
   while (!later.empty()) {
     const auto [to, from] = later.back();
@@ -193,7 +193,7 @@ void Json::destroy() noexcept {
   while (!later.empty()) {
     Json json = std::move(later.back());
     later.pop_back();
-    json.move_children(later);   // so that its own destruction stops at the first level
+    json.move_children(later);  // so that its own destruction stops at the first level
   }
   switch (kind_) {
     case Kind::string: delete data_.string; break;
@@ -227,15 +227,12 @@ const Json& Json::at(std::string_view key) const {
   return *member;
 }
 
-Json& Json::at(std::string_view key) {
-  return const_cast<Json&>(std::as_const(*this).at(key));
-}
+Json& Json::at(std::string_view key) { return const_cast<Json&>(std::as_const(*this).at(key)); }
 
 const Json& Json::element(std::size_t index) const {
   if (!is_array() || index >= data_.array->size()) {
-    throw InvalidArgument("Json: no element " +
-                          std::to_string(static_cast<std::ptrdiff_t>(index)) + " in " +
-                          detail::describe(*this));
+    throw InvalidArgument("Json: no element " + std::to_string(static_cast<std::ptrdiff_t>(index)) +
+                          " in " + detail::describe(*this));
   }
   return (*data_.array)[index];
 }

@@ -29,8 +29,7 @@ class Dumper {
   }
 
  private:
-  template <class N>
-  void number(N n) {
+  template <class N> void number(N n) {
     char digits[32];
     const auto end = std::to_chars(digits, digits + sizeof digits, n).ptr;
     out_.append(digits, end);
@@ -129,7 +128,7 @@ class Builder : public nlohmann::json_sax<nlohmann::json> {
   }
   bool parse_error(std::size_t, const std::string&,
                    const nlohmann::json::exception& error) override {
-    const char* text = std::strchr(error.what(), ']');   // after "[json.exception.parse_error.101]"
+    const char* text = std::strchr(error.what(), ']');  // after "[json.exception.parse_error.101]"
     throw InvalidArgument(std::string("JSON:") + (text != nullptr ? text + 1 : error.what()));
   }
 

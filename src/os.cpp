@@ -18,8 +18,7 @@
 namespace stook::detail {
 namespace {
 
-template <class Call>
-auto retried(Call call) {
+template <class Call> auto retried(Call call) {
   auto result = call();
   while (result == -1 && errno == EINTR) result = call();
   return result;
@@ -70,9 +69,8 @@ bool os_write(int fd, std::span<const std::span<const std::byte>> pieces) {
 bool os_pwrite(int fd, const void* data, std::size_t size, std::uint64_t offset) {
   auto from = static_cast<const std::byte*>(data);
   while (size > 0) {
-    const ssize_t n = retried([&] {
-      return pwrite(fd, from, std::min(size, kMostPerCall), static_cast<off_t>(offset));
-    });
+    const ssize_t n = retried(
+        [&] { return pwrite(fd, from, std::min(size, kMostPerCall), static_cast<off_t>(offset)); });
     if (n < 0) return false;
     from += n;
     offset += static_cast<std::uint64_t>(n);

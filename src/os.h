@@ -53,7 +53,7 @@ class Fd {
 // --- Locks on one byte of an open file; they end with the descriptor, whatever kills its owner.
 enum class LockMode { shared, exclusive };
 [[nodiscard]] bool os_try_lock(int fd, std::uint64_t byte, LockMode mode);
-[[nodiscard]] bool os_lock(int fd, std::uint64_t byte, LockMode mode);   // waits; may convert
+[[nodiscard]] bool os_lock(int fd, std::uint64_t byte, LockMode mode);  // waits; may convert
 void os_unlock(int fd, std::uint64_t byte) noexcept;
 // Does another open file description hold this byte?
 [[nodiscard]] bool os_is_locked(int fd, std::uint64_t byte);

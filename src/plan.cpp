@@ -34,16 +34,13 @@ class FrameScope {
 };
 
 // Leaves are what a graph is made of: tasks, constants, external inputs.
-template <class Visit>
-void for_each_leaf(const SpecPtr& start, Visit visit) {
+template <class Visit> void for_each_leaf(const SpecPtr& start, Visit visit) {
   std::vector<const SpecPtr*> stack{&start};
   while (!stack.empty()) {
     const SpecPtr& spec = *stack.back();
     stack.pop_back();
     switch (spec->kind) {
-      case SpecKind::element:
-        stack.push_back(&static_cast<const ElementSpec&>(*spec).base);
-        break;
+      case SpecKind::element: stack.push_back(&static_cast<const ElementSpec&>(*spec).base); break;
       case SpecKind::list:
       case SpecKind::dict: {
         const auto& items = static_cast<const CompositeSpec&>(*spec).items;
@@ -191,7 +188,7 @@ void Plan::construct(NodeIndex index) {
 
 void Plan::add_input(NodeIndex index, const SpecPtr& spec) {
   const NodeIndex input = node_of(spec);
-  if (last_user_[input] == index) return;   // an upstream held twice is one upstream
+  if (last_user_[input] == index) return;  // an upstream held twice is one upstream
   last_user_[input] = index;
   inputs.push_back(input);
 }
@@ -302,7 +299,8 @@ std::vector<std::string> Plan::chain_to(NodeIndex target) const {
   std::vector<std::string> chain;
   for (std::size_t i = path.size(); i-- > 0;) {
     if (path.size() > 2 * shown && i < path.size() - shown && i >= shown) {
-      if (i == shown) chain.push_back("... " + std::to_string(path.size() - 2 * shown) + " more ...");
+      if (i == shown)
+        chain.push_back("... " + std::to_string(path.size() - 2 * shown) + " more ...");
       continue;
     }
     chain.push_back(future_text(*nodes[path[i]].spec));

@@ -21,16 +21,16 @@ constexpr NodeIndex no_node = 0xffffffff;
 
 // Where a node is on its way. The last six are final.
 enum class NodeState : std::uint8_t {
-  waiting,     // constructed; an upstream is not settled yet
-  ready,       // all upstreams are settled; it has not been started
-  running,     // given to the executor
-  elsewhere,   // another run holds the claim on its key
-  blocked,     // an upstream's stored value turned out damaged: to be planned anew
-  cached,      // the store answers for it; constants and external inputs too
-  unchanged,   // suspect, and proven fresh
+  waiting,    // constructed; an upstream is not settled yet
+  ready,      // all upstreams are settled; it has not been started
+  running,    // given to the executor
+  elsewhere,  // another run holds the claim on its key
+  blocked,    // an upstream's stored value turned out damaged: to be planned anew
+  cached,     // the store answers for it; constants and external inputs too
+  unchanged,  // suspect, and proven fresh
   ran,
   failed,
-  skipped,     // not started: something upstream failed, or the run stopped
+  skipped,  // not started: something upstream failed, or the run stopped
 };
 [[nodiscard]] constexpr bool is_final(NodeState state) { return state >= NodeState::cached; }
 [[nodiscard]] constexpr bool is_answer(NodeState state) {
@@ -46,23 +46,23 @@ struct Members {
 struct Node {
   SpecPtr spec;
   NodeState state = NodeState::waiting;
-  bool forced = false;               // runs even where it is fresh: the entry task
-  bool rebuilt = false;              // it ran, or (Rebuild::downstream) something above it did
-  TaskBase* object = nullptr;        // constructed and not yet run
-  void* place = nullptr;             // the memory `object` lies in
-  TaskContext* context = nullptr;    // of the object
+  bool forced = false;             // runs even where it is fresh: the entry task
+  bool rebuilt = false;            // it ran, or (Rebuild::downstream) something above it did
+  TaskBase* object = nullptr;      // constructed and not yet run
+  void* place = nullptr;           // the memory `object` lies in
+  TaskContext* context = nullptr;  // of the object
   Members members;
   Entry entry;
-  Digest digest;                     // valid once is_answer(state)
-  Value value;                       // in memory, while somebody may need it
-  std::uint32_t first_input = 0;     // into Plan::inputs
+  Digest digest;                  // valid once is_answer(state)
+  Value value;                    // in memory, while somebody may need it
+  std::uint32_t first_input = 0;  // into Plan::inputs
   std::uint32_t input_count = 0;
-  std::uint32_t first_user = 0;      // into Plan::users
+  std::uint32_t first_user = 0;  // into Plan::users
   std::uint32_t user_count = 0;
-  std::uint32_t unsettled = 0;       // inputs that are not final
-  std::uint32_t value_users = 0;     // users that may still ask for the value
-  float remaining_path = 0;          // seconds from here to the end of the run
-  std::uint16_t class_slot = 0;      // into Plan::classes
+  std::uint32_t unsettled = 0;    // inputs that are not final
+  std::uint32_t value_users = 0;  // users that may still ask for the value
+  float remaining_path = 0;       // seconds from here to the end of the run
+  std::uint16_t class_slot = 0;   // into Plan::classes
 
   [[nodiscard]] const TaskSpec& task() const { return static_cast<const TaskSpec&>(*spec); }
   [[nodiscard]] bool is_task() const { return spec->kind == SpecKind::task; }
@@ -70,7 +70,7 @@ struct Node {
 
 struct PlannedClass {
   const ClassInfo* info;
-  double expected_seconds;           // the mean of its recorded executions; 1 where there are none
+  double expected_seconds;  // the mean of its recorded executions; 1 where there are none
   bool has_history = false;
 };
 
@@ -100,9 +100,9 @@ class Plan {
   std::deque<Node> nodes;
   std::vector<NodeIndex> inputs;
   std::vector<NodeIndex> users;
-  std::vector<NodeIndex> roots;        // the tasks below the run's root futures
+  std::vector<NodeIndex> roots;  // the tasks below the run's root futures
   std::vector<PlannedClass> classes;
-  std::vector<NodeIndex> order;        // constructed nodes, upstream first
+  std::vector<NodeIndex> order;  // constructed nodes, upstream first
 
  private:
   NodeIndex node_of(const SpecPtr& spec);
@@ -119,8 +119,8 @@ class Plan {
   Store& store_;
   ContextSource& contexts_;
   KeyTable table_;
-  std::vector<NodeIndex> wave_;        // nodes that have been named and not yet looked up
-  std::vector<NodeIndex> last_user_;   // per node: the last node that took it as an input
+  std::vector<NodeIndex> wave_;       // nodes that have been named and not yet looked up
+  std::vector<NodeIndex> last_user_;  // per node: the last node that took it as an input
 };
 
 }  // namespace stook::detail

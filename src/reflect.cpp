@@ -18,7 +18,7 @@ thread_local FieldNameCapture* capture = nullptr;
 FieldNameCapture::FieldNameCapture(std::size_t size, std::size_t alignment, std::string_view* out,
                                    std::size_t count)
     : out_(out), count_(count), alignment_(alignment),
-      object_(::operator new(size, std::align_val_t{alignment})) {
+      object_(::operator new (size, std::align_val_t{alignment})) {
   auto* bytes = static_cast<unsigned char*>(object_);
   for (std::size_t i = 0; i < size; ++i) bytes[i] = 0;
   capture = this;
@@ -26,7 +26,7 @@ FieldNameCapture::FieldNameCapture(std::size_t size, std::size_t alignment, std:
 
 FieldNameCapture::~FieldNameCapture() {
   capture = nullptr;
-  ::operator delete(object_, std::align_val_t{alignment_});
+  ::operator delete (object_, std::align_val_t{alignment_});
   if (found_ == count_) return;
   std::fprintf(stderr, "stook: field names could not be reflected (%zu of %zu)\n", found_, count_);
   std::abort();

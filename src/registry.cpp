@@ -22,13 +22,13 @@ constexpr std::string_view key_domain = "stook key 1";
 
 struct Registry {
   std::mutex mutex;
-  std::deque<ClassInfo> classes;                        // addresses are stable
+  std::deque<ClassInfo> classes;  // addresses are stable
   std::map<std::string, const ClassInfo*, std::less<>> by_name;
   std::vector<std::string> conflicts;
 };
 
 Registry& registry() {
-  static auto* instance = new Registry;   // never destroyed: static tasks may outlive it
+  static auto* instance = new Registry;  // never destroyed: static tasks may outlive it
   return *instance;
 }
 
@@ -88,7 +88,7 @@ std::vector<const ClassInfo*> all_classes() {
 }
 
 void override_version(const ClassInfo& info, std::uint32_t version) {
-  auto& changed = const_cast<ClassInfo&>(info);   // the registry owns it, and it is not const
+  auto& changed = const_cast<ClassInfo&>(info);  // the registry owns it, and it is not const
   changed.version = version;
   changed.key_prefix = make_key_prefix(changed);
 }

@@ -12,8 +12,7 @@ struct Failed {
   std::string reason;
 };
 
-template <class T>
-class [[nodiscard]] Result {
+template <class T> class [[nodiscard]] Result {
  public:
   Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}
   Result(Failed failed) : state_(std::in_place_index<1>, std::move(failed)) {}

@@ -22,9 +22,9 @@
 namespace stook::detail {
 
 enum class RecordState : std::uint8_t {
-  missing,    // no usable result: never there, cleared, damaged, or a record that keeps no value
-  fresh,      // answers for the whole graph above it
-  suspect,    // right when written; something upstream has been cleared or changed since
+  missing,  // no usable result: never there, cleared, damaged, or a record that keeps no value
+  fresh,    // answers for the whole graph above it
+  suspect,  // right when written; something upstream has been cleared or changed since
 };
 
 // Why a record is not fresh. For explanations only: nothing is decided by it.
@@ -41,19 +41,19 @@ enum class Doubt : std::uint8_t {
 
 // What the index knows of one key.
 struct Entry {
-  std::uint64_t id = 0;     // the task id, unique in the cache, stable over clears; 0: none yet
+  std::uint64_t id = 0;  // the task id, unique in the cache, stable over clears; 0: none yet
   RecordState state = RecordState::missing;
   Doubt doubt = Doubt::never_ran;
   std::uint64_t cause = 0;  // the id `doubt` speaks of; 0: none
   Digest digest;            // of the last record, whatever its state
   std::uint32_t pack = 0;   // where the last record's header is; 0: nowhere
   std::uint64_t offset = 0;
-  float seconds = 0;        // how long the last execution took
+  float seconds = 0;  // how long the last execution took
 };
 
 struct UpstreamSeen {
   Key key;
-  Digest digest;   // the result the execution saw
+  Digest digest;  // the result the execution saw
 };
 
 // A constant's key names its value, so it is its digest too: it has no record, and needs none.
@@ -73,16 +73,16 @@ enum class RecordKind : std::uint8_t {
 // What is known of an execution, by view: everything a pack record's header holds.
 struct Publication {
   Key key;
-  std::uint64_t id = 0;             // from Store::id_of; never 0
+  std::uint64_t id = 0;  // from Store::id_of; never 0
   RecordKind kind = RecordKind::result;
   std::string_view class_name;
   std::uint32_t version = 0;
-  std::string_view arguments;       // canonical bytes (include/stook/canonical.hpp)
-  std::span<const UpstreamSeen> upstream;   // distinct keys, order of declaration
-  Digest digest;                    // the result digest
-  Digest directory;                 // zero: the task did not use its directory
-  std::string_view codec;           // signature of the value's encoding; external: its fingerprint
-  std::int64_t started_ns = 0;      // Unix time
+  std::string_view arguments;              // canonical bytes (include/stook/canonical.hpp)
+  std::span<const UpstreamSeen> upstream;  // distinct keys, order of declaration
+  Digest digest;                           // the result digest
+  Digest directory;                        // zero: the task did not use its directory
+  std::string_view codec;       // signature of the value's encoding; external: its fingerprint
+  std::int64_t started_ns = 0;  // Unix time
   std::int64_t duration_ns = 0;
   std::uint64_t run = 0;
   std::span<const ByteSpan> value;  // the encoded value, in pieces; empty for the other kinds
@@ -104,10 +104,10 @@ struct Record {
   std::int64_t started_ns = 0;
   std::int64_t duration_ns = 0;
   std::uint64_t run = 0;
-  std::uint64_t raw_bytes = 0;      // of the encoded value
-  std::uint64_t stored_bytes = 0;   // as it lies in the pack or object
-  std::string host;                 // of the process that wrote it
-  std::string build;                // build id of its program
+  std::uint64_t raw_bytes = 0;     // of the encoded value
+  std::uint64_t stored_bytes = 0;  // as it lies in the pack or object
+  std::string host;                // of the process that wrote it
+  std::string build;               // build id of its program
   std::uint64_t process = 0;
 };
 
@@ -115,9 +115,9 @@ struct Record {
 struct External {
   Key key;
   std::uint64_t id = 0;
-  std::string class_name;     // "stook::File", "stook::Directory", ...
-  std::string arguments;      // canonical bytes
-  std::string fingerprint;    // opaque to the store: what a cheap look at it gave
+  std::string class_name;   // "stook::File", "stook::Directory", ...
+  std::string arguments;    // canonical bytes
+  std::string fingerprint;  // opaque to the store: what a cheap look at it gave
   Digest digest;
 };
 
@@ -135,19 +135,19 @@ struct ClassVersion {
 
 struct ClassHistory {
   std::string name;
-  std::uint64_t records = 0;        // executions recorded
-  double seconds = 0;               // their sum
+  std::uint64_t records = 0;  // executions recorded
+  double seconds = 0;         // their sum
 };
 
 struct Invalidated {
-  std::size_t removed = 0;          // results that no longer answer
-  std::size_t suspected = 0;        // recorded dependents that became suspect
+  std::size_t removed = 0;    // results that no longer answer
+  std::size_t suspected = 0;  // recorded dependents that became suspect
 };
 
 enum class Claim : std::uint8_t {
-  acquired,         // this run executes the key
-  held,             // another run, here or in another process, is executing it
-  published,        // somebody published it since it was looked up: `entry` has been replaced
+  acquired,   // this run executes the key
+  held,       // another run, here or in another process, is executing it
+  published,  // somebody published it since it was looked up: `entry` has been replaced
 };
 
 class Store {
@@ -225,7 +225,8 @@ class Store {
 
   // Returns when some claim may have ended since `since` (a value this returned before; 0 at
   // first), when an owner died, or after `timeout`. Returns the new value.
-  virtual std::uint64_t wait_for_release(std::uint64_t since, std::chrono::milliseconds timeout) = 0;
+  virtual std::uint64_t wait_for_release(std::uint64_t since,
+                                         std::chrono::milliseconds timeout) = 0;
 
   // --- Directories ---------------------------------------------------------------------------
   // CACHE/tasks/NAME/ID, not created. NAME is the class name made safe for file systems.

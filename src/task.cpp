@@ -1,7 +1,7 @@
 #include <stook/task.hpp>
 
-#include <cstdlib>
 #include <cxxabi.h>
+#include <cstdlib>
 #include <memory>
 
 #include "src/context.h"
@@ -97,9 +97,7 @@ std::string describe_exception(std::exception_ptr error) {
     std::rethrow_exception(error);
   } catch (const std::exception& exception) {
     return demangled(typeid(exception)) + ": " + exception.what();
-  } catch (...) {
-    return "an exception that is not a std::exception";
-  }
+  } catch (...) { return "an exception that is not a std::exception"; }
 }
 
 std::string argument_label(const ClassInfo& info, std::size_t index) {

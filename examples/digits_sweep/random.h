@@ -21,8 +21,7 @@ class Random {
   // From 0 to limit - 1. REQUIRES: limit > 0, and far below 2^64 (the modulo's bias is then nil).
   std::size_t below(std::size_t limit) { return static_cast<std::size_t>(next() % limit); }
 
-  template <class T>
-  void shuffle(std::vector<T>& values) {
+  template <class T> void shuffle(std::vector<T>& values) {
     for (std::size_t left = values.size(); left > 1; --left) {
       std::swap(values[left - 1], values[below(left)]);
     }

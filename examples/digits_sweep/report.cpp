@@ -34,23 +34,12 @@ std::string escaped(const std::string& text) {
   std::string out;
   for (const char c : text) {
     switch (c) {
-      case '&':
-        out += "&amp;";
-        break;
-      case '<':
-        out += "&lt;";
-        break;
-      case '>':
-        out += "&gt;";
-        break;
-      case '"':
-        out += "&quot;";
-        break;
-      case '\'':
-        out += "&#39;";
-        break;
-      default:
-        out += static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? '?' : c;
+      case '&': out += "&amp;"; break;
+      case '<': out += "&lt;"; break;
+      case '>': out += "&gt;"; break;
+      case '"': out += "&quot;"; break;
+      case '\'': out += "&#39;"; break;
+      default: out += static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? '?' : c;
     }
   }
   return out;
@@ -138,9 +127,7 @@ constexpr double kMargin = 24;
 class Picture {
  public:
   Picture(const Grid& grid, const Choice& choice)
-      : grid_(grid),
-        choice_(choice),
-        range_(range_of(choice)),
+      : grid_(grid), choice_(choice), range_(range_of(choice)),
         columns_(static_cast<double>(grid.learning_rates.size())),
         rows_(static_cast<double>(grid.l2.size())),
         panels_(static_cast<double>(grid.epochs.size())) {}
@@ -149,12 +136,11 @@ class Picture {
     const double panels_width = panels_ * panel_width() + (panels_ - 1) * kPanelGap;
     const double width = std::max(kLeft + panels_width + kMargin, 620.0);
     const double height = kTop + rows_ * kCellHeight + 120;
-    std::string svg =
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" role=\"img\" "
-        "aria-labelledby=\"sweep-title sweep-text\" width=\"" +
-        number(width) + "\" height=\"" + number(height) + "\" viewBox=\"0 0 " + number(width) +
-        " " + number(height) +
-        "\" font-family=\"system-ui, 'DejaVu Sans', sans-serif\" font-size=\"13\">\n";
+    std::string svg = "<svg xmlns=\"http://www.w3.org/2000/svg\" role=\"img\" "
+                      "aria-labelledby=\"sweep-title sweep-text\" width=\"" +
+                      number(width) + "\" height=\"" + number(height) + "\" viewBox=\"0 0 " +
+                      number(width) + " " + number(height) +
+                      "\" font-family=\"system-ui, 'DejaVu Sans', sans-serif\" font-size=\"13\">\n";
     svg += "<title id=\"sweep-title\">Accuracy over the grid</title>\n<desc id=\"sweep-text\">" +
            escaped("Best: " + percent(choice_.accuracy, 2) + " % at " + best_text(grid_, choice_)) +
            "</desc>\n";
@@ -244,9 +230,8 @@ class Picture {
 };
 
 std::string html_table(const Grid& grid, const Choice& choice) {
-  std::string html =
-      "<table>\n<caption>Accuracy in per cent</caption>\n<thead><tr>"
-      "<th scope=\"col\">epochs</th><th scope=\"col\">l2</th>";
+  std::string html = "<table>\n<caption>Accuracy in per cent</caption>\n<thead><tr>"
+                     "<th scope=\"col\">epochs</th><th scope=\"col\">l2</th>";
   for (const double rate : grid.learning_rates) {
     html += "<th scope=\"col\">rate " + number(rate) + "</th>";
   }

@@ -27,8 +27,7 @@ double exp_negative(double x) {
 }
 
 // Calls use(row, value) for the bias and each pixel that is not white.
-template <class Use>
-void for_each_input(const Image& image, const Use& use) {
+template <class Use> void for_each_input(const Image& image, const Use& use) {
   for (std::size_t row = 0; row < kPixels; ++row) {
     if (image.pixels[row] != 0) use(row, image.pixels[row] / 16.0);
   }

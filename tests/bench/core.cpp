@@ -64,8 +64,7 @@ struct Big : stook::Task<Big, std::vector<double>(long)> {
   std::vector<double> run_task() { return std::vector<double>(static_cast<std::size_t>(n), 0.5); }
 };
 
-template <class F>
-double nanoseconds_each(int count, F f) {
+template <class F> double nanoseconds_each(int count, F f) {
   double best = 1e9;
   for (int round = 0; round < 7; ++round) {
     const auto start = Clock::now();
@@ -84,9 +83,8 @@ void bench_make() {
     std::memcpy(bytes + 49, &i, sizeof i);
     sink = sink + XXH3_128bits(bytes, 58).low64;
   });
-  const double make = nanoseconds_each(1'000'000, [&](int i) {
-    sink = sink + Leaf::make(i, i).key().low;
-  });
+  const double make =
+      nanoseconds_each(1'000'000, [&](int i) { sink = sink + Leaf::make(i, i).key().low; });
   std::printf("hand %.1f ns, make %.1f ns, ratio %.1f\n", hand, make, make / hand);
 }
 
@@ -104,8 +102,9 @@ void floor_loop(int n, const fs::path& dir) {
   fs::create_directories(dir);
   sqlite3* db = nullptr;
   sqlite3_open((dir / "floor.sqlite").c_str(), &db);
-  sqlite3_exec(db, "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"
-                   "CREATE TABLE r(key BLOB PRIMARY KEY, pack INT, offset INT) WITHOUT ROWID",
+  sqlite3_exec(db,
+               "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"
+               "CREATE TABLE r(key BLOB PRIMARY KEY, pack INT, offset INT) WITHOUT ROWID",
                nullptr, nullptr, nullptr);
   const int fd = ::open((dir / "floor.pack").c_str(), O_CREAT | O_WRONLY | O_APPEND, 0600);
   const auto start = Clock::now();
@@ -137,9 +136,8 @@ void floor_loop(int n, const fs::path& dir) {
     }
   }
   if (::write(fd, buffer.data(), buffer.size()) < 0 || ::fdatasync(fd) != 0) std::abort();
-  std::sort(rows.begin(), rows.end(), [](const Row& a, const Row& b) {
-    return std::memcmp(a.key, b.key, sizeof a.key) < 0;
-  });
+  std::sort(rows.begin(), rows.end(),
+            [](const Row& a, const Row& b) { return std::memcmp(a.key, b.key, sizeof a.key) < 0; });
   sqlite3_exec(db, "BEGIN IMMEDIATE", nullptr, nullptr, nullptr);
   sqlite3_stmt* insert = nullptr;
   sqlite3_prepare_v2(db, "INSERT INTO r VALUES(?,1,?)", -1, &insert, nullptr);

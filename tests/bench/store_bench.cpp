@@ -31,8 +31,7 @@ double wall() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-template <class Work>
-void measure(const char* what, std::size_t count, Work work) {
+template <class Work> void measure(const char* what, std::size_t count, Work work) {
   const double cpu_before = cpu();
   const double wall_before = wall();
   work();

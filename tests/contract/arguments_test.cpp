@@ -26,7 +26,8 @@ TEST(Arguments, NestedTooDeepIsRefusedAndSaysWhose) {
 }
 
 TEST(Arguments, MembersOrderDoesNotMatter) {
-  EXPECT_EQ(Takes::make(Json{{"a", 1}, {"b", 2}}).key(), Takes::make(Json{{"b", 2}, {"a", 1}}).key());
+  EXPECT_EQ(Takes::make(Json{{"a", 1}, {"b", 2}}).key(),
+            Takes::make(Json{{"b", 2}, {"a", 1}}).key());
   EXPECT_NE(Takes::make(1).key(), Takes::make(1.0).key());
   EXPECT_NE(Takes::make(Json{1, 2}).key(), Takes::make(Json{{"1", 2}}).key());
 }
@@ -37,9 +38,7 @@ struct Old : Task<Old, int(int)> {
   int run_task() { return 1; }
 };
 
-TEST(Arguments, AliasNamesTheKey) {
-  EXPECT_EQ(Old::make(1).task_name(), "evolving");
-}
+TEST(Arguments, AliasNamesTheKey) { EXPECT_EQ(Old::make(1).task_name(), "evolving"); }
 
 struct Extended : Task<Extended, int(int, Added<int, 0>)> {
   Extended(int, int) {}

@@ -69,9 +69,7 @@ TEST(Failure, StopsStartingUnlessAskedToGoOn) {
   try {
     (void)Pair::make().run_graph({.jobs = 1});
     FAIL();
-  } catch (const TaskFailed& error) {
-    EXPECT_EQ(error.failures().size(), 1u);
-  }
+  } catch (const TaskFailed& error) { EXPECT_EQ(error.failures().size(), 1u); }
   failing = false;
 }
 

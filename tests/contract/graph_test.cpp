@@ -173,8 +173,8 @@ TEST(Graph, FuturesInsideJsonArguments) {
   const auto upstream = Number::make(42);
   const auto task = FromJson::make(1, "foo", Json{{"baz", upstream}, {"other", {1, 2, 3}}});
   EXPECT_EQ(task.run_graph().value, 42);
-  EXPECT_NE(task.key(), FromJson::make(1, "foo", Json{{"baz", Number::make(43)},
-                                                      {"other", {1, 2, 3}}}).key());
+  EXPECT_NE(task.key(),
+            FromJson::make(1, "foo", Json{{"baz", Number::make(43)}, {"other", {1, 2, 3}}}).key());
 }
 
 struct DictSum : Task<DictSum, long(std::map<int, long>, std::vector<int>)> {

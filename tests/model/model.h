@@ -41,7 +41,7 @@ struct Record {
   State state = State::missing;
   bool damaged = false;
   Value value = 0;
-  std::vector<Seen> upstream;   // of the last execution, kept when the result is cleared
+  std::vector<Seen> upstream;  // of the last execution, kept when the result is cleared
 };
 
 class Model {
@@ -75,9 +75,7 @@ class Model {
 
  private:
   static bool is_file(NodeId node) { return node < 0; }
-  NodeKey key_of(NodeId node) const {
-    return {node, is_file(node) ? 0 : world_->version(node)};
-  }
+  NodeKey key_of(NodeId node) const { return {node, is_file(node) ? 0 : world_->version(node)}; }
 
   // Changed files and records of other versions are treated like a clear.
   void check_outside(const World& world) {
@@ -159,7 +157,7 @@ class Model {
   }
 
   std::map<NodeKey, Record> records_;
-  std::map<NodeId, Value> files_;   // those that were ever planned, as last seen
+  std::map<NodeId, Value> files_;  // those that were ever planned, as last seen
   const World* world_ = nullptr;
   bool downstream_ = false;
   std::multiset<NodeId>* executed_ = nullptr;

@@ -70,12 +70,10 @@ int compute(NodeId node, const std::vector<int>& values) {
   return sum % 3;
 }
 
-template <int Level>
-struct Step;
+template <int Level> struct Step;
 Future<int> make_step(NodeId node);
 
-template <int Level>
-struct Step : Task<Step<Level>, int(int, int)> {
+template <int Level> struct Step : Task<Step<Level>, int(int, int)> {
   const NodeId node;
   FutureList<std::filesystem::path> files;
   FutureList<int> steps;
@@ -148,7 +146,8 @@ bool hurt_record(Cache& cache, NodeId node) {
   if (fd < 0) return false;
   char byte = 0;
   const auto at = static_cast<off_t>(entry.offset + 40);
-  const bool done = ::pread(fd, &byte, 1, at) == 1 && (byte ^= 0x20, ::pwrite(fd, &byte, 1, at) == 1);
+  const bool done =
+      ::pread(fd, &byte, 1, at) == 1 && (byte ^= 0x20, ::pwrite(fd, &byte, 1, at) == 1);
   ::close(fd);
   return done;
 }
@@ -197,7 +196,7 @@ class Sequence {
       case 6:
         if (random_() % 8 == 0) cache_.reopen();
         break;
-      default: break;   // the same again
+      default: break;  // the same again
     }
   }
 
@@ -211,8 +210,8 @@ class Sequence {
     scene.executed.clear();
     std::multiset<NodeId> expected;
     const int value = model_.run(world_now(), node, downstream, expected);
-    const auto outcome = make_step(node).run_graph(
-        {.rebuild = downstream ? Rebuild::downstream : Rebuild::changed});
+    const auto outcome =
+        make_step(node).run_graph({.rebuild = downstream ? Rebuild::downstream : Rebuild::changed});
     EXPECT_EQ(outcome.value, value) << "value of node " << node;
     EXPECT_EQ(scene.executed, expected) << "executions for node " << node;
     EXPECT_EQ(outcome.stats.ran, expected.size());
@@ -235,11 +234,11 @@ TEST_P(Model, EngineAgreesOverRandomSequences) {
   const bool repeated = std::getenv("STOOK_MODEL_SEED") != nullptr;
   if (repeated && GetParam() != 0) return;
   const long count = from_environment("STOOK_MODEL_SEQUENCES", 2'500);
-  const auto first = static_cast<std::uint64_t>(
-      from_environment("STOOK_MODEL_SEED", 1 + GetParam() * count));
+  const auto first =
+      static_cast<std::uint64_t>(from_environment("STOOK_MODEL_SEED", 1 + GetParam() * count));
   // Durability is not what is judged here: memory is faster than waiting for a disk.
   if (::access("/dev/shm", W_OK) == 0) ::setenv("TMPDIR", "/dev/shm", 1);
-  constexpr int per_cache = 20;   // every known file is looked at by every run
+  constexpr int per_cache = 20;  // every known file is looked at by every run
   for (long done = 0; done < count; done += per_cache) {
     test::TempCache cache;
     test::TempDirectory files;

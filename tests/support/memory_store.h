@@ -1,6 +1,5 @@
-// memory_store.h - a Store in memory, for tests of whatever runs on top of one. Nothing survives it.
-// Follows the state table of cache/README.md; simple rather than fast.
-// Thread-safe.
+// memory_store.h - a Store in memory, for tests of whatever runs on top of one. Nothing survives
+// it. Follows the state table of cache/README.md; simple rather than fast. Thread-safe.
 #pragma once
 
 #include <fnmatch.h>
@@ -20,8 +19,7 @@ namespace stook::detail {
 
 class MemoryStore final : public Store {
   // First, for its type is deduced.
-  template <class Work>
-  auto locked(Work work) const {
+  template <class Work> auto locked(Work work) const {
     const std::lock_guard lock(mutex_);
     return work();
   }
@@ -31,8 +29,12 @@ class MemoryStore final : public Store {
       : root_(std::move(root)) {}
 
   // What a test wants to look at.
-  std::vector<std::string> log() const { return locked([&] { return log_; }); }
-  std::size_t publications() const { return locked([&] { return publications_; }); }
+  std::vector<std::string> log() const {
+    return locked([&] { return log_; });
+  }
+  std::size_t publications() const {
+    return locked([&] { return publications_; });
+  }
   // The value of the key can no longer be read, as if its bytes were damaged.
   void damage_value(const Key& key) {
     locked([&] { items_[key].damaged = true; });
@@ -68,7 +70,7 @@ class MemoryStore final : public Store {
 
   void for_each(std::string_view pattern,
                 const std::function<bool(const Key&, const Entry&)>& visit) override {
-    std::map<std::uint64_t, std::pair<Key, Entry>> found;   // in the order of publication
+    std::map<std::uint64_t, std::pair<Key, Entry>> found;  // in the order of publication
     locked([&] {
       for (const auto& [key, item] : items_) {
         if (item.entry.pack != 0 && matches(pattern, item.record.class_name)) {
@@ -103,8 +105,7 @@ class MemoryStore final : public Store {
   Entry publish(const Publication& publication) override {
     return locked([&] {
       Item& item = items_[publication.key];
-      const bool other_digest =
-          item.entry.pack != 0 && item.entry.digest != publication.digest;
+      const bool other_digest = item.entry.pack != 0 && item.entry.digest != publication.digest;
       fill(item, publication);
       log_.push_back("publish " + item.record.class_name);
       ++publications_;
@@ -267,10 +268,24 @@ class MemoryStore final : public Store {
   }
 
   void fill(Item& item, const Publication& p) {
-    item.record = {p.key, p.id, p.kind, std::string(p.class_name), p.version,
-                   std::string(p.arguments), {p.upstream.begin(), p.upstream.end()}, p.digest,
-                   p.directory, std::string(p.codec), p.started_ns, p.duration_ns, p.run,
-                   0, 0, "memory", "memory", 0};
+    item.record = {p.key,
+                   p.id,
+                   p.kind,
+                   std::string(p.class_name),
+                   p.version,
+                   std::string(p.arguments),
+                   {p.upstream.begin(), p.upstream.end()},
+                   p.digest,
+                   p.directory,
+                   std::string(p.codec),
+                   p.started_ns,
+                   p.duration_ns,
+                   p.run,
+                   0,
+                   0,
+                   "memory",
+                   "memory",
+                   0};
     item.value.clear();
     item.damaged = false;
     for (const ByteSpan& piece : p.value) {
@@ -280,8 +295,13 @@ class MemoryStore final : public Store {
     const std::uint64_t id = item.entry.id != 0 ? item.entry.id : p.id;
     const bool kept = p.kind != RecordKind::transient;
     const double seconds = static_cast<double>(p.duration_ns) * 1e-9;
-    item.entry = {id, kept ? RecordState::fresh : RecordState::missing,
-                  kept ? Doubt::none : Doubt::not_kept, 0, p.digest, 1, ++last_offset_,
+    item.entry = {id,
+                  kept ? RecordState::fresh : RecordState::missing,
+                  kept ? Doubt::none : Doubt::not_kept,
+                  0,
+                  p.digest,
+                  1,
+                  ++last_offset_,
                   static_cast<float>(seconds)};
     if (p.kind == RecordKind::external) return;
     ClassHistory& history = history_[item.record.class_name];
@@ -295,10 +315,10 @@ class MemoryStore final : public Store {
     for (const UpstreamSeen& seen : item.record.upstream) {
       if (is_constant(seen)) continue;
       Item& up = items_[seen.key];
-      const bool good = up.entry.digest == seen.digest &&
-                        (up.entry.state == RecordState::fresh ||
-                         (up.entry.state == RecordState::missing &&
-                          up.entry.doubt == Doubt::not_kept));
+      const bool good =
+          up.entry.digest == seen.digest &&
+          (up.entry.state == RecordState::fresh ||
+           (up.entry.state == RecordState::missing && up.entry.doubt == Doubt::not_kept));
       if (good) continue;
       if (item.entry.state == RecordState::fresh) item.entry.state = RecordState::suspect;
       item.entry.doubt = Doubt::upstream_changed;
@@ -366,7 +386,7 @@ class MemoryStore final : public Store {
   const std::filesystem::path root_;
   mutable std::mutex mutex_;
   std::condition_variable changed_;
-  std::map<Key, Item> items_;                   // all below guarded by mutex_
+  std::map<Key, Item> items_;  // all below guarded by mutex_
   std::map<std::string, ClassHistory> history_;
   std::set<Key> claims_;
   std::vector<std::string> log_;

@@ -24,8 +24,8 @@ Action add_collect(CLI::App& app, const std::string& cache) {
     options.keep_classes.insert(keep->begin(), keep->end());
     options.dry_run = *dry_run;
     const CollectReport report = opened.collect(options);
-    std::cout << report.evicted << " results evicted, " << report.bytes_before
-              << " bytes before, " << report.bytes_after << " after\n";
+    std::cout << report.evicted << " results evicted, " << report.bytes_before << " bytes before, "
+              << report.bytes_after << " after\n";
     return 0;
   };
 }

@@ -30,9 +30,7 @@ int main(int argc, char** argv) {
   actions.emplace_back("collect", add_collect(app, cache));
   try {
     app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : bad_usage;
-  }
+  } catch (const CLI::ParseError& error) { return app.exit(error) == 0 ? 0 : bad_usage; }
   try {
     if (!std::filesystem::exists(std::filesystem::path(cache) / "FORMAT")) {
       throw stook::CacheError("there is no stook cache in '" + cache + "': name one with --cache");
@@ -43,8 +41,6 @@ int main(int argc, char** argv) {
   } catch (const stook::InvalidArgument& error) {
     std::cerr << error.what() << '\n';
     return bad_usage;
-  } catch (const std::exception& error) {
-    std::cerr << error.what() << '\n';
-  }
+  } catch (const std::exception& error) { std::cerr << error.what() << '\n'; }
   return environment_failed;
 }

@@ -13,7 +13,8 @@ Action add_stats(CLI::App& app, const std::string& cache) {
     const CacheStats stats = opened.stats();
     std::cout << stats.records << " records: " << stats.fresh << " fresh, " << stats.suspect
               << " suspect; " << stats.bytes << " bytes\n";
-    for (const auto& [name, count] : stats.by_class) std::cout << "  " << name << ' ' << count << '\n';
+    for (const auto& [name, count] : stats.by_class)
+      std::cout << "  " << name << ' ' << count << '\n';
     return 0;
   };
 }

@@ -3,6 +3,7 @@
 class Opaque {
  public:
   explicit Opaque(int n) : n_(n) {}
+
  private:
   int n_;
 };

@@ -139,7 +139,8 @@ TEST(Damage, ObjectsGoneTruncatedOrFlipped) {
   const fs::path path = object();
   std::string bad = good;
   bad[bad.size() / 2] ^= 4;
-  for (const std::string& bytes : {bad, good.substr(0, good.size() - 1), std::string(), good + "x"}) {
+  for (const std::string& bytes :
+       {bad, good.substr(0, good.size() - 1), std::string(), good + "x"}) {
     write_file(path, bytes);
     EXPECT_EQ(store.value("large"), "");
     EXPECT_NE(store.why.find("object"), std::string::npos);
@@ -203,9 +204,7 @@ TEST(Damage, HostilePacksAreRefused) {
         hostile[i] = static_cast<std::byte>(byte);
         (void)decode_frame(hostile, 42);
         const auto length = frame_length(hostile);
-        if (length) {
-          EXPECT_LE(*length, std::uint64_t{1} << 33);
-        }
+        if (length) { EXPECT_LE(*length, std::uint64_t{1} << 33); }
       }
     }
   }

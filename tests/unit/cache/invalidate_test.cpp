@@ -98,7 +98,7 @@ TEST_F(Invalidate, ConfirmedAfterAnIdenticalResult) {
 TEST_F(Invalidate, AClearAfterTheProofBeatsTheConfirmation) {
   publish_diamond(*store_);
   (*store_)->clear(key_of("a"));
-  confirm("b");   // was never proven: `a` is missing
+  confirm("b");  // was never proven: `a` is missing
   (*store_)->flush();
   EXPECT_EQ(store_->state("b"), RecordState::suspect);
 }

@@ -4,7 +4,7 @@
 #include <string>
 
 namespace stook::detail {
-int be_another_process(const std::string& what, const std::string& dir);   // process_test.cpp
+int be_another_process(const std::string& what, const std::string& dir);  // process_test.cpp
 }
 
 int main(int argc, char** argv) {

@@ -109,7 +109,7 @@ TEST(Maintain, CollectEvictsAndRewrites) {
     EXPECT_TRUE(verify(*store.store).good());
     EXPECT_TRUE(store.warnings.empty());
     store.store.reset();
-    fs::remove(dir.path() / "index.sqlite");   // the second time it is derived from the packs
+    fs::remove(dir.path() / "index.sqlite");  // the second time it is derived from the packs
   }
 }
 
@@ -204,9 +204,7 @@ TEST_P(Agreement, TheFakeAgreesWithTheRealOne) {
         const Entry a = real.entry(name(i)), b = fake.entry(name(i));
         ASSERT_EQ(static_cast<int>(a.state), static_cast<int>(b.state))
             << seed << ' ' << step << ' ' << i;
-        if (a.pack != 0) {
-          ASSERT_EQ(a.digest, b.digest) << seed << ' ' << step;
-        }
+        if (a.pack != 0) { ASSERT_EQ(a.digest, b.digest) << seed << ' ' << step; }
       }
     }
   }

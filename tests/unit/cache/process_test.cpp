@@ -59,7 +59,7 @@ int claim_and_hang(const fs::path& dir) {
     if (store->claim(key_of(name_of(i)), entry) != Claim::acquired) return 1;
   }
   const std::uint64_t id = store->id_of(key_of("exposed"));
-  store->expose_id(key_of("exposed"), id, "Task");   // writes all that came before as well
+  store->expose_id(key_of("exposed"), id, "Task");  // writes all that came before as well
   std::ofstream(dir.parent_path() / "id") << id;
   fs::rename(dir.parent_path() / "id", dir.parent_path() / "ready");
   for (;;) pause();

@@ -76,7 +76,7 @@ TEST_F(SharedTest, ManyClaimsComeAndGo) {
   for (const Key& key : keys) ASSERT_FALSE(two.claim(key));
   std::vector<Key> odd;
   for (std::size_t i = 1; i < keys.size(); i += 2) odd.push_back(keys[i]);
-  two.release(odd);   // not its own: nothing happens
+  two.release(odd);  // not its own: nothing happens
   ASSERT_FALSE(two.claim(odd[0]));
   one.release(odd);
   for (std::size_t i = 0; i < keys.size(); ++i) ASSERT_EQ(two.claim(keys[i]), i % 2 == 1) << i;
@@ -87,7 +87,7 @@ TEST_F(SharedTest, KeysWithOneHomeCellAreKeptApart) {
   one.admit_others();
   std::vector<Key> keys;
   for (std::uint64_t i = 0; i < 300; ++i) {
-    keys.push_back(Key{{i, kClaimCells - 5 + (i % 7)}});   // runs over the end of the table
+    keys.push_back(Key{{i, kClaimCells - 5 + (i % 7)}});  // runs over the end of the table
   }
   for (const Key& key : keys) ASSERT_TRUE(one.claim(key));
   for (std::size_t gone = 0; gone < keys.size(); ++gone) {

@@ -51,7 +51,8 @@ TEST(Store, ValuesOfEverySizeComeBack) {
   const TemporaryDirectory dir;
   TestStore store(dir.path());
   std::mt19937_64 random(1);
-  for (const std::size_t size : {0, 1, 255, 256, 257, 5000, 70000, 1 << 20, (1 << 20) + 1, 5 << 20}) {
+  for (const std::size_t size :
+       {0, 1, 255, 256, 257, 5000, 70000, 1 << 20, (1 << 20) + 1, 5 << 20}) {
     std::string same(size, 'x');
     std::string noise(size, ' ');
     for (char& c : noise) c = static_cast<char>(random());

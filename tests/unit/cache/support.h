@@ -1,4 +1,5 @@
-// support.h - what the tests of cache/ share: a directory that goes away, and short ways to publish.
+// support.h - what the tests of cache/ share: a directory that goes away, and short ways to
+// publish.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -69,9 +70,7 @@ struct TestStore {
     if (kind == RecordKind::result) p.value = {&piece, 1};
     return store->publish(p);
   }
-  UpstreamSeen seen(std::string_view name) {
-    return {key_of(name), entry(name).digest};
-  }
+  UpstreamSeen seen(std::string_view name) { return {key_of(name), entry(name).digest}; }
   Entry entry(std::string_view name) {
     const Key key = key_of(name);
     Entry found;
@@ -92,7 +91,7 @@ struct TestStore {
 
   std::vector<std::string> warnings;
   std::string why;
-  std::unique_ptr<Store> store;   // last: it warns while it ends
+  std::unique_ptr<Store> store;  // last: it warns while it ends
 };
 
 }  // namespace stook::detail

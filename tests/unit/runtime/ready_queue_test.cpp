@@ -130,9 +130,7 @@ TEST(ReadyQueue, LimitsHoldForRandomLabels) {
     if (node != no_node) {
       for (const std::string& name : of_group[group]) {
         ++running[name];
-        if (limits.contains(name)) {
-          ASSERT_LE(running[name], limits.at(name));
-        }
+        if (limits.contains(name)) { ASSERT_LE(running[name], limits.at(name)); }
       }
       started.push_back(group);
       ++ran;

@@ -36,7 +36,7 @@ struct Train {
   int grid[2][2] = {{1, 2}, {3, 4}};
 };
 
-struct Later : Point {};   // not plain
+struct Later : Point {};  // not plain
 
 namespace outside {
 struct Config {
@@ -53,11 +53,9 @@ struct Holder {
 };
 }  // namespace outside
 
-template <class T>
-T again(const T& value) { return Json::from(value).template get<T>(); }
+template <class T> T again(const T& value) { return Json::from(value).template get<T>(); }
 
-template <class T>
-void expect_again(const T& value, std::string_view text) {
+template <class T> void expect_again(const T& value, std::string_view text) {
   EXPECT_EQ(Json::from(value).dump(), text);
   EXPECT_EQ(again(value), value);
   EXPECT_EQ(test::canonical(again(value)), test::canonical(value));
@@ -158,8 +156,9 @@ TEST(Argument, ErrorsSayWhere) {
   EXPECT_EQ(train_error(Json{{"grid", Json{Json{1, 2}, Json{3}}}}),
             "grid[1]: expected an array of 2, found an array of 1");
   EXPECT_EQ(train_error(3), "Json: expected an object, found an integer 3");
-  EXPECT_EQ(message_of<InvalidArgument>(
-                [] { (void)Argument<outside::Config>::decode(Json{{"depth", "x"}, {"name", ""}}, "c"); }),
+  EXPECT_EQ(message_of<InvalidArgument>([] {
+              (void)Argument<outside::Config>::decode(Json{{"depth", "x"}, {"name", ""}}, "c");
+            }),
             "c: [json.exception.type_error.302] type must be number, but is string");
 }
 
@@ -200,14 +199,18 @@ TEST(Argument, Futures) {
   EXPECT_EQ(back.one.spec().get(), ref.spec().get());
   EXPECT_EQ(back.many.size(), 2U);
   EXPECT_FALSE(back.maybe.has_value());
-  EXPECT_EQ(message_of<InvalidArgument>([] { (void)Json{{"n", 1}}.get<WithFutures>(); }),
+  EXPECT_EQ(message_of<InvalidArgument>([] {
+              (void)Json{{"n", 1}}.get<WithFutures>();
+            }),
             "missing argument 'one'");
   EXPECT_EQ(message_of<InvalidArgument>([&] { (void)json["one"].get<StubFuture<int>>(); }),
             "the future is one of long");
   EXPECT_THROW((void)Json(1).get<StubFuture<long>>(), InvalidArgument);
 }
 
-struct Before { int n = 1; };
+struct Before {
+  int n = 1;
+};
 struct After {
   Added<std::string, Literal("adam")> optimizer;
   int n = 1;

@@ -41,11 +41,31 @@ TEST(Canonical, SameValueSameBytes) {
 }
 
 TEST(Canonical, DifferentValuesDifferentBytes) {
-  const std::vector<Json> values{nullptr, false, true, 0, 1, -1, 0.0, -0.0, 1.0, "", "0", "1",
-                                 Json::array(), Json::object(), Json{1}, Json{"a", 1},
-                                 Json{{"a", 1}}, Json{Json{"a", 1}, 2}, Json::array({Json::array()}),
-                                 "\xc3\xa9", "e\xcc\x81", 9007199254740993, 9007199254740992.0,
-                                 Json{"ab", "c"}, Json{"a", "bc"}};
+  const std::vector<Json> values{nullptr,
+                                 false,
+                                 true,
+                                 0,
+                                 1,
+                                 -1,
+                                 0.0,
+                                 -0.0,
+                                 1.0,
+                                 "",
+                                 "0",
+                                 "1",
+                                 Json::array(),
+                                 Json::object(),
+                                 Json{1},
+                                 Json{"a", 1},
+                                 Json{{"a", 1}},
+                                 Json{Json{"a", 1}, 2},
+                                 Json::array({Json::array()}),
+                                 "\xc3\xa9",
+                                 "e\xcc\x81",
+                                 9007199254740993,
+                                 9007199254740992.0,
+                                 Json{"ab", "c"},
+                                 Json{"a", "bc"}};
   for (std::size_t i = 0; i < values.size(); ++i) {
     for (std::size_t j = 0; j < i; ++j) {
       EXPECT_NE(canonical(values[i]), canonical(values[j])) << values[i] << " " << values[j];
@@ -65,13 +85,15 @@ TEST(Canonical, RefusesWhatHasNoPlaceInAKey) {
 }
 
 TEST(Canonical, Utf8) {
-  for (const std::string good : {"", "abc", "\xc3\xa9", "\xe2\x82\xac", "\xf0\x9f\x98\x80",
-                                 "\xed\x9f\xbf", "\xee\x80\x80", "\xf4\x8f\xbf\xbf", "abcdefgh\xc2\x80"}) {
+  for (const std::string good :
+       {"", "abc", "\xc3\xa9", "\xe2\x82\xac", "\xf0\x9f\x98\x80", "\xed\x9f\xbf", "\xee\x80\x80",
+        "\xf4\x8f\xbf\xbf", "abcdefgh\xc2\x80"}) {
     EXPECT_EQ(detail::valid_utf8_prefix(good), good.size()) << good;
   }
-  for (const std::string bad : {"\x80", "\xc3", "\xc0\x80", "\xc1\xbf", "\xe0\x9f\xbf", "\xed\xa0\x80",
-                                "\xed\xbf\xbf", "\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80",
-                                "\xe2\x82", "\xf0\x9f\x98", "\xff", "\xfe"}) {
+  for (const std::string bad :
+       {"\x80", "\xc3", "\xc0\x80", "\xc1\xbf", "\xe0\x9f\xbf", "\xed\xa0\x80", "\xed\xbf\xbf",
+        "\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xe2\x82", "\xf0\x9f\x98",
+        "\xff", "\xfe"}) {
     EXPECT_EQ(detail::valid_utf8_prefix(bad), 0U);
     EXPECT_EQ(detail::valid_utf8_prefix("0123456789" + bad + "tail"), 10U);
   }
@@ -183,7 +205,8 @@ class Generator {
     }
   }
   std::string text() {
-    static const char* const parts[] = {"a", "\xc3\xa9", "\xe2\x82\xac", "\xf0\x9f\x98\x80", "\"", "\n"};
+    static const char* const parts[] = {"a",  "\xc3\xa9", "\xe2\x82\xac", "\xf0\x9f\x98\x80",
+                                        "\"", "\n"};
     std::string out;
     for (std::uint64_t n = below(20); n > 0; --n) out += parts[below(6)];
     return out;
@@ -226,8 +249,7 @@ TEST(CanonicalProperty, DamagedBytesAreRefusedOrAnotherValue) {
     if (generator.below(3) == 0) bytes.resize(generator.below(bytes.size() + 1));
     try {
       EXPECT_EQ(canonical(canonical_to_json(bytes)), bytes);
-    } catch (const CacheError&) {
-    }
+    } catch (const CacheError&) {}
   }
 }
 

@@ -13,8 +13,7 @@ struct Model {
   int layers = 0;
   std::vector<std::string> names;
   bool operator==(const Model&) const = default;
-  template <class A>
-  void serialize(A& archive) { archive(layers, names); }
+  template <class A> void serialize(A& archive) { archive(layers, names); }
 };
 
 class Hidden {
@@ -25,8 +24,7 @@ class Hidden {
 
  private:
   friend class cereal::access;
-  template <class A>
-  void serialize(A& archive) { archive(value_); }
+  template <class A> void serialize(A& archive) { archive(value_); }
   int value_ = 0;
 };
 
@@ -46,7 +44,7 @@ TEST(Cereal, OtherCodecsAreLeftAlone) {
 TEST(Cereal, DamageIsACacheError) {
   const std::vector<std::byte> bytes = test::encoded(Model{3, {"a"}});
   for (std::size_t size = 0; size < bytes.size(); ++size) {
-    Writer writer;   // a consistent length around a torn archive
+    Writer writer;  // a consistent length around a torn archive
     const std::size_t part = size < 8 ? 0 : size - 8;
     writer.write_count(part);
     writer.write(bytes.data() + 8, part);

@@ -60,8 +60,7 @@ struct ByHand {
 }  // namespace
 }  // namespace stook
 
-template <>
-struct stook::Codec<stook::ByHand> {
+template <> struct stook::Codec<stook::ByHand> {
   static void encode(Writer& writer, const ByHand& value) { writer.put(value.value); }
   static ByHand decode(Reader& reader) { return ByHand(reader.take<int>()); }
 };
@@ -69,8 +68,7 @@ struct stook::Codec<stook::ByHand> {
 namespace stook {
 namespace {
 
-template <class T>
-void expect_again(const T& value, std::string_view signature) {
+template <class T> void expect_again(const T& value, std::string_view signature) {
   EXPECT_EQ(round_trip(value), value) << signature;
   EXPECT_EQ(digest(round_trip(value)), digest(value)) << signature;
   EXPECT_EQ(detail::value_type_of<T>().signature, signature);
@@ -159,7 +157,7 @@ TEST(Codec, DepthIsBounded) {
   chain.reset(new Tree{0, {}, std::move(chain)});
   EXPECT_THROW(encoded(*chain), InvalidArgument);
   std::vector<std::byte> deeper(13, std::byte{0});
-  deeper[12] = std::byte{1};   // int 0, no kids, and a next one ...
+  deeper[12] = std::byte{1};  // int 0, no kids, and a next one ...
   deeper.insert(deeper.end(), bytes.begin(), bytes.end());
   EXPECT_THROW((void)decoded<Tree>(deeper), CacheError);
 }
@@ -186,7 +184,11 @@ TEST(Codec, UnorderedContainersHaveOneDigest) {
 }
 
 TEST(Codec, PaddingNeverReachesTheBytes) {
-  struct Padded { char c; double d; long double l; };
+  struct Padded {
+    char c;
+    double d;
+    long double l;
+  };
   alignas(Padded) unsigned char dirty[sizeof(Padded)];
   std::memset(dirty, 0xff, sizeof dirty);
   auto* padded = new (dirty) Padded;
@@ -231,7 +233,8 @@ TEST(Codec, DigestDoesNotDependOnThePieces) {
   for (const std::size_t size : {200UL, 240UL, 241UL, 242UL, 243UL, 300UL}) {
     Writer writer;
     writer.write(std::string(size, 'x').data(), size);
-    EXPECT_EQ(digest_of(writer), Digest{detail::hash_bytes("stook result 1" + std::string(size, 'x'))});
+    EXPECT_EQ(digest_of(writer),
+              Digest{detail::hash_bytes("stook result 1" + std::string(size, 'x'))});
   }
 }
 
@@ -274,7 +277,8 @@ TEST(Codec, PathsBelowTheRootMoveWithIt) {
 TEST(Codec, PathsInUnorderedContainersMoveToo) {
   Writer writer;
   writer.set_root("/cache");
-  Codec<std::unordered_map<std::string, std::filesystem::path>>::encode(writer, {{"a", "/cache/x"}});
+  Codec<std::unordered_map<std::string, std::filesystem::path>>::encode(writer,
+                                                                        {{"a", "/cache/x"}});
   const std::vector<std::byte> bytes = bytes_of(writer);
   Reader reader(bytes);
   reader.set_root("/new");
@@ -313,7 +317,8 @@ struct Everything {
 TEST(CodecProperty, EveryTruncationIsRefused) {
   const std::vector<std::byte> bytes = encoded(Everything{});
   for (std::size_t size = 0; size < bytes.size(); ++size) {
-    const std::vector<std::byte> cut(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(size));
+    const std::vector<std::byte> cut(bytes.begin(),
+                                     bytes.begin() + static_cast<std::ptrdiff_t>(size));
     EXPECT_THROW((void)decoded<Everything>(cut), CacheError) << size;
   }
   std::vector<std::byte> longer = bytes;
@@ -327,18 +332,18 @@ TEST(CodecProperty, DamageIsRefusedOrAnotherValue) {
   for (int i = 0; i < 50000; ++i) {
     std::vector<std::byte> damaged = bytes;
     for (std::uint64_t n = 1 + random() % 4; n > 0; --n) {
-      damaged[random() % damaged.size()] = static_cast<std::byte>(random() % 3 == 0 ? 0xff : random());
+      damaged[random() % damaged.size()] =
+          static_cast<std::byte>(random() % 3 == 0 ? 0xff : random());
     }
     try {
       (void)decoded<Everything>(damaged);
-    } catch (const CacheError&) {
-    }
+    } catch (const CacheError&) {}
   }
 }
 
-template <class T>
-void expect_hostile_count_refused() {
-  for (const std::uint64_t count : {std::uint64_t{100}, std::uint64_t{1} << 32, UINT64_MAX, UINT64_MAX / 8 + 2}) {
+template <class T> void expect_hostile_count_refused() {
+  for (const std::uint64_t count :
+       {std::uint64_t{100}, std::uint64_t{1} << 32, UINT64_MAX, UINT64_MAX / 8 + 2}) {
     Writer writer;
     writer.put(count);
     writer.put<std::uint64_t>(0);
@@ -392,8 +397,7 @@ TEST(Codec, ValueTypes) {
 
 struct Serializable {
   int a = 0;
-  template <class A>
-  void serialize(A& archive) { archive(a); }
+  template <class A> void serialize(A& archive) { archive(a); }
 };
 class Opaque {
  public:
@@ -406,7 +410,7 @@ class Opaque {
 TEST(Codec, TheConceptKnowsWhatHasOne) {
   static_assert(!HasCodec<Opaque>);
   static_assert(!HasCodec<std::vector<Opaque>>);
-  static_assert(!HasCodec<Serializable>);   // without <stook/cereal.hpp>
+  static_assert(!HasCodec<Serializable>);  // without <stook/cereal.hpp>
   static_assert(!HasCodec<int*>);
   static_assert(HasCodec<Everything> && HasCodec<Tree> && HasCodec<ByHand>);
 }

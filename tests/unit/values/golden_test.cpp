@@ -19,18 +19,71 @@ const std::filesystem::path golden_file =
     std::filesystem::path(__FILE__).parent_path() / "golden_keys.txt";
 
 void add_numbers(std::vector<Json>& values) {
-  for (const std::int64_t n : std::initializer_list<std::int64_t>{
-           0, 1, -1, 2, 5, 10, 100, 127, 128, -128, 255, 256, 32767, 65535, 65536, 2147483647,
-           -2147483648LL, 4294967295LL, 4294967296LL, 9007199254740991LL, 9007199254740992LL,
-           9007199254740993LL, INT64_MAX, INT64_MIN, INT64_MIN + 1}) {
+  for (const std::int64_t n : std::initializer_list<std::int64_t>{0,
+                                                                  1,
+                                                                  -1,
+                                                                  2,
+                                                                  5,
+                                                                  10,
+                                                                  100,
+                                                                  127,
+                                                                  128,
+                                                                  -128,
+                                                                  255,
+                                                                  256,
+                                                                  32767,
+                                                                  65535,
+                                                                  65536,
+                                                                  2147483647,
+                                                                  -2147483648LL,
+                                                                  4294967295LL,
+                                                                  4294967296LL,
+                                                                  9007199254740991LL,
+                                                                  9007199254740992LL,
+                                                                  9007199254740993LL,
+                                                                  INT64_MAX,
+                                                                  INT64_MIN,
+                                                                  INT64_MIN + 1}) {
     values.emplace_back(n);
   }
-  for (const std::uint64_t n : {std::uint64_t{1} << 63, UINT64_MAX, UINT64_MAX - 1}) values.emplace_back(n);
-  for (const double d :
-       {0.0, -0.0, 1.0, -1.0, 0.1, 0.2, 0.3, 0.1 + 0.2, 0.5, 1.5, 2.0, 10.0, 1e15, 1e16, 1e17, 1e21, 1e22,
-        1e23, 1e100, 1e308, -1e308, 1.7976931348623157e308, 2.2250738585072014e-308, 5e-324, -5e-324,
-        4.9406564584124654e-320, 9007199254740992.0, 9007199254740993.0, 3.141592653589793,
-        2.718281828459045, 1.0 / 3, 2.0 / 3, 123456.789, 1e-5, 1e-7, 6.02214076e23}) {
+  for (const std::uint64_t n : {std::uint64_t{1} << 63, UINT64_MAX, UINT64_MAX - 1})
+    values.emplace_back(n);
+  for (const double d : {0.0,
+                         -0.0,
+                         1.0,
+                         -1.0,
+                         0.1,
+                         0.2,
+                         0.3,
+                         0.1 + 0.2,
+                         0.5,
+                         1.5,
+                         2.0,
+                         10.0,
+                         1e15,
+                         1e16,
+                         1e17,
+                         1e21,
+                         1e22,
+                         1e23,
+                         1e100,
+                         1e308,
+                         -1e308,
+                         1.7976931348623157e308,
+                         2.2250738585072014e-308,
+                         5e-324,
+                         -5e-324,
+                         4.9406564584124654e-320,
+                         9007199254740992.0,
+                         9007199254740993.0,
+                         3.141592653589793,
+                         2.718281828459045,
+                         1.0 / 3,
+                         2.0 / 3,
+                         123456.789,
+                         1e-5,
+                         1e-7,
+                         6.02214076e23}) {
     values.emplace_back(d);
   }
   for (const float f : {0.1F, 3.14F, 1e-45F, 3.4028235e38F}) values.emplace_back(f);
@@ -38,15 +91,54 @@ void add_numbers(std::vector<Json>& values) {
 
 void add_texts(std::vector<Json>& values) {
   using namespace std::string_literals;
-  for (const std::string& text :
-       {""s, "a"s, "b"s, "ab"s, "A"s, " "s, "0"s, "1"s, "true"s, "null"s, "foo"s, "\0"s, "a\0b"s, "\n"s,
-        "\t\r\b\f"s, "\""s, "\\"s, "/"s, "\x7f"s, "\x01\x1f"s, "\xc3\xa9"s /* NFC */, "e\xcc\x81"s /* NFD */,
-        "\xc3\x85"s, "A\xcc\x8a"s, "\xe2\x84\xab"s /* Angstrom sign */, "\xc3\x9f"s, "\xc2\x80"s,
-        "\xdf\xbf"s, "\xe0\xa0\x80"s, "\xe2\x82\xac"s, "\xed\x9f\xbf"s, "\xee\x80\x80"s, "\xef\xbf\xbd"s,
-        "\xef\xbf\xbf"s, "\xf0\x90\x80\x80"s, "\xf0\x9f\x98\x80"s, "\xf4\x8f\xbf\xbf"s,
-        "\xe6\x97\xa5\xe6\x9c\xac\xe8\xaa\x9e"s, "\xd7\xa9\xd7\x9c\xd7\x95\xd7\x9d"s,
-        "\xef\xbb\xbf bom"s, "data.csv"s, "/a/b/c"s, std::string(7, 'x'), std::string(8, 'x'),
-        std::string(255, 'x'), std::string(256, 'x'), std::string(257, 'x'), std::string(4096, 'y')}) {
+  for (const std::string& text : {""s,
+                                  "a"s,
+                                  "b"s,
+                                  "ab"s,
+                                  "A"s,
+                                  " "s,
+                                  "0"s,
+                                  "1"s,
+                                  "true"s,
+                                  "null"s,
+                                  "foo"s,
+                                  "\0"s,
+                                  "a\0b"s,
+                                  "\n"s,
+                                  "\t\r\b\f"s,
+                                  "\""s,
+                                  "\\"s,
+                                  "/"s,
+                                  "\x7f"s,
+                                  "\x01\x1f"s,
+                                  "\xc3\xa9"s /* NFC */,
+                                  "e\xcc\x81"s /* NFD */,
+                                  "\xc3\x85"s,
+                                  "A\xcc\x8a"s,
+                                  "\xe2\x84\xab"s /* Angstrom sign */,
+                                  "\xc3\x9f"s,
+                                  "\xc2\x80"s,
+                                  "\xdf\xbf"s,
+                                  "\xe0\xa0\x80"s,
+                                  "\xe2\x82\xac"s,
+                                  "\xed\x9f\xbf"s,
+                                  "\xee\x80\x80"s,
+                                  "\xef\xbf\xbd"s,
+                                  "\xef\xbf\xbf"s,
+                                  "\xf0\x90\x80\x80"s,
+                                  "\xf0\x9f\x98\x80"s,
+                                  "\xf4\x8f\xbf\xbf"s,
+                                  "\xe6\x97\xa5\xe6\x9c\xac\xe8\xaa\x9e"s,
+                                  "\xd7\xa9\xd7\x9c\xd7\x95\xd7\x9d"s,
+                                  "\xef\xbb\xbf bom"s,
+                                  "data.csv"s,
+                                  "/a/b/c"s,
+                                  std::string(7, 'x'),
+                                  std::string(8, 'x'),
+                                  std::string(255, 'x'),
+                                  std::string(256, 'x'),
+                                  std::string(257, 'x'),
+                                  std::string(4096, 'y')}) {
     values.emplace_back(text);
   }
 }
@@ -54,19 +146,57 @@ void add_texts(std::vector<Json>& values) {
 void add_structures(std::vector<Json>& values) {
   const Json none = Json::array(), empty = Json::object();
   const std::vector<Json> more{
-      nullptr, false, true, none, empty, Json::array({none}), Json::array({empty}),
-      Json::object({{"", none}}), Json::object({{"", empty}}), Json::array({none, none}), Json{1}, Json{1.0},
-      Json{"1"}, Json{nullptr}, Json{1, 2}, Json{2, 1}, Json{1, 2, 3}, Json{Json{1, 2}, 3}, Json{1, Json{2, 3}},
-      Json{"ab", "c"}, Json{"a", "bc"}, Json{"", ""}, Json{""}, Json{{"a", 1}}, Json{{"a", 1.0}},
-      Json{{"a", "1"}}, Json{{"a", nullptr}}, Json{{"a", none}}, Json{{"a", empty}}, Json{{"a", 1}, {"b", 2}},
-      Json{{"b", 1}, {"a", 2}}, Json{{"a", {{"b", {{"c", 1}}}}}}, Json::array({"a", 1}),
-      Json::array({Json::array({"a", 1})}), Json{{"", 1}}, Json{{"\xc3\xa9", 1}}, Json{{"e\xcc\x81", 1}},
-      Json{{"\xc3\xa9", 1}, {"e\xcc\x81", 2}}, Json{{"Z", 1}, {"a", 2}, {"_", 3}},
-      Json{{"10", 1}, {"9", 2}}, Json{{"a", 1}, {"aa", 2}, {"aaa", 3}},
+      nullptr,
+      false,
+      true,
+      none,
+      empty,
+      Json::array({none}),
+      Json::array({empty}),
+      Json::object({{"", none}}),
+      Json::object({{"", empty}}),
+      Json::array({none, none}),
+      Json{1},
+      Json{1.0},
+      Json{"1"},
+      Json{nullptr},
+      Json{1, 2},
+      Json{2, 1},
+      Json{1, 2, 3},
+      Json{Json{1, 2}, 3},
+      Json{1, Json{2, 3}},
+      Json{"ab", "c"},
+      Json{"a", "bc"},
+      Json{"", ""},
+      Json{""},
+      Json{{"a", 1}},
+      Json{{"a", 1.0}},
+      Json{{"a", "1"}},
+      Json{{"a", nullptr}},
+      Json{{"a", none}},
+      Json{{"a", empty}},
+      Json{{"a", 1}, {"b", 2}},
+      Json{{"b", 1}, {"a", 2}},
+      Json{{"a", {{"b", {{"c", 1}}}}}},
+      Json::array({"a", 1}),
+      Json::array({Json::array({"a", 1})}),
+      Json{{"", 1}},
+      Json{{"\xc3\xa9", 1}},
+      Json{{"e\xcc\x81", 1}},
+      Json{{"\xc3\xa9", 1}, {"e\xcc\x81", 2}},
+      Json{{"Z", 1}, {"a", 2}, {"_", 3}},
+      Json{{"10", 1}, {"9", 2}},
+      Json{{"a", 1}, {"aa", 2}, {"aaa", 3}},
       Json{{"\xf0\x9f\x98\x80", 1}, {"\xef\xbf\xbf", 2}} /* not the order of UTF-16 */,
-      Json{{"n", 60}, {"k", 30}}, Json{60, 30}, Json{100, 50}, Json{1, "foo", Json{{"baz", 1}, {"other", {1, 2, 3}}}},
-      Json{{"lr", 0.1}, {"epochs", 10}, {"data", "train.csv"}}, Json{0.0, -0.0}, Json{true, false, nullptr},
-      Json{9007199254740993, 9007199254740992.0}, Json{INT64_MAX, UINT64_MAX}};
+      Json{{"n", 60}, {"k", 30}},
+      Json{60, 30},
+      Json{100, 50},
+      Json{1, "foo", Json{{"baz", 1}, {"other", {1, 2, 3}}}},
+      Json{{"lr", 0.1}, {"epochs", 10}, {"data", "train.csv"}},
+      Json{0.0, -0.0},
+      Json{true, false, nullptr},
+      Json{9007199254740993, 9007199254740992.0},
+      Json{INT64_MAX, UINT64_MAX}};
   values.insert(values.end(), more.begin(), more.end());
   for (const int depth : {2, 10, 100, 256}) {
     Json array = Json::array(), object = Json::object();
@@ -90,8 +220,12 @@ void add_structures(std::vector<Json>& values) {
 
 void add_futures(std::vector<Json>& values) {
   const Json future = test::StubFuture<int>(1);
-  const std::vector<Json> more{future, test::StubFuture<int>(2), Json::array({future}), Json::array({future, 1}),
-                               Json{{"baz", future}, {"other", {1, 2, 3}}}, Json{{"a", {future, future}}},
+  const std::vector<Json> more{future,
+                               test::StubFuture<int>(2),
+                               Json::array({future}),
+                               Json::array({future, 1}),
+                               Json{{"baz", future}, {"other", {1, 2, 3}}},
+                               Json{{"a", {future, future}}},
                                Json::future(Key{})};
   values.insert(values.end(), more.begin(), more.end());
 }
@@ -100,7 +234,8 @@ void add_random(std::vector<Json>& values, std::size_t total) {
   std::uint64_t state = 1;
   while (values.size() < total) {
     state = state * 6364136223846793005U + 1442695040888963407U;
-    values.push_back(Json{{"i", static_cast<std::int64_t>(state)}, {"d", std::ldexp(static_cast<double>(state >> 11), -53)},
+    values.push_back(Json{{"i", static_cast<std::int64_t>(state)},
+                          {"d", std::ldexp(static_cast<double>(state >> 11), -53)},
                           {"s", to_hex(detail::hash_bytes(&state, sizeof state))}});
   }
 }

@@ -75,7 +75,8 @@ TEST(Json, TakesOnlyWhatItCan) {
 
 TEST(Json, FuturesAtAnyDepth) {
   const StubRef<long> future(7);
-  const Json json{{"baz", future}, {"list", {1, future}},
+  const Json json{{"baz", future},
+                  {"list", {1, future}},
                   {"map", std::map<std::string, StubFuture<long>>{{"k", future}}}};
   EXPECT_TRUE(json["baz"].is_future());
   EXPECT_TRUE(json["list"][1].is_future());
@@ -156,7 +157,8 @@ TEST(Json, DumpsNumbersShortest) {
 }
 
 TEST(Json, DumpsText) {
-  EXPECT_EQ(Json("a\"b\\c\n\t\x01\x7f/\xc3\xa9").dump(), "\"a\\\"b\\\\c\\n\\t\\u0001\\u007f/\xc3\xa9\"");
+  EXPECT_EQ(Json("a\"b\\c\n\t\x01\x7f/\xc3\xa9").dump(),
+            "\"a\\\"b\\\\c\\n\\t\\u0001\\u007f/\xc3\xa9\"");
   EXPECT_EQ((Json{{"a", {1, 2}}, {"b", Json::object()}}).dump(2),
             "{\n  \"a\": [\n    1,\n    2\n  ],\n  \"b\": {}\n}");
   std::ostringstream out;
@@ -165,7 +167,8 @@ TEST(Json, DumpsText) {
 }
 
 TEST(Json, Parses) {
-  const Json json = Json::parse(R"( {"a": [1, -2, 3.5, "x\u00e9\ud83d\ude00", true, null], "b": {}} )");
+  const Json json =
+      Json::parse(R"( {"a": [1, -2, 3.5, "x\u00e9\ud83d\ude00", true, null], "b": {}} )");
   EXPECT_EQ(json.dump(), "{\"a\":[1,-2,3.5,\"x\xc3\xa9\xf0\x9f\x98\x80\",true,null],\"b\":{}}");
   EXPECT_EQ(Json::parse("1.0"), Json(1.0));
   EXPECT_EQ(Json::parse("-0.0"), Json(-0.0));
@@ -174,10 +177,27 @@ TEST(Json, Parses) {
 }
 
 TEST(Json, RefusesBadText) {
-  for (const char* text :
-       {"", " ", "{", "[1,]", "{\"a\":1,\"a\":2}", "1 2", "01", "nul", "NaN", "Infinity", "1e999",
-        "18446744073709551616", "-9223372036854775809", "\"\xff\"", "\"\xed\xa0\x80\"", "'a'",
-        "{a:1}", "\"\\ud800\"", "[1", "]", "// c\n1"}) {
+  for (const char* text : {"",
+                           " ",
+                           "{",
+                           "[1,]",
+                           "{\"a\":1,\"a\":2}",
+                           "1 2",
+                           "01",
+                           "nul",
+                           "NaN",
+                           "Infinity",
+                           "1e999",
+                           "18446744073709551616",
+                           "-9223372036854775809",
+                           "\"\xff\"",
+                           "\"\xed\xa0\x80\"",
+                           "'a'",
+                           "{a:1}",
+                           "\"\\ud800\"",
+                           "[1",
+                           "]",
+                           "// c\n1"}) {
     EXPECT_THROW((void)Json::parse(text), InvalidArgument) << text;
   }
   EXPECT_NE(message_of<InvalidArgument>([] { (void)Json::parse("[1,"); }).find("JSON: parse error"),

@@ -12,10 +12,18 @@
 namespace stook {
 namespace {
 
-struct Inner { int a; float b; };
-struct NoDefault { explicit NoDefault(int) {} };
+struct Inner {
+  int a;
+  float b;
+};
+struct NoDefault {
+  explicit NoDefault(int) {}
+};
 enum class Color { red };
-template <class T> struct Both { T first_one; T second; };
+template <class T> struct Both {
+  T first_one;
+  T second;
+};
 
 struct Wide {
   double lr = 0.1;
@@ -51,21 +59,54 @@ struct Wide {
   int x30, x31, x32, last_one;
 };
 
-struct Tree { int value; std::vector<Tree> kids; std::unique_ptr<Tree> next; };
-struct Strict { int a; NoDefault b; int c; NoDefault d; std::string e; };
+struct Tree {
+  int value;
+  std::vector<Tree> kids;
+  std::unique_ptr<Tree> next;
+};
+struct Strict {
+  int a;
+  NoDefault b;
+  int c;
+  NoDefault d;
+  std::string e;
+};
 struct Empty {};
-struct HasEmpty { Empty empty; int z; };
-struct Base { int x; };
-struct Derived : Base { int y; };
-struct EmptyDerived : Empty { int y; };
-struct Chars { char text[300]; int y; };
-struct OnlyChars { char text[6]; };
-struct One { std::vector<std::string> only; };
-struct Constructed { Constructed() {} int a; };
-class Private { [[maybe_unused]] int a; public: int b; };
+struct HasEmpty {
+  Empty empty;
+  int z;
+};
+struct Base {
+  int x;
+};
+struct Derived : Base {
+  int y;
+};
+struct EmptyDerived : Empty {
+  int y;
+};
+struct Chars {
+  char text[300];
+  int y;
+};
+struct OnlyChars {
+  char text[6];
+};
+struct One {
+  std::vector<std::string> only;
+};
+struct Constructed {
+  Constructed() {}
+  int a;
+};
+class Private {
+  [[maybe_unused]] int a;
 
-template <class T>
-std::string names() {
+ public:
+  int b;
+};
+
+template <class T> std::string names() {
   std::string text;
   for (const std::string_view name : field_names<T>()) text += std::string(name) + " ";
   return text;
@@ -88,7 +129,9 @@ TEST(Reflect, Shapes) {
   EXPECT_EQ(names<OnlyChars>(), "text ");
   EXPECT_EQ(names<One>(), "only ");
   EXPECT_EQ(names<Both<Both<int>>>(), "first_one second ");
-  struct Local { int alpha, beta; };
+  struct Local {
+    int alpha, beta;
+  };
   EXPECT_EQ(names<Local>(), "alpha beta ");
 }
 

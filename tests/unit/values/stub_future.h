@@ -18,12 +18,10 @@ class StubSpec : public detail::Spec {
 };
 
 // What Future<T> promises to the value layer: spec() and from_spec().
-template <class T>
-class StubFuture {
+template <class T> class StubFuture {
  public:
   StubFuture() = default;
-  explicit StubFuture(std::uint64_t low)
-      : spec_(new StubSpec(low, detail::value_type_of<T>())) {}
+  explicit StubFuture(std::uint64_t low) : spec_(new StubSpec(low, detail::value_type_of<T>())) {}
   [[nodiscard]] const detail::SpecPtr& spec() const { return spec_; }
   static StubFuture from_spec(const detail::SpecPtr& spec) {
     if (*spec->value_type.type != typeid(T)) {
@@ -38,24 +36,17 @@ class StubFuture {
   detail::SpecPtr spec_;
 };
 
-template <class T>
-struct StubRef : StubFuture<T> {
-  using StubFuture<T>::StubFuture;
-};
+template <class T> struct StubRef : StubFuture<T> { using StubFuture<T>::StubFuture; };
 
 // The text of the Error `f` throws, or "nothing was thrown".
-template <class E, class F>
-std::string message_of(F&& f) {
+template <class E, class F> std::string message_of(F&& f) {
   try {
     f();
-  } catch (const E& error) {
-    return error.what();
-  }
+  } catch (const E& error) { return error.what(); }
   return "nothing was thrown";
 }
 
-template <class T>
-std::string canonical(const T& value) {
+template <class T> std::string canonical(const T& value) {
   CanonicalWriter writer;
   encode_argument(writer, value);
   return std::string(writer.bytes());
@@ -67,26 +58,22 @@ inline std::vector<std::byte> bytes_of(const Writer& writer) {
   return all;
 }
 
-template <class T>
-std::vector<std::byte> encoded(const T& value) {
+template <class T> std::vector<std::byte> encoded(const T& value) {
   Writer writer;
   Codec<T>::encode(writer, value);
   return bytes_of(writer);
 }
 
-template <class T>
-T decoded(const std::vector<std::byte>& bytes) {
+template <class T> T decoded(const std::vector<std::byte>& bytes) {
   Reader reader(bytes);
   T value = Codec<T>::decode(reader);
   reader.finish();
   return value;
 }
 
-template <class T>
-T round_trip(const T& value) { return decoded<T>(encoded(value)); }
+template <class T> T round_trip(const T& value) { return decoded<T>(encoded(value)); }
 
-template <class T>
-Digest digest(const T& value) {
+template <class T> Digest digest(const T& value) {
   Writer writer;
   Codec<T>::encode(writer, value);
   return digest_of(writer);
