@@ -10,6 +10,7 @@ namespace stook::detail {
 namespace {
 
 constexpr std::size_t kBatch = 100'000;  // sorted, a page of `keys` serves several rows
+constexpr std::size_t kMany = 1024;
 constexpr std::size_t kLongest = 4 * kBatch;
 constexpr std::uint64_t kCheckpointRows = 400'000;
 constexpr std::chrono::milliseconds kIdle{50};
@@ -74,6 +75,8 @@ void Indexer::push(Item item, std::span<const UpstreamSeen> upstream, const Publ
     item.external = static_cast<std::uint32_t>(queue_.externals.size());
     queue_.externals.push_back({std::string(external->arguments), std::string(external->codec)});
   }
+  // A long run comes: no growing in steps, each a copy. What is not used costs nothing.
+  if (queue_.items.size() == kMany) queue_.items.reserve(kBatch + kBatch / 8);
   queue_.items.push_back(item);
   if (!thread_.joinable()) thread_ = std::thread([this] { run(); });
   if (idle_ || queue_.items.size() == kBatch) wake_.notify_one();

@@ -1,6 +1,7 @@
 #include "cache/ingest.h"
 
 #include <algorithm>
+#include <tuple>
 
 namespace stook::detail {
 namespace {
@@ -12,16 +13,19 @@ std::pair<std::int64_t, std::int64_t> table_order(const Key& key) {
 
 }  // namespace
 
-// A record on its way into the index.
+// A record on its way into the index. There are a hundred thousand of them: kept small.
 struct Ingest::Work {
-  const Item* item;
+  static constexpr std::uint32_t none = ~std::uint32_t{0};
+
+  const Item* item = nullptr;
   std::uint64_t id = 0;
-  bool is_new = false;
-  bool skip = false;  // something newer is there
+  std::uint32_t old = none;  // into olds_; none: the key is new
+  bool skip = false;         // something newer is there
   bool digest_differs = false;
   bool doubted = false;
   Entry entry;
-  Row old;  // REQUIRES: !is_new
+
+  [[nodiscard]] bool is_new() const { return old == none; }
 };
 
 Ingest::Ingest(Database& database, ClassNames& names, Packs& pack_files, Shared& shared, View& view)
@@ -44,6 +48,7 @@ void Ingest::apply(const Batch& batch, std::span<const Item> items, Outcome& out
   const auto is_plain = [](const Item& item) {
     return item.kind == ItemKind::record || item.kind == ItemKind::given;
   };
+  upstream_ids_.assign(batch.upstream.size(), 0);
   auto at = items.begin();
   while (at != items.end()) {
     const auto end = std::find_if_not(at, items.end(), is_plain);
@@ -81,7 +86,7 @@ void Ingest::apply_records(const Batch& batch, std::span<const Item> items, Outc
   for (const Work& work : works) {
     if (work.skip) continue;
     collect_edges(batch, work, new_edges);
-    if (!work.is_new) drop_stale_edges(batch, work);
+    if (!work.is_new()) drop_stale_edges(batch, work);
   }
   write_rows(works, new_edges);
   write_history(works);
@@ -95,55 +100,65 @@ void Ingest::apply_records(const Batch& batch, std::span<const Item> items, Outc
   }
 }
 
-// Gives each key its row's id, in the order of the table: a page is visited once.
+// Gives each key its row's id, in the order of the table: a page is visited once. What is sorted
+// carries what is needed: the records themselves are larger than the processor's cache.
 void Ingest::settle_keys(std::vector<Work>& works) {
-  struct Sorted {  // sorted by value: a batch of records is larger than the processor's cache
+  struct Sorted {
     std::pair<std::int64_t, std::int64_t> key;
     std::uint64_t seq;
+    std::uint64_t id;
     std::size_t at;
-    auto operator<=>(const Sorted&) const = default;
   };
   std::vector<Sorted> order;
   order.reserve(works.size());
+  std::uint64_t last_id = 0;
   for (std::size_t i = 0; i < works.size(); ++i) {
-    order.push_back({table_order(works[i].item->key), works[i].item->seq, i});
+    Work& work = works[i];
+    work.id = work.item->id;
+    last_id = std::max(last_id, work.id);
+    order.push_back({table_order(work.item->key), work.item->seq, work.id, i});
   }
-  std::sort(order.begin(), order.end());
+  shared_.raise_id(last_id + 1);
+  std::sort(order.begin(), order.end(), [](const Sorted& a, const Sorted& b) {
+    return std::tie(a.key, a.seq) < std::tie(b.key, b.seq);
+  });
+  olds_.clear();
   for (std::size_t i = 0; i < order.size(); ++i) {
-    Work& work = works[order[i].at];
-    const Item& item = *work.item;
     if (i + 1 < order.size() && order[i + 1].key == order[i].key) {
-      work.skip = true;  // superseded within the batch
+      works[order[i].at].skip = true;  // superseded within the batch
       continue;
     }
-    work.id = item.id;
-    work.is_new = rows.insert_key(item.key, item.id);
-    if (work.is_new) {
-      shared_.raise_id(item.id + 1);
-      work.skip = item.seq < class_of(item.class_ref).cleared_seq && item.kind == ItemKind::record;
-      if (work.skip) {  // cleared before it was brought in: only the id counts
-        Row row;
-        row.key = item.key;
-        row.entry.id = item.id;
-        row.class_id = class_of(item.class_ref).id;
-        row.seq = item.seq;
-        rows.insert(row);
-      }
-      continue;
-    }
-    const auto old = rows.find(item.key);
-    if (!old) {  // a key without a row: a damaged index; let the row come back
-      work.is_new = true;
-      continue;
-    }
-    work.old = *old;
-    work.id = old->entry.id;
-    if (work.id != item.id) view_.correct_id(item.key, work.id);
-    work.skip = old->seq >= item.seq || item.kind == ItemKind::given ||
-                item.seq < class_of(item.class_ref).cleared_seq;
-    work.digest_differs =
-        !work.skip && old->entry.digest != item.digest && !old->entry.digest.is_zero();
+    const Key key{{static_cast<std::uint64_t>(order[i].key.first),
+                   static_cast<std::uint64_t>(order[i].key.second)}};
+    if (!rows.insert_key(key, order[i].id)) settle_known(works[order[i].at]);
   }
+  for (Work& work : works) {
+    const Item& item = *work.item;
+    if (!work.is_new() || work.skip || item.kind != ItemKind::record) continue;
+    if (item.seq >= class_of(item.class_ref).cleared_seq) continue;
+    work.skip = true;  // cleared before it was brought in: only the id counts
+    Row row;
+    row.key = item.key;
+    row.entry.id = work.id;
+    row.class_id = class_of(item.class_ref).id;
+    row.seq = item.seq;
+    rows.insert(row);
+  }
+}
+
+// The key has been seen before.
+void Ingest::settle_known(Work& work) {
+  const Item& item = *work.item;
+  const auto old = rows.find(item.key);
+  if (!old) return;  // a key without a row: a damaged index; let the row come back
+  work.old = static_cast<std::uint32_t>(olds_.size());
+  olds_.push_back(*old);
+  work.id = old->entry.id;
+  if (work.id != item.id) view_.correct_id(item.key, work.id);
+  work.skip = old->seq >= item.seq || item.kind == ItemKind::given ||
+              item.seq < class_of(item.class_ref).cleared_seq;
+  work.digest_differs =
+      !work.skip && old->entry.digest != item.digest && !old->entry.digest.is_zero();
 }
 
 bool Ingest::Upstream::good_for(const Digest& seen) const {
@@ -197,9 +212,11 @@ bool Ingest::settle_states(const Batch& batch, std::vector<Work>& works, Outcome
 bool Ingest::settle_state(const Batch& batch, Work& work) {
   const Item& item = *work.item;
   if (item.kind == ItemKind::given) return false;
-  for (const UpstreamSeen& seen : batch.upstream_of(item)) {
+  for (std::uint32_t i = 0; i < item.upstream_count; ++i) {
+    const UpstreamSeen& seen = batch.upstream[item.upstream + i];
     if (is_constant(seen)) continue;
     const Upstream up = upstream(seen.key);
+    upstream_ids_[item.upstream + i] = up.entry.id;
     if (up.good_for(seen.digest)) continue;
     if (work.entry.state == RecordState::fresh) work.entry.state = RecordState::suspect;
     work.entry.doubt = Doubt::upstream_changed;
@@ -212,15 +229,19 @@ bool Ingest::settle_state(const Batch& batch, Work& work) {
 }
 
 void Ingest::collect_edges(const Batch& batch, const Work& work, std::vector<Edge>& to) {
-  for (const UpstreamSeen& seen : batch.upstream_of(*work.item)) {
+  const Item& item = *work.item;
+  for (std::uint32_t i = 0; i < item.upstream_count; ++i) {
+    const UpstreamSeen& seen = batch.upstream[item.upstream + i];
     if (is_constant(seen)) continue;  // nothing can happen to it
-    to.push_back({upstream(seen.key).entry.id, work.id});
+    const std::uint64_t known = upstream_ids_[item.upstream + i];
+    to.push_back({known != 0 ? known : upstream(seen.key).entry.id, work.id});
   }
 }
 
 void Ingest::drop_stale_edges(const Batch& batch, const Work& work) {
-  if (work.old.entry.pack == 0) return;
-  const auto last = pack_files_.read(work.old.entry.pack, work.old.entry.offset);
+  const Entry& old = olds_[work.old].entry;
+  if (old.pack == 0) return;
+  const auto last = pack_files_.read(old.pack, old.offset);
   if (!last) return;  // stale edges only make for more suspects
   const auto now = batch.upstream_of(*work.item);
   if (last->frame.upstream_count() == 0) return;
@@ -248,7 +269,7 @@ void Ingest::write_rows(std::vector<Work>& works, std::vector<Edge>& new_edges) 
     const Row row{item.key,     work->entry, type.id,
                   item.version, item.record, item.length + item.bytes,
                   item.seq,     day};
-    work->is_new ? rows.insert(row) : rows.update(row);
+    work->is_new() ? rows.insert(row) : rows.update(row);
     if (type.added) {  // all its records have this version: nothing to look for at the next run
       type.added = false;
       type.checked = item.version;

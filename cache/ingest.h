@@ -56,6 +56,7 @@ class Ingest {
 
   void apply_records(const Batch& batch, std::span<const Item> items, Outcome& outcome);
   void settle_keys(std::vector<Work>& works);
+  void settle_known(Work& work);
   bool settle_states(const Batch& batch, std::vector<Work>& works, Outcome& outcome);
   bool settle_state(const Batch& batch, Work& work);
   std::size_t suspect(std::span<const std::uint64_t> of, Doubt doubt, Outcome& outcome);
@@ -76,6 +77,9 @@ class Ingest {
   Shared& shared_;
   View& view_;
   std::vector<ClassState> class_cache_;  // by ClassNames' numbers
+  // Of the records that are being applied:
+  std::vector<Row> olds_;                    // what the index had of their keys
+  std::vector<std::uint64_t> upstream_ids_;  // per Batch::upstream; 0: not looked up yet
 };
 
 }  // namespace stook::detail

@@ -31,7 +31,6 @@ KnownKey& Known::at(const Key& key) {
 void Known::reserve(std::size_t keys) {
   const std::size_t cells = std::bit_ceil(keys * 2 + 64);
   if (cells > cells_.size()) rehash(cells);
-  dense_.reserve(keys);
 }
 
 void Known::rehash(std::size_t cells) {
@@ -47,7 +46,11 @@ void Known::rehash(std::size_t cells) {
 void Known::drop_unless(const std::function<bool(const KnownKey&)>& pinned) {
   complete = false;
   if (dense_.empty()) return;
-  std::erase_if(dense_, [&](const KnownKey& known) { return !pinned(known); });
+  StableVector<KnownKey> kept;
+  for (const KnownKey& known : dense_) {
+    if (pinned(known)) kept.emplace_back() = known;
+  }
+  dense_ = std::move(kept);
   rehash(std::bit_ceil(dense_.size() * 2 + 64));
 }
 

@@ -10,6 +10,7 @@
 #include <functional>
 #include <vector>
 
+#include "src/stable_vector.h"
 #include "src/store.h"
 
 namespace stook::detail {
@@ -26,7 +27,7 @@ struct KnownKey {
 class Known {
  public:
   [[nodiscard]] KnownKey* find(const Key& key);
-  // The entry of the key, made if it is not there. References are good until the next insert.
+  // The entry of the key, made if it is not there. References are good until drop_unless().
   KnownKey& at(const Key& key);
   void drop_unless(const std::function<bool(const KnownKey&)>& pinned);
   void reserve(std::size_t keys);
@@ -41,7 +42,7 @@ class Known {
 
   // Cells hold 1 + the place in dense_: 4 bytes a cell, and entries lie in the order of arrival.
   std::vector<std::uint32_t> cells_ = std::vector<std::uint32_t>(64);
-  std::vector<KnownKey> dense_;
+  StableVector<KnownKey> dense_;
 };
 
 }  // namespace stook::detail

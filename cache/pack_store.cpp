@@ -431,11 +431,15 @@ Invalidated PackStore::update_external(const Key& key, std::string_view fingerpr
 Claim PackStore::claim(const Key& key, Entry& entry) {
   if (!shared_.claim(key)) return Claim::held;
   Entry now;
-  lookup({&key, 1}, {&now, 1});
+  try {
+    now = view_.claimed(key);
+  } catch (const DatabaseError& error) {
+    index_failed(error);
+    now.id = entry.id != 0 ? entry.id : shared_.take_id();
+  }
   const bool moved =
       entry.state != RecordState::fresh || now.pack != entry.pack || now.offset != entry.offset;
   const bool published = now.state == RecordState::fresh && moved;
-  if (now.id == 0) now.id = entry.id;
   entry = now;
   if (!published) return Claim::acquired;
   release(key);

@@ -215,12 +215,30 @@ Entry View::current(const Key& key) {
 std::uint64_t View::id_of(const Key& key) {
   if (const Entry entry = current(key); entry.id != 0) return entry.id;
   const std::lock_guard lock(mutex_);
-  KnownKey& known = known_.at(key);
+  return with_id(known_.at(key)).entry.id;
+}
+
+Entry View::claimed(const Key& key) {
+  refresh();
+  {
+    const std::lock_guard lock(mutex_);
+    KnownKey* known = known_.find(key);
+    if (known == nullptr && known_.complete) known = &known_.at(key);
+    if (known != nullptr) return answer(with_id(*known));
+  }
+  Entry entry;
+  const std::size_t at = 0;
+  query({&key, 1}, {&entry, 1}, {&at, 1});
+  const std::lock_guard lock(mutex_);
+  return with_id(known_.at(key)).entry;
+}
+
+KnownKey& View::with_id(KnownKey& known) {
   if (known.entry.id == 0) {
     known.entry.id = shared_.take_id();
     known.id_only = true;
   }
-  return known.entry.id;
+  return known;
 }
 
 // --- Being told ------------------------------------------------------------------------------

@@ -39,6 +39,8 @@ class View {
 
   // The id of a key that may have none yet.
   [[nodiscard]] std::uint64_t id_of(const Key& key);
+  // What is known of a key that has just been claimed; it has an id afterwards.
+  [[nodiscard]] Entry claimed(const Key& key);
 
   // Must the id be written down before it is seen outside? Not if that was done.
   [[nodiscard]] bool must_expose(const Key& key);
@@ -79,7 +81,8 @@ class View {
   void query(std::span<const Key> keys, std::span<Entry> entries,
              std::span<const std::size_t> missing);
   void load_all(Tables& tables);
-  Entry answer(KnownKey& known);  // REQUIRES: mutex_ is held
+  Entry answer(KnownKey& known);       // REQUIRES: mutex_ is held
+  KnownKey& with_id(KnownKey& known);  // REQUIRES: mutex_ is held
   [[nodiscard]] Tables& tables();
 
   const Layout& layout_;

@@ -137,7 +137,7 @@ class Execution::Attempt {
     }
     Publication publication;
     publication.key = task.key;
-    publication.id = node_.entry.id != 0 ? node_.entry.id : store_.id_of(task.key);
+    publication.id = node_.entry.id;
     publication.class_name = task.info.name;
     publication.version = task.info.version;
     publication.arguments = arguments.bytes();

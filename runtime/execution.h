@@ -6,7 +6,6 @@
 
 #include <array>
 #include <atomic>
-#include <deque>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -78,7 +77,7 @@ class Execution final : public ContextSource {
 
   Store& store_;
   Plan* plan_ = nullptr;
-  std::deque<NodeContext> contexts_;         // made while planning, by one thread
+  StableVector<NodeContext> contexts_;       // made while planning, by one thread
   std::array<std::mutex, 64> load_mutexes_;  // striped by node
   std::mutex contexts_mutex_;                // guards ids and directories being made
   std::atomic<bool> stop_ = false;

@@ -4,12 +4,12 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "src/key_table.h"
+#include "src/stable_vector.h"
 #include "src/store.h"
 
 #include <stook/task.hpp>
@@ -97,7 +97,7 @@ class Plan {
   // The value of `spec` as a bound future holds it. REQUIRES: its inputs' values are in memory.
   [[nodiscard]] Value value_for(const Spec& spec) const;
 
-  std::deque<Node> nodes;
+  StableVector<Node> nodes;
   std::vector<NodeIndex> inputs;
   std::vector<NodeIndex> users;
   std::vector<NodeIndex> roots;  // the tasks below the run's root futures

@@ -217,7 +217,8 @@ class Store {
                                       const Digest& digest) = 0;
 
   // --- One execution per key, across processes -----------------------------------------------
-  // Claims `key` before executing it. `entry` is what lookup() gave for it and is renewed.
+  // Claims `key` before executing it. `entry` is what lookup() gave for it and is renewed; where
+  // the claim was acquired it has an id.
   virtual Claim claim(const Key& key, Entry& entry) = 0;
 
   // Gives up a claim without a publication: the task failed or was not started.

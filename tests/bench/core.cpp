@@ -1,5 +1,6 @@
 // Figures of the core, each beside what the machine can do, measured in the same run.
-//   bench_core make | plan | floor N | cold N DIR | noop N DIR | open DIR | chain N DIR | big DIR
+//   bench_core make | plan DIR | floor N DIR | cold N DIR | noop N DIR | open DIR | chain N DIR |
+//   big DIR
 // One measurement a process: tools/dev/bench calls it, repeats it and prints the table.
 
 #include <fcntl.h>
@@ -16,6 +17,9 @@
 #include <filesystem>
 #include <string>
 #include <vector>
+
+#include "runtime/execution.h"
+#include "src/plan.h"
 
 #include <stook/stook.hpp>
 
@@ -88,6 +92,35 @@ void bench_make() {
   std::printf("hand %.1f ns, make %.1f ns, ratio %.1f\n", hand, make, make / hand);
 }
 
+// Planning alone: what a run does for a task between its make() and its being ready to start, in
+// an empty cache. Small graphs again and again, as make() is measured: in warm memory.
+void bench_plan(const fs::path& dir) {
+  constexpr int leaves = 500;
+  stook::Cache cache(dir);
+  stook::detail::Store& store = stook::detail::current_store();
+  int argument = 0;
+  const double make = nanoseconds_each(200,
+                                       [&](int) {
+                                         std::vector<stook::TaskRef<Leaf>> held;
+                                         held.reserve(leaves);
+                                         for (int i = 0; i < leaves; ++i)
+                                           held.push_back(Leaf::make(argument++, 0));
+                                       }) /
+                      leaves;
+  const double plan =
+      nanoseconds_each(200,
+                       [&](int) {
+                         stook::detail::Execution execution(store);
+                         const auto root = Wide::make(leaves);
+                         const stook::detail::Plan planned(store, execution, {root.spec()}, false);
+                         if (planned.order.size() != leaves + 1) std::abort();
+                       }) /
+      leaves;
+  std::printf("plan: make and hold %.1f ns, plan (making, constructing, ordering) %.1f ns a task, "
+              "ratio %.1f\n",
+              make, plan, plan / make);
+}
+
 void cold(int n, const fs::path& dir) {
   stook::Cache cache(dir);
   const auto start = Clock::now();
@@ -97,21 +130,25 @@ void cold(int n, const fs::path& dir) {
               seconds_since(start) * 1e6 / n, (cpu_seconds() - cpu) * 1e6 / n, outcome.stats.ran);
 }
 
-// Key, pack record and index row, in bulk, nothing else.
+// Key, pack record and index row, in bulk, nothing else: what a cached task system cannot do
+// without. The row says what must be known of a result without reading it: which task, whether it
+// answers, what its value is, where it lies, what it cost.
 void floor_loop(int n, const fs::path& dir) {
   fs::create_directories(dir);
   sqlite3* db = nullptr;
   sqlite3_open((dir / "floor.sqlite").c_str(), &db);
   sqlite3_exec(db,
-               "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"
-               "CREATE TABLE r(key BLOB PRIMARY KEY, pack INT, offset INT) WITHOUT ROWID",
+               "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA wal_autocheckpoint=0;"
+               "CREATE TABLE r(high INT, low INT, id INT, class INT, version INT, state INT, "
+               "digest_high INT, digest_low INT, pack INT, offset INT, bytes INT, seconds REAL, "
+               "seq INT, used INT, PRIMARY KEY(high, low)) WITHOUT ROWID",
                nullptr, nullptr, nullptr);
   const int fd = ::open((dir / "floor.pack").c_str(), O_CREAT | O_WRONLY | O_APPEND, 0600);
   const auto start = Clock::now();
   const double cpu = cpu_seconds();
   struct Row {
-    char key[16];
-    long offset;
+    XXH128_hash_t key, digest;
+    long id, offset;
   };
   std::vector<Row> rows(static_cast<std::size_t>(n));
   std::string buffer;
@@ -120,15 +157,15 @@ void floor_loop(int n, const fs::path& dir) {
     char bytes[64] = "stook key 1 Leaf 0";
     std::memcpy(bytes + 40, &i, sizeof i);
     const XXH128_hash_t key = XXH3_128bits(bytes, 49);
+    const XXH128_hash_t digest = XXH3_128bits(&i, sizeof i);
     char record[200] = {};
     std::memcpy(record, &key, sizeof key);
+    std::memcpy(record + 16, &digest, sizeof digest);
     std::memcpy(record + 100, &i, sizeof i);
     const XXH128_hash_t check = XXH3_128bits(record, 184);
     std::memcpy(record + 184, &check, sizeof check);
     buffer.append(record, sizeof record);
-    Row& row = rows[static_cast<std::size_t>(i)];
-    std::memcpy(row.key, &key, sizeof key);
-    row.offset = offset;
+    rows[static_cast<std::size_t>(i)] = {key, digest, i + 1, offset};
     offset += static_cast<long>(sizeof record);
     if (buffer.size() >= 1 << 16) {
       if (::write(fd, buffer.data(), buffer.size()) < 0) std::abort();
@@ -136,14 +173,24 @@ void floor_loop(int n, const fs::path& dir) {
     }
   }
   if (::write(fd, buffer.data(), buffer.size()) < 0 || ::fdatasync(fd) != 0) std::abort();
-  std::sort(rows.begin(), rows.end(),
-            [](const Row& a, const Row& b) { return std::memcmp(a.key, b.key, sizeof a.key) < 0; });
+  const auto signed_of = [](std::uint64_t x) { return static_cast<std::int64_t>(x); };
+  std::sort(rows.begin(), rows.end(), [&](const Row& a, const Row& b) {
+    return std::pair(signed_of(a.key.high64), signed_of(a.key.low64)) <
+           std::pair(signed_of(b.key.high64), signed_of(b.key.low64));
+  });
   sqlite3_exec(db, "BEGIN IMMEDIATE", nullptr, nullptr, nullptr);
   sqlite3_stmt* insert = nullptr;
-  sqlite3_prepare_v2(db, "INSERT INTO r VALUES(?,1,?)", -1, &insert, nullptr);
+  sqlite3_prepare_v2(db, "INSERT INTO r VALUES(?,?,?,1,0,2,?,?,1,?,?,?,?,20000)", -1, &insert,
+                     nullptr);
   for (const Row& row : rows) {
-    sqlite3_bind_blob(insert, 1, row.key, sizeof row.key, SQLITE_STATIC);
-    sqlite3_bind_int64(insert, 2, row.offset);
+    int at = 0;
+    for (const std::uint64_t column :
+         {row.key.high64, row.key.low64, static_cast<std::uint64_t>(row.id), row.digest.high64,
+          row.digest.low64, static_cast<std::uint64_t>(row.offset), std::uint64_t{200}}) {
+      sqlite3_bind_int64(insert, ++at, signed_of(column));
+    }
+    sqlite3_bind_double(insert, ++at, 1e-6);
+    sqlite3_bind_int64(insert, ++at, row.id);
     sqlite3_step(insert);
     sqlite3_reset(insert);
   }
@@ -226,6 +273,7 @@ int main(int argc, char** argv) {
   const int n = argc > 2 ? std::atoi(argv[2]) : 0;
   const fs::path dir = argc > 3 ? argv[3] : argc > 2 ? argv[2] : "";
   if (what == "make") bench_make();
+  else if (what == "plan") bench_plan(dir);
   else if (what == "floor") floor_loop(n, dir);
   else if (what == "cold") cold(n, dir);
   else if (what == "noop") noop(n, dir);

@@ -208,7 +208,7 @@ class MemoryStore final : public Store {
       Entry now = entry_of(key);
       const bool published = now.state == RecordState::fresh &&
                              (entry.state != RecordState::fresh || entry.offset != now.offset);
-      if (now.id == 0) now.id = entry.id;
+      if (!published) now.id = give_id(items_[key]);
       entry = now;
       if (published) return Claim::published;
       claims_.insert(key);
