@@ -77,8 +77,8 @@ class Execution::Attempt {
   Completion run() {
     Completion completion;
     completion.node = index_;
-    if (!claim(completion)) return completion;
     try {
+      if (!claim(completion)) return completion;
       if (!execution_.load_inputs(node_, completion.input)) {
         store_.release(node_.spec->key);
         completion.kind = Completion::Kind::damaged;
@@ -88,6 +88,11 @@ class Execution::Attempt {
       publish();
       completion.seconds = static_cast<float>(static_cast<double>(duration_ns_) * 1e-9);
       return completion;
+    } catch (const CacheError& error) {
+      // From run_task() it is the task's own affair; from anywhere else nothing could be kept.
+      completion.kind = in_user_code_ ? Completion::Kind::failed : Completion::Kind::cache_failed;
+      completion.cause =
+          in_user_code_ ? describe_exception(std::current_exception()) : error.what();
     } catch (...) {
       completion.kind = Completion::Kind::failed;
       completion.cause = describe_exception(std::current_exception());
@@ -117,7 +122,9 @@ class Execution::Attempt {
     const RunningTask running(task);
     started_ns_ = unix_nanoseconds();
     const auto start = Clock::now();
+    in_user_code_ = true;
     node_.value = task.info.run(node_.object);
+    in_user_code_ = false;
     duration_ns_ =
         std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - start).count();
   }
@@ -176,6 +183,7 @@ class Execution::Attempt {
   const std::uint64_t run_;
   std::int64_t started_ns_ = 0;
   std::int64_t duration_ns_ = 0;
+  bool in_user_code_ = false;
 };
 
 Completion Execution::execute(NodeIndex index, std::uint64_t run) {

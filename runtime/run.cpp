@@ -132,6 +132,7 @@ class Runner {
       run_flow(scheduler, execution, store_, {jobs_of(request_.options), run_number_});
     }
     scheduler.close();
+    if (!scheduler.cache_failure().empty()) throw CacheError(scheduler.cache_failure());
     auto& failures = scheduler.failures();
     std::move(failures.begin(), failures.end(), std::back_inserter(result_.failures));
     result_.stopped = request_.stop != nullptr && request_.stop->load();

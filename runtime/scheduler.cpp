@@ -197,6 +197,11 @@ void Scheduler::finished(Completion completion) {
     case Completion::Kind::failed: fail(completion); break;
     case Completion::Kind::held: set_state(index, NodeState::elsewhere); break;
     case Completion::Kind::published: adopt_published(index); break;
+    case Completion::Kind::cache_failed:
+      stopping_ = true;
+      if (cache_failure_.empty()) cache_failure_ = std::move(completion.cause);
+      set_state(index, NodeState::skipped);
+      break;
     case Completion::Kind::damaged:
       found_damage_ = true;
       set_state(index, NodeState::blocked);

@@ -20,11 +20,12 @@ namespace stook::detail {
 // What became of one execution.
 struct Completion {
   enum class Kind : std::uint8_t {
-    ran,        // node.value, node.digest and node.entry are set
-    failed,     // `cause` says why
-    held,       // another run executes the key
-    published,  // another run has executed it: node.entry is new
-    damaged,    // the stored value of `input` cannot be read
+    ran,           // node.value, node.digest and node.entry are set
+    failed,        // `cause` says why
+    held,          // another run executes the key
+    published,     // another run has executed it: node.entry is new
+    damaged,       // the stored value of `input` cannot be read
+    cache_failed,  // the cache can be neither read nor written; `cause` says why
   };
   NodeIndex node = no_node;
   Kind kind = Kind::ran;
@@ -52,6 +53,8 @@ class Scheduler {
 
   [[nodiscard]] bool waits_elsewhere() const { return !elsewhere_.empty(); }
   [[nodiscard]] bool found_damage() const { return found_damage_; }
+  // Why nothing can be kept any more, and nothing new was started; empty: it can.
+  [[nodiscard]] const std::string& cache_failure() const { return cache_failure_; }
   [[nodiscard]] std::size_t in_flight() const { return in_flight_; }
   [[nodiscard]] std::size_t ready() const { return stopping_ ? 0 : queue_.size(); }
   [[nodiscard]] std::vector<Failure>& failures() { return failures_; }
@@ -84,6 +87,7 @@ class Scheduler {
   std::vector<NodeIndex> elsewhere_;
   std::vector<Key> to_confirm_;
   std::vector<Failure> failures_;
+  std::string cache_failure_;
   std::vector<bool> is_root_;
   double busy_seconds_ = 0;
   std::size_t in_flight_ = 0;
