@@ -24,6 +24,8 @@ expect() {   # expect NAME CODE PATTERN COMMAND...: exit code, and a pattern in 
 executions() { [[ -f $EXECUTIONS ]] && wc -l < "$EXECUTIONS" || echo 0; }
 
 expect "help" 0 "--rate-limit" "$program" --help
+expect "help names the entry task's arguments" 0 '--from.*Argument of Main \(required\)' \
+  "$program" --help
 expect "dry run of an empty cache" 0 "never run" "$program" --from 0 --to 3 -n
 [[ $(executions) == 0 ]] && ok "a dry run runs nothing" || bad "a dry run ran something"
 expect "cold run" 0 '^3$' "$program" --from 0 --to 3
@@ -46,7 +48,15 @@ expect "missing argument" 2 'to.*missing' "$program" --from 0
 expect "unknown flag" 2 'help' "$program" --from 0 --to 3 --nonsense
 expect "wrong type" 2 'from' "$program" --from zero --to 3
 expect "rate limit of zero" 2 'at least 1' "$program" --from 0 --to 3 -l leaf=0
-expect "unknown label" 0 'no task has the label' "$program" --from 0 --to 3 -l nobody=1
+expect "unknown label" 0 "no task has the label 'nobody'.*known are.*'leaf'" \
+  "$program" --from 0 --to 3 -l nobody=1
+expect "all arguments as an array" 0 '^3$' "$program" --args '[0, 3]'
+expect "all arguments by name" 0 '^3$' "$program" --args '{"to": 3, "from": 0}'
+expect "saved statistics" 0 '^3$' "$program" --from 0 --to 3 --stats stats.json
+grep -q '"ran": 1,' stats.json && ok "the file has them" || bad "no statistics in the file"
+expect "no progress" 0 '^3$' "$program" --from 0 --to 3 -o quiet --progress none
+[[ $("$program" --from 0 --to 3 -o quiet2 --progress none 2>&1) == 3 ]] &&
+  ok "only the task's own output is shown" || bad "more than the task's output was shown"
 expect "cache that is a file" 3 'cache' "$program" --from 0 --to 3 -o "$program"
 FAIL_AT=7 expect "a failing task" 1 'told to fail' "$program" --from 5 --to 9 -j 1
 expect "the rest is kept" 0 '^26$' "$program" --from 5 --to 9
@@ -57,15 +67,39 @@ cd "$work" && mkdir "a b'c" && expect "odd cache path" 0 '^3$' \
 rm -f "$EXECUTIONS"
 WAIT_AT=1 WAIT_FOR=$work/never "$program" --from 0 --to 3 -o interrupted -j 1 &
 pid=$!
-until [[ $(executions) -ge 2 ]]; do :; done
+until [[ $(executions) -ge 2 ]] || ! kill -0 $pid; do :; done
 kill -INT $pid
 wait $pid
 got=$?
 [[ $got == 130 ]] && ok "interrupted: exit 130" || bad "interrupted: exit $got, not 130"
 expect "after the interruption" 0 '^3$' "$program" --from 0 --to 3 -o interrupted
 
+# A leaf that never looks whether it should stop cannot hold the process: it ends after the grace.
+rm -f "$EXECUTIONS"
+STUBBORN=1 WAIT_AT=1 WAIT_FOR=$work/never "$program" --from 0 --to 3 -o stubborn -j 1 &
+pid=$!
+until [[ $(executions) -ge 2 ]] || ! kill -0 $pid; do :; done
+kill -INT $pid
+wait $pid
+got=$?
+[[ $got == 130 ]] && ok "stubborn leaf: exit 130" || bad "stubborn leaf: exit $got, not 130"
+rm -f "$EXECUTIONS"
+expect "after the stubborn leaf" 0 '^3$' "$program" --from 0 --to 3 -o stubborn
+[[ $(executions) == 2 ]] && ok "what was finished is kept" || bad "$(executions) leaves ran, not 2"
+
 # A process that dies in the middle loses nothing that was finished, and no lock stays.
 rm -f "$EXECUTIONS"
 KILL_AT=2 "$program" --from 0 --to 3 -o killed -j 1 > /dev/null 2>&1
 expect "after a kill" 0 '^3$' "$program" --from 0 --to 3 -o killed
+
+# Files that may not grow beyond 4 MiB, as on a full disk: the results need 8. The run fails, and
+# the result that was cut short is not believed.
+EXECUTIONS=/dev/null
+(
+  trap '' XFSZ
+  ulimit -f 4096
+  expect "no space" 3 'write results to .*too large' "$program" --from 0 --to 40000 -o full
+  exit $status
+) || status=1
+expect "when there is space again" 0 '^799980000$' "$program" --from 0 --to 40000 -o full
 exit $status

@@ -1,5 +1,6 @@
 // A program for the scenario tests: leaves note each of their executions in a file; a leaf may be
-// told to wait for a file, to fail, or to kill its process.
+// told to wait for a file (and not to look whether it should stop), to fail, or to kill its
+// process.
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -34,7 +35,8 @@ struct Leaf : stook::Task<Leaf, long(int)> {
     if (setting("KILL_AT") == std::to_string(n)) ::raise(SIGKILL);
     if (setting("FAIL_AT") == std::to_string(n)) throw std::runtime_error("told to fail");
     if (setting("WAIT_AT") == std::to_string(n)) {
-      while (!std::filesystem::exists(setting("WAIT_FOR")) && !stop_requested()) {
+      const bool stubborn = !setting("STUBBORN").empty();
+      while (!std::filesystem::exists(setting("WAIT_FOR")) && (stubborn || !stop_requested())) {
         std::this_thread::yield();
       }
     }
