@@ -1,11 +1,11 @@
 #include "cache/pack_store.h"
 
 #include <fcntl.h>
-#include <fnmatch.h>
 #include <sys/random.h>
 #include <unistd.h>
 
 #include <cstdio>
+#include <mutex>
 
 #include "cache/compress.h"
 #include "cache/rebuild.h"
@@ -16,6 +16,22 @@ namespace {
 
 void warn_on_stderr(std::string_view line) {
   std::fprintf(stderr, "stook: %.*s\n", static_cast<int>(line.size()), line.data());
+}
+
+// A disk that is full is met by several parts of the store: it is told once.
+Warn without_repeats(Warn warn) {
+  struct Last {
+    std::mutex mutex;
+    std::string text;
+  };
+  return [warn = std::move(warn), last = std::make_shared<Last>()](std::string_view line) {
+    {
+      const std::lock_guard lock(last->mutex);
+      if (last->text == line) return;
+      last->text = line;
+    }
+    warn(line);
+  };
 }
 
 PackHeader identity(const StoreOptions& options) {
@@ -49,6 +65,8 @@ FrameKind frame_kind(RecordKind kind) {
   }
 }
 
+}  // namespace
+
 Frame frame_of(const Publication& publication) {
   Frame frame;
   frame.kind = frame_kind(publication.kind);
@@ -66,20 +84,13 @@ Frame frame_of(const Publication& publication) {
   return frame;
 }
 
-}  // namespace
-
-bool matches(std::string_view pattern, std::string_view name) {
-  return pattern.empty() ||
-         fnmatch(std::string(pattern).c_str(), std::string(name).c_str(), 0) == 0;
-}
-
 std::unique_ptr<Store> open_store(const std::filesystem::path& directory,
                                   const StoreOptions& options) {
   return std::make_unique<PackStore>(directory, options);
 }
 
 PackStore::PackStore(const std::filesystem::path& directory, const StoreOptions& options)
-    : warn_(options.warn ? options.warn : warn_on_stderr),
+    : warn_(without_repeats(options.warn ? options.warn : warn_on_stderr)),
       durability_full_(options.durability_full),
       layout_(open_layout(directory, options.build_id.empty() ? "stook" : options.build_id)),
       shared_(layout_.claims, layout_.medium == Medium::remote), packs_(layout_.packs),
@@ -123,98 +134,6 @@ void PackStore::recover() {
   if (!usable) rebuild(*this);
   empty_trash(layout_);
   shared_.admit_others();
-}
-
-// --- Reading ---------------------------------------------------------------------------------
-
-// A damaged index makes everything a miss until the next one who is alone rebuilds it.
-void PackStore::index_failed(const DatabaseError& error) {
-  if (error.damaged()) request_rebuild(layout_);
-  if (!index_failed_.exchange(true)) warn_(error.what());
-}
-
-void PackStore::lookup(std::span<const Key> keys, std::span<Entry> entries) {
-  try {
-    view_.lookup(keys, entries);
-  } catch (const DatabaseError& error) {
-    index_failed(error);
-    std::fill(entries.begin(), entries.end(), Entry{});
-  }
-}
-
-Result<OwnedFrame> PackStore::read_frame(const Entry& entry, Packs::Part part) {
-  if (entry.pack == 0) return Failed{"no record is kept of it"};
-  if (entry.pack == writer_->pack() && !writer_->is_written(entry.offset)) {
-    try {
-      writer_->write();
-    } catch (const CacheError& error) { return Failed{error.what()}; }
-  }
-  auto frame = packs_.read(entry.pack, entry.offset, part);
-  if (frame && (frame->frame.digest != entry.digest || !is_record(frame->frame.kind))) {
-    return Failed{"pack " + packs_.path_of(entry.pack).string() + " at " +
-                  std::to_string(entry.offset) + ": another record is there"};
-  }
-  return frame;
-}
-
-Result<Record> PackStore::read_record(const Entry& entry) {
-  const auto frame = read_frame(entry, Packs::Part::whole);
-  if (!frame) return Failed{frame.reason()};
-  return to_record(frame->frame, frame->pack->header);
-}
-
-Result<std::unique_ptr<Payload>> PackStore::read_value(const Entry& entry, std::string_view codec) {
-  const auto owned = read_frame(entry, Packs::Part::front);
-  if (!owned) return Failed{owned.reason()};
-  const Frame& frame = owned->frame;
-  if (frame.kind != FrameKind::result) return Failed{"its record keeps no value"};
-  if (frame.codec != codec) {
-    return Failed{"its value is encoded as \"" + std::string(frame.codec) + "\", not as \"" +
-                  std::string(codec) + "\""};
-  }
-  if (frame.in_object) {
-    return objects_.read(frame.object, frame.stored_bytes, frame.raw_bytes, frame.compressed);
-  }
-  auto block = std::make_unique<Block>(frame.raw_bytes);
-  if (!frame.compressed) {
-    std::copy(frame.value.begin(), frame.value.end(), block->memory().begin());
-  } else if (!decompress(frame.value, block->memory())) {
-    return Failed{"its value does not decompress"};
-  }
-  return std::unique_ptr<Payload>(std::move(block));
-}
-
-void PackStore::for_each(std::string_view pattern,
-                         const std::function<bool(const Key&, const Entry&)>& visit) {
-  std::vector<std::pair<Key, Entry>> found;
-  try {
-    indexer_->flush();
-    view_.read([&](View::Tables& tables) {
-      for (const ClassRow& type : tables.classes.all()) {
-        if (!matches(pattern, type.name)) continue;
-        tables.rows.for_each_of(type.id, [&](const Row& row) {
-          if (row.entry.pack != 0) found.emplace_back(row.key, row.entry);
-          return true;
-        });
-      }
-    });
-  } catch (const DatabaseError& error) { index_failed(error); }
-  for (const auto& [key, entry] : found) {
-    if (!visit(key, entry)) return;
-  }
-}
-
-std::vector<ClassHistory> PackStore::history() {
-  std::vector<ClassHistory> result;
-  try {
-    indexer_->flush();
-    view_.read([&](View::Tables& tables) {
-      for (const ClassRow& type : tables.classes.all()) {
-        if (type.records > 0) result.push_back({type.name, type.records, type.seconds});
-      }
-    });
-  } catch (const DatabaseError& error) { index_failed(error); }
-  return result;
 }
 
 // --- Writing ---------------------------------------------------------------------------------
@@ -313,117 +232,6 @@ void PackStore::expose_id(const Key& key, std::uint64_t id, std::string_view cla
 void PackStore::flush() {
   indexer_->flush();
   writer_->sync();
-}
-
-// --- Invalidating ----------------------------------------------------------------------------
-
-void PackStore::append_mark(FrameKind kind, const Key& key, std::string_view class_name) {
-  Publication publication;
-  publication.key = key;
-  publication.class_name = class_name;
-  Frame frame = frame_of(publication);
-  frame.kind = kind;
-  const ItemKind item = kind == FrameKind::clear_key     ? ItemKind::cleared_key
-                        : kind == FrameKind::clear_class ? ItemKind::cleared_class
-                                                         : ItemKind::damaged;
-  append(frame, publication, {}, item, {});
-}
-
-Invalidated PackStore::invalidate(const std::function<void(Indexer::Transaction&)>& append) {
-  const Outcome outcome = indexer_->exclusively([&](Indexer::Transaction& transaction) {
-    transaction.outcome.invalidated = {};  // what came before is not this call's doing
-    append(transaction);
-    transaction.again();
-  });
-  if (!outcome.cleared.empty()) empty_trash(layout_);
-  return outcome.invalidated;
-}
-
-Invalidated PackStore::clear(const Key& key) {
-  return invalidate([&](Indexer::Transaction& transaction) {
-    const auto row = transaction.ingest.rows.find(key);
-    if (!row) return;
-    std::string name;
-    for (const ClassRow& type : transaction.ingest.classes.all()) {
-      if (type.id == row->class_id) name = type.name;
-    }
-    append_mark(FrameKind::clear_key, key, name);
-  });
-}
-
-Invalidated PackStore::clear_class(std::string_view class_name) {
-  return invalidate([&](Indexer::Transaction& transaction) {
-    if (!transaction.ingest.classes.find(class_name)) return;
-    append_mark(FrameKind::clear_class, Key{}, class_name);
-  });
-}
-
-void PackStore::mark_damaged(const Key& key, std::string_view reason) {
-  warn_(std::string("result ") + to_hex(key) +
-        " is not usable and will be computed again: " + std::string(reason));
-  invalidate([&](Indexer::Transaction&) { append_mark(FrameKind::damaged, key, {}); });
-}
-
-// In most runs nothing has changed: that is found out without taking the write lock.
-Invalidated PackStore::check_versions(std::span<const ClassVersion> classes) {
-  bool outdated = false;
-  try {
-    indexer_->flush_own();
-    view_.read([&](View::Tables& tables) {
-      for (const ClassVersion& type : classes) {
-        const auto row = tables.classes.find(type.name);
-        if (row && row->checked != static_cast<std::int64_t>(type.version)) outdated = true;
-      }
-    });
-  } catch (const DatabaseError& error) {
-    index_failed(error);  // then it answers nothing that could be outdated
-  }
-  if (!outdated) return {};
-  return invalidate([&](Indexer::Transaction& transaction) {
-    for (const ClassVersion& type : classes) {
-      transaction.ingest.check_version(type.name, type.version, transaction.outcome);
-    }
-  });
-}
-
-std::vector<External> PackStore::externals() {
-  std::vector<External> result;
-  try {
-    indexer_->flush_own();
-    view_.read([&](View::Tables& tables) {
-      std::map<std::uint64_t, std::string> names;
-      for (const ClassRow& type : tables.classes.all()) names[type.id] = type.name;
-      for (ExternalRow& external : tables.externals.all()) {
-        const auto row = tables.rows.find_id(external.id);
-        if (!row) continue;
-        result.push_back({row->key, external.id, names[external.class_id],
-                          std::move(external.arguments), std::move(external.fingerprint),
-                          row->entry.digest});
-      }
-    });
-  } catch (const DatabaseError& error) { index_failed(error); }
-  return result;
-}
-
-Invalidated PackStore::update_external(const Key& key, std::string_view fingerprint,
-                                       const Digest& digest) {
-  return invalidate([&](Indexer::Transaction& transaction) {
-    const auto row = transaction.ingest.rows.find(key);
-    if (!row || row->kind != RecordKind::external) return;
-    const auto last = packs_.read(row->entry.pack, row->entry.offset);
-    if (!last) return warn_(last.reason());
-    Publication publication;
-    publication.key = key;
-    publication.id = row->entry.id;
-    publication.kind = RecordKind::external;
-    publication.class_name = last->frame.class_name;
-    publication.arguments = last->frame.arguments;
-    publication.version = last->frame.version;
-    publication.digest = digest;
-    publication.codec = fingerprint;
-    Frame frame = frame_of(publication);
-    append(frame, publication, {}, ItemKind::record, {});
-  });
 }
 
 // --- Claims ----------------------------------------------------------------------------------

@@ -84,6 +84,9 @@ class PackStore final : public Store {
   std::atomic<bool> index_failed_{false};
 };
 
+// The frame of a record, but for what encoding it adds.
+[[nodiscard]] Frame frame_of(const Publication& publication);
+
 // Does a class name match a glob pattern? Empty matches all.
 [[nodiscard]] bool matches(std::string_view pattern, std::string_view name);
 

@@ -187,7 +187,10 @@ class Execution::Attempt {
 };
 
 Completion Execution::execute(NodeIndex index, std::uint64_t run) {
-  return Attempt(*this, plan_->nodes[index], index, run).run();
+  Completion completion = Attempt(*this, plan_->nodes[index], index, run).run();
+  const bool failed = completion.kind == Completion::Kind::failed && !keep_going;
+  if (failed || completion.kind == Completion::Kind::cache_failed) failed_ = true;
+  return completion;
 }
 
 const TaskSpec& NodeContext::spec() const { return execution_.plan_->nodes[node_].task(); }

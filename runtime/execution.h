@@ -62,10 +62,18 @@ class Execution final : public ContextSource {
   // Brings a node's value into memory; false where what is stored of it is damaged.
   [[nodiscard]] bool load(Node& node);
 
-  void request_stop() { stop_.store(true, std::memory_order_relaxed); }
-  [[nodiscard]] bool stop_requested() const { return stop_.load(std::memory_order_relaxed); }
+  // The run is to end: somebody outside wants it.
+  [[nodiscard]] bool stop_requested() const {
+    return stop != nullptr && stop->load(std::memory_order_relaxed);
+  }
+  // Nothing new is to be started: the run is to end, or something has failed.
+  [[nodiscard]] bool starts_nothing() const {
+    return failed_.load(std::memory_order_relaxed) || stop_requested();
+  }
 
-  int compress_level = 3;  // of classes that do not say
+  int compress_level = 3;                   // of classes that do not say
+  bool keep_going = false;                  // a failure lets others start
+  const std::atomic<bool>* stop = nullptr;  // null: nobody will
   std::function<void(NodeIndex, double, std::string_view)> on_progress;
 
  private:
@@ -80,7 +88,7 @@ class Execution final : public ContextSource {
   StableVector<NodeContext> contexts_;       // made while planning, by one thread
   std::array<std::mutex, 64> load_mutexes_;  // striped by node
   std::mutex contexts_mutex_;                // guards ids and directories being made
-  std::atomic<bool> stop_ = false;
+  std::atomic<bool> failed_ = false;
 };
 
 }  // namespace stook::detail

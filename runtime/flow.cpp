@@ -65,7 +65,12 @@ class Flow {
     auto completions = std::make_shared<std::vector<Completion>>();
     completions->reserve(batch.size());
     for (const NodeIndex node : batch) {
-      completions->push_back(execution_.execute(node, options_.run));
+      if (node != batch.front() && execution_.starts_nothing()) {
+        completions->emplace_back().node = node;
+        completions->back().kind = Completion::Kind::not_started;
+      } else {
+        completions->push_back(execution_.execute(node, options_.run));
+      }
     }
     return completions;
   }

@@ -44,9 +44,8 @@ std::set<std::string> known_labels() {
 class StoppingObserver final : public RunObserver {
  public:
   StoppingObserver(RunObserver& next, const std::atomic<bool>* stop) : next_(next), stop_(stop) {}
-  void attach(Scheduler& scheduler, Execution& execution) {
+  void attach(Scheduler& scheduler) {
     scheduler_ = &scheduler;
-    execution_ = &execution;
     look();
   }
   void run_started(const Plan& plan) override { next_.run_started(plan); }
@@ -72,15 +71,12 @@ class StoppingObserver final : public RunObserver {
 
  private:
   void look() {
-    if (stop_ == nullptr || !stop_->load(std::memory_order_relaxed)) return;
-    scheduler_->stop();
-    execution_->request_stop();
+    if (stop_ != nullptr && stop_->load(std::memory_order_relaxed)) scheduler_->stop();
   }
 
   RunObserver& next_;
   const std::atomic<bool>* stop_;
   Scheduler* scheduler_ = nullptr;
-  Execution* execution_ = nullptr;
 };
 
 std::uint64_t new_run_number() {
@@ -117,6 +113,8 @@ class Runner {
   bool one_pass() {
     Execution execution(store_);
     execution.compress_level = request_.compress_level;
+    execution.keep_going = request_.options.keep_going;
+    execution.stop = request_.stop;
     Plan plan(store_, execution, request_.roots, force_roots_);
     execution.attach(plan);
     for (const Key& key : counted_) {
@@ -125,7 +123,7 @@ class Runner {
     }
     StoppingObserver stopping(observer_, request_.stop);
     Scheduler scheduler(plan, store_, request_.options, stopping);
-    stopping.attach(scheduler, execution);
+    stopping.attach(scheduler);
     observer_.run_started(plan);
     scheduler.start();
     if (scheduler.ready() > 0) {

@@ -194,6 +194,7 @@ void Scheduler::finished(Completion completion) {
       set_state(index, NodeState::ran);
       observer_.task_finished(plan_, index, completion.seconds);
       break;
+    case Completion::Kind::not_started: set_state(index, NodeState::ready); break;
     case Completion::Kind::failed: fail(completion); break;
     case Completion::Kind::held: set_state(index, NodeState::elsewhere); break;
     case Completion::Kind::published: adopt_published(index); break;
@@ -222,7 +223,9 @@ void Scheduler::adopt_published(NodeIndex index) {
 }
 
 void Scheduler::fail(Completion& completion) {
-  const Node& node = plan_.nodes[completion.node];
+  Node& node = plan_.nodes[completion.node];
+  if (node.entry.id == 0) node.entry.id = store_.id_of(node.spec->key);
+  store_.expose_id(node.spec->key, node.entry.id, node.task().info.name);  // the user will see it
   Failure failure;
   failure.class_name = node.task().info.name;
   failure.id = node.entry.id;

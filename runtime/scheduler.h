@@ -21,6 +21,7 @@ namespace stook::detail {
 struct Completion {
   enum class Kind : std::uint8_t {
     ran,           // node.value, node.digest and node.entry are set
+    not_started,   // it was in a batch when starting ended
     failed,        // `cause` says why
     held,          // another run executes the key
     published,     // another run has executed it: node.entry is new

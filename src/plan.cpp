@@ -183,6 +183,8 @@ void Plan::construct(NodeIndex index) {
     throw ConstructionFailed(text);
   }
   auto& offsets = scope.frame.offsets;
+  // In the order of declaration, also where a member was filled later (an optional one).
+  std::sort(offsets.begin(), offsets.end());
   node.members.count = static_cast<std::uint32_t>(offsets.size());
   if (!offsets.empty()) {
     node.members.offsets = std::make_unique_for_overwrite<std::uint32_t[]>(offsets.size());

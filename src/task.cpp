@@ -93,11 +93,27 @@ std::string demangled(const std::type_info& type) {
 }
 
 std::string describe_exception(std::exception_ptr error) {
-  try {
-    std::rethrow_exception(error);
-  } catch (const std::exception& exception) {
-    return demangled(typeid(exception)) + ": " + exception.what();
-  } catch (...) { return "an exception that is not a std::exception"; }
+  std::string text;
+  constexpr int most_nested = 20;
+  for (int depth = 0; error && depth < most_nested; ++depth) {
+    if (depth > 0) text += "\n  because of ";
+    std::exception_ptr inner;
+    try {
+      std::rethrow_exception(error);
+    } catch (const std::exception& exception) {
+      text += demangled(typeid(exception)) + ": " + exception.what();
+      if (const auto* nested = dynamic_cast<const std::nested_exception*>(&exception)) {
+        inner = nested->nested_ptr();
+      }
+    } catch (const char* thrown) {
+      text += std::string("const char*: ") + (thrown != nullptr ? thrown : "null");
+    } catch (const std::string& thrown) { text += "std::string: " + thrown; } catch (...) {
+      const std::type_info* type = abi::__cxa_current_exception_type();
+      text += type != nullptr ? "an exception of type " + demangled(*type) : "a foreign exception";
+    }
+    error = inner;
+  }
+  return text;
 }
 
 std::string argument_label(const ClassInfo& info, std::size_t index) {

@@ -160,7 +160,7 @@ struct Fails : Task<Fails, int(int)> {
   int run_task() { throw std::runtime_error("told to fail"); }
 };
 
-TEST(TaskprocKept, DISABLED_Line04_ErrorNamesTheId) {
+TEST(TaskprocKept, Line04_ErrorNamesTheId) {
   TempCache cache;
   const auto task = Fails::make(4);
   try {
@@ -425,7 +425,7 @@ struct LateOptional : Task<LateOptional, int()> {
   int run_task() { return **first + *second; }
 };
 
-TEST(TaskprocKept, DISABLED_Line20_OptionalsInTheOrderOfDeclaration) {
+TEST(TaskprocKept, Line20_OptionalsInTheOrderOfDeclaration) {
   TempCache cache;
   (void)LateOptional::make().run_graph();
   EXPECT_EQ(recorded_upstream(*cache, LateOptional::make().key()),
@@ -725,7 +725,7 @@ struct ManyQuick : Task<ManyQuick, int()> {
 };
 
 // Short tasks are handed out several at a time: the rest of a batch is not running yet either.
-TEST(TaskprocFault, DISABLED_Line14_NothingStartsAfterAFailure) {
+TEST(TaskprocFault, Line14_NothingStartsAfterAFailure) {
   TempCache cache;
   started = 0;
   EXPECT_EQ(failures_of(ManyQuick::make(), {.jobs = 1}).size(), 1u);
@@ -742,7 +742,7 @@ struct LooksForStop : Task<LooksForStop, int()> {
   }
 };
 
-TEST(TaskprocFault, DISABLED_Line15_RunningTaskSeesTheStopAtOnce) {
+TEST(TaskprocFault, Line15_RunningTaskSeesTheStopAtOnce) {
   TempCache cache;
   stop = saw_stop = false;
   detail::RunRequest request;
@@ -866,10 +866,9 @@ TEST(TaskprocFault, Line20_CauseOfEveryExceptionIsShown) {
   TempCache cache;
   EXPECT_EQ(failures_of(Throws::make(0)).at(0).cause, "std::out_of_range: beyond the end");
   EXPECT_EQ(failures_of(Throws::make(1)).at(0).cause, "std::bad_alloc: std::bad_alloc");
-  EXPECT_TRUE(contains(failures_of(Throws::make(2)).at(0).cause, "not a std::exception"));
 }
 
-TEST(TaskprocFault, DISABLED_Line20_TypeOfAnythingThrownIsShown) {
+TEST(TaskprocFault, Line20_TypeOfAnythingThrownIsShown) {
   TempCache cache;
   const std::string cause = failures_of(Throws::make(2)).at(0).cause;
   EXPECT_TRUE(contains(cause, "int")) << cause;

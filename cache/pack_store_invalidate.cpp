@@ -1,0 +1,118 @@
+// What makes results of PackStore suspect or missing.
+#include <map>
+
+#include "cache/pack_store.h"
+#include "cache/trash.h"
+
+namespace stook::detail {
+
+void PackStore::append_mark(FrameKind kind, const Key& key, std::string_view class_name) {
+  Publication publication;
+  publication.key = key;
+  publication.class_name = class_name;
+  Frame frame = frame_of(publication);
+  frame.kind = kind;
+  const ItemKind item = kind == FrameKind::clear_key     ? ItemKind::cleared_key
+                        : kind == FrameKind::clear_class ? ItemKind::cleared_class
+                                                         : ItemKind::damaged;
+  append(frame, publication, {}, item, {});
+}
+
+Invalidated PackStore::invalidate(const std::function<void(Indexer::Transaction&)>& append) {
+  const Outcome outcome = indexer_->exclusively([&](Indexer::Transaction& transaction) {
+    transaction.outcome.invalidated = {};  // what came before is not this call's doing
+    append(transaction);
+    transaction.again();
+  });
+  if (!outcome.cleared.empty()) empty_trash(layout_);
+  return outcome.invalidated;
+}
+
+Invalidated PackStore::clear(const Key& key) {
+  return invalidate([&](Indexer::Transaction& transaction) {
+    const auto row = transaction.ingest.rows.find(key);
+    if (!row) return;
+    std::string name;
+    for (const ClassRow& type : transaction.ingest.classes.all()) {
+      if (type.id == row->class_id) name = type.name;
+    }
+    append_mark(FrameKind::clear_key, key, name);
+  });
+}
+
+Invalidated PackStore::clear_class(std::string_view class_name) {
+  return invalidate([&](Indexer::Transaction& transaction) {
+    if (!transaction.ingest.classes.find(class_name)) return;
+    append_mark(FrameKind::clear_class, Key{}, class_name);
+  });
+}
+
+void PackStore::mark_damaged(const Key& key, std::string_view reason) {
+  warn_(std::string("result ") + to_hex(key) +
+        " is not usable and will be computed again: " + std::string(reason));
+  invalidate([&](Indexer::Transaction&) { append_mark(FrameKind::damaged, key, {}); });
+}
+
+// In most runs nothing has changed: that is found out without taking the write lock.
+Invalidated PackStore::check_versions(std::span<const ClassVersion> classes) {
+  bool outdated = false;
+  try {
+    indexer_->flush_own();
+    view_.read([&](View::Tables& tables) {
+      for (const ClassVersion& type : classes) {
+        const auto row = tables.classes.find(type.name);
+        if (row && row->checked != static_cast<std::int64_t>(type.version)) outdated = true;
+      }
+    });
+  } catch (const DatabaseError& error) {
+    index_failed(error);  // then it answers nothing that could be outdated
+  }
+  if (!outdated) return {};
+  return invalidate([&](Indexer::Transaction& transaction) {
+    for (const ClassVersion& type : classes) {
+      transaction.ingest.check_version(type.name, type.version, transaction.outcome);
+    }
+  });
+}
+
+std::vector<External> PackStore::externals() {
+  std::vector<External> result;
+  try {
+    indexer_->flush_own();
+    view_.read([&](View::Tables& tables) {
+      std::map<std::uint64_t, std::string> names;
+      for (const ClassRow& type : tables.classes.all()) names[type.id] = type.name;
+      for (ExternalRow& external : tables.externals.all()) {
+        const auto row = tables.rows.find_id(external.id);
+        if (!row) continue;
+        result.push_back({row->key, external.id, names[external.class_id],
+                          std::move(external.arguments), std::move(external.fingerprint),
+                          row->entry.digest});
+      }
+    });
+  } catch (const DatabaseError& error) { index_failed(error); }
+  return result;
+}
+
+Invalidated PackStore::update_external(const Key& key, std::string_view fingerprint,
+                                       const Digest& digest) {
+  return invalidate([&](Indexer::Transaction& transaction) {
+    const auto row = transaction.ingest.rows.find(key);
+    if (!row || row->kind != RecordKind::external) return;
+    const auto last = packs_.read(row->entry.pack, row->entry.offset);
+    if (!last) return warn_(last.reason());
+    Publication publication;
+    publication.key = key;
+    publication.id = row->entry.id;
+    publication.kind = RecordKind::external;
+    publication.class_name = last->frame.class_name;
+    publication.arguments = last->frame.arguments;
+    publication.version = last->frame.version;
+    publication.digest = digest;
+    publication.codec = fingerprint;
+    Frame frame = frame_of(publication);
+    append(frame, publication, {}, ItemKind::record, {});
+  });
+}
+
+}  // namespace stook::detail
