@@ -184,6 +184,8 @@ ClassInfo describe_class() {
   if constexpr (requires { D::task_version; }) info.version = D::task_version;
   if constexpr (requires { D::task_compress_level; }) info.compress_level = D::task_compress_level;
   if constexpr (requires { D::task_store; }) info.store = D::task_store;
+  if constexpr (requires { D::task_timeout; }) info.timeout = D::task_timeout;
+  if constexpr (requires { D::task_memory; }) info.memory = D::task_memory;
   info.labels = labels_of<D>();
   info.object_size = sizeof(D);
   info.object_alignment = alignof(D);
