@@ -146,7 +146,9 @@ class Flow {
 
 void run_flow(Scheduler& scheduler, Execution& execution, Plan& plan, Store& store,
               const FlowOptions& options) {
-  const auto threads = static_cast<std::size_t>(std::max(1, options.jobs));
+  // Where all is executed outside one thread keeps the books.
+  const auto threads =
+      options.outside ? std::size_t{1} : static_cast<std::size_t>(std::max(1, options.jobs));
   const auto allowed = std::max<std::size_t>(
       threads, tbb::global_control::active_value(tbb::global_control::max_allowed_parallelism));
   const tbb::global_control control(tbb::global_control::max_allowed_parallelism, allowed);

@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <cstdio>
+#include <mutex>
 #include <new>
 
 #include "runtime/task_directory.h"
@@ -21,8 +22,10 @@ namespace {
 namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 
-// Decoded values kept for the jobs to come, by the size of their encoding.
+// Decoded values kept for the jobs to come: bytes of their encoding, and how many, so that keeping
+// a small one stays cheaper than reading it again.
 constexpr std::size_t kMostKept = std::size_t{64} << 20;
+constexpr std::size_t kMostKeptValues = 4096;
 
 // An input that is on record and cannot be read.
 struct DamagedInput {
@@ -79,20 +82,19 @@ class MemoryLimit {
 class JobRunner::Context final : public TaskContext {
  public:
   Context(JobRunner& runner, const Job& job, const TaskSpec& task)
-      : runner_(runner), job_(job), task_(task),
-        path_(runner.files_.task_path(job.class_name, job.id)),
-        directory_(runner.root_, job.key, path_) {}
+      : runner_(runner), job_(job), task_(task) {}
 
   [[nodiscard]] const TaskSpec& spec() const override { return task_; }
   [[nodiscard]] std::uint64_t id() override { return job_.id; }
   [[nodiscard]] fs::path directory() override {
-    return executing ? directory_.data() : path_ / "data";
+    return executing ? task_directory().data() : path() / "data";
   }
   [[nodiscard]] fs::path checkpoint_directory() override {
-    fs::create_directories(path_ / "checkpoint");
-    return path_ / "checkpoint";
+    const fs::path checkpoint = path() / "checkpoint";
+    fs::create_directories(checkpoint);
+    return checkpoint;
   }
-  [[nodiscard]] fs::path log_path(std::string_view name) override { return path_ / name; }
+  [[nodiscard]] fs::path log_path(std::string_view name) override { return path() / name; }
   void progress(double fraction, std::string_view text) override {
     if (runner_.on_progress) runner_.on_progress({job_.number, fraction, std::string(text)});
   }
@@ -100,16 +102,23 @@ class JobRunner::Context final : public TaskContext {
     return runner_.stop_.load(std::memory_order_relaxed);
   }
 
-  [[nodiscard]] TaskDirectory& task_directory() { return directory_; }
+  // Made when first wanted: most tasks have none, and paths are slow.
+  [[nodiscard]] TaskDirectory& task_directory() {
+    std::call_once(once_, [this] { directory_.emplace(runner_.root_, job_.key, path()); });
+    return *directory_;
+  }
+  [[nodiscard]] bool has_directory() const { return directory_.has_value(); }
 
   bool executing = false;
 
  private:
+  [[nodiscard]] fs::path path() const { return runner_.files_.task_path(job_.class_name, job_.id); }
+
   JobRunner& runner_;
   const Job& job_;
   const TaskSpec& task_;
-  const fs::path path_;
-  TaskDirectory directory_;
+  std::once_flag once_;  // a task may ask from several threads
+  std::optional<TaskDirectory> directory_;
 };
 
 JobRunner::JobRunner(fs::path root) : root_(std::move(root)), files_(root_) {}
@@ -138,7 +147,8 @@ JobResult JobRunner::run(const Job& job) {
   }
   inputs_.clear();
   if (output != nullptr) {
-    const auto written = output->end(files_.task_path(job.class_name, job.id), result.failed);
+    const auto written = output->end([&] { return files_.task_path(job.class_name, job.id); },
+                                     result.failed, job.has_result);
     result.wrote_stdout = written.out;
     result.wrote_stderr = written.err;
   }
@@ -200,14 +210,15 @@ void JobRunner::execute(const Job& job, JobResult& result) {
   task.value_type.encode(value.get(), writer);
   result.digest = digest_of(writer);
   result.signature = task.value_type.signature;
-  TaskDirectory& directory = context.task_directory();
-  if (directory.used()) {
-    result.directory = directory.digest();
+  if (context.has_directory() && context.task_directory().used()) {
+    result.directory = context.task_directory().digest();
     result.digest = combine_digests(result.digest, result.directory);
   }
   result.value = files_.keep(writer.pieces(), job.compress_level);
-  result.moved_directory = directory.moved();
-  directory.hand_over();
+  if (context.has_directory()) {
+    result.moved_directory = context.task_directory().moved();
+    context.task_directory().hand_over();
+  }
   keep(result.digest, result.signature, std::move(value), writer.size());
 }
 
@@ -251,13 +262,11 @@ Value JobRunner::find_kept(const Digest& digest, const std::string& signature) {
 
 void JobRunner::keep(const Digest& digest, const std::string& signature, Value value,
                      std::size_t bytes) {
-  constexpr std::size_t kOverhead = 256;
-  bytes += kOverhead;
   if (digest.is_zero() || bytes > kMostKept / 2 || find_kept(digest, signature)) return;
   kept_.push_front({digest, signature, std::move(value), bytes});
   by_digest_.emplace(digest, kept_.begin());
   kept_bytes_ += bytes;
-  while (kept_bytes_ > kMostKept) {
+  while (kept_bytes_ > kMostKept || kept_.size() > kMostKeptValues) {
     const auto last = std::prev(kept_.end());
     const auto [begin, end] = by_digest_.equal_range(last->digest);
     for (auto at = begin; at != end; ++at) {

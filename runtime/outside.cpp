@@ -268,10 +268,8 @@ class Outside::Impl {
 
   void settle(Node& node, JobResult& result, Completion& completion) {
     const TaskSpec& task = node.task();
-    TaskDirectory directory(fs::absolute(store_.root()), task.key,
-                            store_.task_path(task.info.name, node.entry.id));
     if (result.failed) {
-      directory.adopt();  // ... and give back
+      directory_of(node)->adopt();  // ... and give back
       return settle_failure(node, result, completion);
     }
     if (result.key != task.key || result.signature != task.value_type.signature) {
@@ -283,8 +281,14 @@ class Outside::Impl {
     publish(node, result);
     completion.seconds = static_cast<float>(static_cast<double>(result.duration_ns) * 1e-9);
     if (!result.moved_directory) return;
-    directory.adopt();
-    directory.commit();
+    const auto directory = directory_of(node);
+    directory->adopt();
+    directory->commit();
+  }
+
+  [[nodiscard]] std::unique_ptr<TaskDirectory> directory_of(const Node& node) const {
+    return std::make_unique<TaskDirectory>(fs::absolute(store_.root()), node.spec->key,
+                                           store_.task_path(node.task().info.name, node.entry.id));
   }
 
   void publish(Node& node, const JobResult& result) {
@@ -367,12 +371,9 @@ class Outside::Impl {
     completion.node = flight.node;
     completion.kind = Completion::Kind::failed;
     completion.cause = lost.cause;
-    const fs::path path = store_.task_path(node.task().info.name, node.entry.id);
-    {
-      TaskDirectory directory(fs::absolute(store_.root()), node.spec->key, path);
-      directory.adopt();
-    }
-    const auto written = collect_output(lost.stem, path, options_.run->log_limit);
+    directory_of(node)->adopt();  // ... and give back
+    const auto written = collect_output(
+        lost.stem, store_.task_path(node.task().info.name, node.entry.id), options_.run->log_limit);
     add_logs(node, written.out, written.err, completion);
     store_.release(node.spec->key);
     finish(std::move(completion), flight.batch);

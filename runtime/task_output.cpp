@@ -75,31 +75,32 @@ void TaskOutput::open(Stream& stream) {
 void TaskOutput::begin(std::uint64_t limit) {
   limit_ = limit;
   out_.cut = err_.cut = false;
-  // What a child of an earlier task has left behind, or said since, is nobody's.
-  for (Stream* stream : {&out_, &err_}) {
-    if (os_file_size(stream->fd.get()) > 0) (void)::ftruncate(stream->fd.get(), 0);
-  }
 }
 
-bool TaskOutput::finish(Stream& stream, const fs::path& to, bool may_exist) {
-  if (!settle(stream.fd.get(), stream.file, to, limit_, stream.cut)) {
-    if (may_exist) ::unlink(to.c_str());
+bool TaskOutput::finish(Stream& stream, const Directory& directory, const char* name,
+                        bool may_exist) {
+  // Asked for each task: this is the cheapest way. Writes go to the end wherever it stands.
+  if (::lseek(stream.fd.get(), 0, SEEK_END) <= 0) {
+    if (may_exist) ::unlink((directory() / name).c_str());
     return false;
   }
+  if (!settle(stream.fd.get(), stream.file, directory() / name, limit_, stream.cut)) return false;
   open(stream);
   return true;
 }
 
-TaskOutput::Written TaskOutput::end(const fs::path& directory, bool failed) {
+TaskOutput::Written TaskOutput::end(const Directory& directory, bool failed, bool may_exist) {
   flush_streams();
-  const bool there = ::access(directory.c_str(), F_OK) == 0;
-  const std::string suffix = failed ? ".failed" : "";
-  if (there && !failed) {
-    ::unlink((directory / "stdout.failed").c_str());
-    ::unlink((directory / "stderr.failed").c_str());
+  if (failed) {
+    return {finish(out_, directory, "stdout.failed", true),
+            finish(err_, directory, "stderr.failed", true)};
   }
-  return {finish(out_, directory / ("stdout" + suffix), there),
-          finish(err_, directory / ("stderr" + suffix), there)};
+  if (may_exist) {
+    ::unlink((directory() / "stdout.failed").c_str());
+    ::unlink((directory() / "stderr.failed").c_str());
+  }
+  return {finish(out_, directory, "stdout", may_exist),
+          finish(err_, directory, "stderr", may_exist)};
 }
 
 void TaskOutput::cut_at_limit(Stream& stream) {

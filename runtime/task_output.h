@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 
 #include "src/os.h"
 
@@ -19,7 +20,7 @@ class TaskOutput {
   TaskOutput(const TaskOutput&) = delete;
   TaskOutput& operator=(const TaskOutput&) = delete;
 
-  // A task starts: nothing has been printed.
+  // A task starts. What a child of the one before it still prints is taken for its own.
   void begin(std::uint64_t limit);
   struct Written {
     bool out = false;
@@ -28,7 +29,9 @@ class TaskOutput {
   // The task has ended: what was printed goes to `directory`/stdout and stderr, in place of what
   // was there. Where nothing was printed, nothing is there afterwards. What a failed attempt
   // printed goes to stdout.failed and stderr.failed, and leaves the last result's as they were.
-  Written end(const std::filesystem::path& directory, bool failed);
+  // `may_exist`: there may be something of an earlier attempt.
+  using Directory = std::function<std::filesystem::path()>;
+  Written end(const Directory& directory, bool failed, bool may_exist);
   // Cuts what has grown beyond the limit; called every now and then from another thread.
   void watch();
 
@@ -43,7 +46,7 @@ class TaskOutput {
     bool cut = false;
   };
   void open(Stream& stream);
-  bool finish(Stream& stream, const std::filesystem::path& to, bool may_exist);
+  bool finish(Stream& stream, const Directory& directory, const char* name, bool may_exist);
   void cut_at_limit(Stream& stream);
 
   Stream out_;
