@@ -13,6 +13,7 @@
 
 #include "runtime/command_line.h"
 #include "runtime/execution.h"
+#include "runtime/executors/launcher.h"
 #include "runtime/explain.h"
 #include "runtime/progress.h"
 #include "runtime/run.h"
@@ -65,6 +66,7 @@ class SignalWatch {
     const timespec grace{grace_seconds, 0};
     const int again = wait(&grace);
     if (ending_) return;
+    kill_all_started();
     if (again <= 0) store_.flush();
     ::_exit(exit_code());
   }
@@ -154,7 +156,9 @@ int run_entry(Store& store, const SpecPtr& root, const CommandLine& line) {
   request.stop = &signals.stop();
   const RunResult result = run(store, request);
   save_stats(line, result.stats);
-  if (line.run.executor.name() != "threads") show_printed(store, root);
+  if (line.run.executor.name() != "threads" || !line.run.prefixes.empty()) {
+    show_printed(store, root);
+  }
   if (!result.failures.empty()) std::cerr << failure_text(result.failures) << '\n';
   if (result.stopped) return signals.exit_code();
   return result.failures.empty() ? done : task_failed;

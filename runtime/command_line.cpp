@@ -148,6 +148,7 @@ struct EntryFlags {
 
 struct CommonFlags {
   std::vector<std::string> rate_limits;
+  std::vector<std::string> prefixes;
   std::string executor = "threads";
   std::string rebuild = "changed";
   std::string progress = "auto";
@@ -171,6 +172,10 @@ struct CommonFlags {
     app.add_option("-l,--rate-limit", rate_limits,
                    "At most N tasks with this label (or of this class) at once; repeatable")
         ->type_name("LABEL=N");
+    app.add_option("-p,--prefix", prefixes,
+                   "Start tasks with this label (or of this class) by a command, each in a process "
+                   "of its own; repeatable")
+        ->type_name("LABEL=CMD");
     app.add_option("--compress-level", line.compress_level,
                    "zstd level of new results; 0: not compressed")
         ->check(CLI::Range(0, 19))
@@ -208,6 +213,13 @@ struct CommonFlags {
     if (why_option->count() > 0) line.why = why;
     line.run.rate_limits = default_rate_limits();
     line.run.prefixes = default_prefixes();
+    for (const std::string& text : prefixes) {
+      const auto at = text.find('=');
+      if (at == std::string::npos || at == 0) {
+        throw InvalidArgument("--prefix takes LABEL=CMD, not '" + text + "'");
+      }
+      line.run.prefixes[text.substr(0, at)] = text.substr(at + 1);
+    }
     for (const std::string& text : rate_limits) {
       const auto [label, number] = split_assignment(text, "--rate-limit");
       line.run.rate_limits[label] = whole_number(number, "the rate limit of '" + label + "'");

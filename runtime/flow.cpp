@@ -71,6 +71,14 @@ class Flow {
       ++batches_;
       port.try_put(std::move(batch));
     }
+    // What a prefix command starts waits elsewhere: only labels limit how many there are.
+    while (outside_) {
+      std::vector<NodeIndex> task;
+      scheduler_.next(task, Lane::prefix);
+      if (task.empty()) break;
+      for (std::size_t i = 0; i < task.size(); ++i) graph_.reserve_wait();
+      outside_->submit_prefixed(std::move(task));
+    }
     while (outside_ && outside_batches_ < room_outside()) {
       std::vector<NodeIndex> batch;
       scheduler_.next(batch, Lane::workers);
@@ -148,7 +156,7 @@ void run_flow(Scheduler& scheduler, Execution& execution, Plan& plan, Store& sto
               const FlowOptions& options) {
   // Where all is executed outside one thread keeps the books.
   const auto threads =
-      options.outside ? std::size_t{1} : static_cast<std::size_t>(std::max(1, options.jobs));
+      options.threads ? static_cast<std::size_t>(std::max(1, options.jobs)) : std::size_t{1};
   const auto allowed = std::max<std::size_t>(
       threads, tbb::global_control::active_value(tbb::global_control::max_allowed_parallelism));
   const tbb::global_control control(tbb::global_control::max_allowed_parallelism, allowed);

@@ -12,6 +12,7 @@ namespace stook::detail {
 struct FlowOptions {
   int jobs = 1;           // tasks at once in threads
   std::uint64_t run = 0;  // number of the run, for the records
+  bool threads = true;    // some classes are executed in threads
   bool outside = false;   // some classes are executed in other processes:
   OutsideOptions processes;
 };

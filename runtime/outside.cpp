@@ -10,6 +10,8 @@
 #include <unordered_map>
 
 #include "cache/values.h"
+#include "runtime/executors/prefix.h"
+#include "runtime/executors/words.h"
 #include "runtime/executors/worker_pool.h"
 #include "runtime/run.h"
 #include "runtime/task_directory.h"
@@ -47,12 +49,15 @@ class Outside::Impl {
       : store_(store), plan_(plan), execution_(execution), options_(options),
         report_(std::move(report)), files_(store.root()), work_(asio::make_work_guard(context_)),
         look_(context_), launcher_(make_launcher(context_)),
-        pool_(context_, *launcher_, pool_options(), pool_events()), thread_([this] { run(); }) {}
+        pool_(context_, *launcher_, pool_options(), pool_events()),
+        prefixed_(context_, *launcher_, prefix_options(), prefix_events()),
+        thread_([this] { run(); }) {}
 
   ~Impl() {
     asio::post(context_, [this] {
       closing_ = true;
       look_.cancel();
+      prefixed_.close();
       pool_.close([this] { work_.reset(); });
     });
     thread_.join();
@@ -60,7 +65,19 @@ class Outside::Impl {
 
   void submit(std::vector<NodeIndex> batch, bool brief) {
     asio::post(context_, [this, batch = std::move(batch), brief]() mutable {
-      begin(batch, brief);
+      const std::uint64_t number = ++last_batch_;
+      batches_[number] = batch.size();
+      auto jobs = begin(batch, number);
+      if (!jobs.empty()) pool_.submit(std::move(jobs), brief);
+      tell();
+    });
+  }
+
+  void submit_prefixed(std::vector<NodeIndex> tasks) {
+    asio::post(context_, [this, tasks = std::move(tasks)]() mutable {
+      for (const NodeIndex node : tasks) {
+        for (PoolJob& job : begin({node}, 0)) start_prefixed(node, std::move(job));
+      }
       tell();
     });
   }
@@ -102,9 +119,33 @@ class Outside::Impl {
     return events;
   }
 
+  [[nodiscard]] PrefixOptions prefix_options() const {
+    PrefixOptions prefix;
+    prefix.root = fs::absolute(store_.root());
+    prefix.spool = prefix.root / "spool";
+    prefix.build = build_id();
+    prefix.environment = options_.run->environment;
+    prefix.directory = options_.run->working_directory;
+    prefix.result_wait = options_.run->result_wait;
+    return prefix;
+  }
+
+  [[nodiscard]] PrefixEvents prefix_events() {
+    PrefixEvents events;
+    events.result = [this](JobResult&& result) { take_result(std::move(result)); };
+    events.lost = [this](const LostPrefixJob& lost) {
+      take_lost({lost.number, lost.cause, lost.stem});
+    };
+    events.idle = [this] { tell(); };
+    return events;
+  }
+
   // Looks now and then whether the run is to end.
   void look() {
-    if (execution_.stop_requested() && !std::exchange(told_stop_, true)) pool_.request_stop();
+    if (execution_.stop_requested() && !std::exchange(told_stop_, true)) {
+      pool_.request_stop();
+      prefixed_.request_stop();
+    }
     look_.expires_after(kLookEvery);
     look_.async_wait([this](boost::system::error_code error) {
       if (!error && !closing_) look();
@@ -113,9 +154,8 @@ class Outside::Impl {
 
   // --- On the way out
 
-  void begin(const std::vector<NodeIndex>& nodes, bool brief) {
-    const std::uint64_t batch = ++last_batch_;
-    batches_[batch] = nodes.size();
+  // Claims the tasks and makes jobs of them; the others are finished. `batch`: 0: none.
+  std::vector<PoolJob> begin(const std::vector<NodeIndex>& nodes, std::uint64_t batch) {
     std::vector<PoolJob> jobs;
     for (const NodeIndex node : nodes) {
       Completion completion;
@@ -139,7 +179,41 @@ class Outside::Impl {
       }
       finish(std::move(completion), batch);
     }
-    if (!jobs.empty()) pool_.submit(std::move(jobs), brief);
+    return jobs;
+  }
+
+  void start_prefixed(NodeIndex index, PoolJob&& given) {
+    const Node& node = plan_.nodes[index];
+    const ClassInfo& info = node.task().info;
+    const Prefix& prefix = *prefix_of(info, *options_.prefixes);
+    const fs::path path = fs::absolute(store_.task_path(info.name, node.entry.id));
+    const std::map<std::string, std::string> fields{
+        {"task_name", info.name},
+        {"task_id", std::to_string(node.entry.id)},
+        {"stdout", (path / "stdout").string()},
+        {"stderr", (path / "stderr").string()},
+        {"directory", (path / "data").string()},
+        {"cache", fs::absolute(store_.root()).string()},
+        {"label", prefix.label},
+    };
+    PrefixJob job;
+    job.number = given.number;
+    job.message = std::move(given.message);
+    job.timeout = given.timeout;
+    job.logs = path;
+    for (const std::string& word : prefix.words) job.words.push_back(fill_fields(word, fields));
+    try {
+      store_.expose_id(node.spec->key, node.entry.id, info.name);
+      prefixed_.submit(std::move(job));
+    } catch (const Error& error) {
+      flights_.erase(given.number);
+      Completion completion;
+      completion.node = index;
+      completion.kind = Completion::Kind::failed;
+      completion.cause = error.what();
+      store_.release(node.spec->key);
+      finish(std::move(completion), 0);
+    }
   }
 
   bool claim(Node& node, Completion& completion) {
@@ -168,6 +242,7 @@ class Outside::Impl {
     job.compress_level =
         job.transient ? 0 : task.info.compress_level.value_or(options_.compress_level);
     job.has_result = node.entry.pack != 0;
+    job.allow_other_build = options_.run->allow_other_build;
     job.memory = task.info.memory != 0 ? task.info.memory : options_.run->memory;
     job.log_limit = options_.run->log_limit;
     CanonicalWriter arguments;
@@ -402,6 +477,7 @@ class Outside::Impl {
 
   void finish(Completion completion, std::uint64_t batch) {
     completions_.push_back(std::move(completion));
+    if (batch == 0) return;
     const auto found = batches_.find(batch);
     if (--found->second > 0) return;
     batches_.erase(found);
@@ -433,6 +509,7 @@ class Outside::Impl {
   bool told_stop_ = false;
   bool closing_ = false;
   WorkerPool pool_;
+  PrefixRunner prefixed_;
   std::thread thread_;  // last: everything is there when it starts
 };
 
@@ -441,6 +518,10 @@ Outside::Outside(Store& store, Plan& plan, Execution& execution, const OutsideOp
     : impl_(std::make_unique<Impl>(store, plan, execution, options, std::move(report))) {}
 
 Outside::~Outside() = default;
+
+void Outside::submit_prefixed(std::vector<NodeIndex> tasks) {
+  impl_->submit_prefixed(std::move(tasks));
+}
 
 void Outside::submit(std::vector<NodeIndex> batch, bool brief) {
   impl_->submit(std::move(batch), brief);

@@ -5,10 +5,12 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <vector>
 
 #include "runtime/execution.h"
+#include "runtime/executors/prefixes.h"
 
 #include <stook/options.hpp>
 
@@ -16,6 +18,7 @@ namespace stook::detail {
 
 struct OutsideOptions {
   const RunOptions* run = nullptr;
+  const std::map<std::string, Prefix>* prefixes = nullptr;
   int workers = 1;
   int compress_level = 3;
   std::uint64_t run_number = 0;
@@ -35,6 +38,8 @@ class Outside {
 
   // Tasks for one worker, one after the other. `brief`: they may wait there behind others.
   void submit(std::vector<NodeIndex> batch, bool brief);
+  // Tasks of classes that have a prefix command: a process for each.
+  void submit_prefixed(std::vector<NodeIndex> tasks);
 
  private:
   class Impl;

@@ -7,6 +7,7 @@
 #include <unordered_set>
 
 #include "runtime/execution.h"
+#include "runtime/executors/prefixes.h"
 #include "runtime/flow.h"
 #include "runtime/progress.h"
 #include "runtime/scheduler.h"
@@ -124,7 +125,7 @@ class Runner {
     }
     StoppingObserver stopping(observer_, request_.stop);
     Scheduler scheduler(plan, store_, request_.options, stopping,
-                        [this](const ClassInfo&) { return lane_; });
+                        [this](const ClassInfo& info) { return lane_of(info); });
     stopping.attach(scheduler);
     observer_.run_started(plan);
     scheduler.start();
@@ -132,8 +133,10 @@ class Runner {
       FlowOptions flow;
       flow.jobs = jobs_of(request_.options);
       flow.run = run_number_;
-      flow.outside = lane_ != Lane::threads;
-      flow.processes = {&request_.options, flow.jobs, request_.compress_level, run_number_};
+      flow.threads = lane_ == Lane::threads;
+      flow.outside = lane_ != Lane::threads || !prefixes_.empty();
+      flow.processes = {&request_.options, &prefixes_, flow.jobs, request_.compress_level,
+                        run_number_};
       run_flow(scheduler, execution, plan, store_, flow);
     }
     scheduler.close();
@@ -167,6 +170,16 @@ class Runner {
   const RunRequest& request_;
   RunObserver silent_;
   RunObserver& observer_;
+  [[nodiscard]] Lane lane_of(const ClassInfo& info) const {
+    return prefix_of(info, prefixes_) != nullptr ? Lane::prefix : lane_;
+  }
+
+  std::map<std::string, Prefix> prefixes() const {
+    std::vector<std::string> told;  // by check_options()
+    return read_prefixes(request_.options.prefixes, told);
+  }
+
+  const std::map<std::string, Prefix> prefixes_ = prefixes();
   const Lane lane_ =
       request_.options.executor.name() == "processes" ? Lane::workers : Lane::threads;
   bool force_roots_;
@@ -209,18 +222,18 @@ std::vector<std::string> check_options(const RunOptions& options) {
         "executor processes starts this program again as a worker, which it cannot become: call "
         "stook::init(argc, argv) at the top of main(), or enter it by cli()");
   }
-  if (!options.prefixes.empty()) {
+  if (!options.prefixes.empty() && !can_be_worker()) {
     throw ExecutorError("a prefix command ('" + options.prefixes.begin()->first +
-                        "') needs worker processes, which this version does not have yet: remove "
-                        "it from RunOptions::prefixes or DefaultArguments");
+                        "') starts this program again as a worker, which it cannot become: call "
+                        "stook::init(argc, argv) at the top of main(), or enter it by cli()");
   }
   std::vector<std::string> warnings;
+  (void)read_prefixes(options.prefixes, warnings);
   const std::set<std::string> known = known_labels();
   for (const auto& [label, limit] : options.rate_limits) {
     if (known.contains(label)) continue;
-    std::string text = "no task has the label '" + label + "' that is rate-limited; known are";
-    for (const std::string& name : known) text += " '" + name + "'";
-    warnings.push_back(std::move(text));
+    warnings.push_back("no task has the label '" + label + "' that is rate-limited; known are " +
+                       quoted_names(known));
   }
   return warnings;
 }

@@ -16,6 +16,7 @@
 #include <mutex>
 #include <thread>
 
+#include "runtime/executors/spool.h"
 #include "runtime/job_runner.h"
 #include "runtime/task_output.h"
 #include "src/build_id.h"
@@ -229,19 +230,102 @@ int serve_socket(const char* stem) {
   return SocketWorker(worker_socket, static_cast<std::atomic<std::uint64_t>*>(page), stem).serve();
 }
 
+// --- One job from a file ---------------------------------------------------------------------
+
+std::atomic<JobRunner*> stopping_runner{nullptr};
+
+void ask_to_stop(int) {
+  if (JobRunner* const runner = stopping_runner.load()) runner->request_stop();
+}
+
+// Ends this process and what it has started when the driver is gone, and cuts what grows too long.
+class JobWatch {
+ public:
+  JobWatch(TaskOutput& output, const std::string& alive)
+      : output_(output), alive_(alive.empty() ? Fd() : os_open(alive, O_RDWR)),
+        thread_([this] { watch(); }) {}
+  ~JobWatch() {
+    {
+      const std::lock_guard lock(mutex_);
+      stop_ = true;
+      wake_.notify_all();
+    }
+    thread_.join();
+  }
+  JobWatch(const JobWatch&) = delete;
+  JobWatch& operator=(const JobWatch&) = delete;
+
+ private:
+  void watch() {
+    // Where the lock cannot be seen from here nothing follows from its not being seen later.
+    const bool can_tell = alive_ && os_is_locked(alive_.get(), 0);
+    std::unique_lock lock(mutex_);
+    while (!wake_.wait_for(lock, kWatchEvery, [this] { return stop_; })) {
+      output_.watch();
+      if (can_tell && !os_is_locked(alive_.get(), 0)) end_group(0);
+    }
+  }
+
+  TaskOutput& output_;
+  const Fd alive_;
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  bool stop_ = false;
+  std::thread thread_;
+};
+
+int execute_file(const char* path) {
+  const SpoolFiles files = SpoolFiles::of_job(path);
+  const auto order = files.take();
+  if (!order) {
+    std::fprintf(stderr, "stook worker: %s\n", order.reason().c_str());
+    return 0;  // whoever began it gives the result
+  }
+  const auto& [welcome, job] = **order;
+  JobResult result;
+  result.number = job.number;
+  result.key = job.key;
+  result.failed = true;
+  if (welcome.build != build_id() && !job.allow_other_build) {
+    result.cause = "the worker is build " + build_id() + " of the program, the driver build " +
+                   welcome.build + ": give both the same program, or allow other builds";
+  } else {
+    std::error_code ignored;
+    std::filesystem::current_path(welcome.directory, ignored);
+    TaskOutput output(files.stem());
+    JobRunner runner(welcome.root);
+    runner.output = &output;
+    stopping_runner = &runner;
+    struct sigaction action {};
+    action.sa_handler = &ask_to_stop;
+    ::sigaction(SIGTERM, &action, nullptr);
+    const JobWatch watch(output, welcome.alive);
+    result = runner.run(job);
+    stopping_runner = nullptr;
+  }
+  files.write_result(result);
+  return result.failed ? 1 : 0;
+}
+
 }  // namespace
 
 bool can_be_worker() { return called.load(); }
 
 void become_worker(int argc, char** argv) {
   called = true;
-  if (argc < 3 || std::strcmp(argv[1], worker_flag) != 0) return;
-  struct sigaction action {};
-  action.sa_handler = &end_group;
-  ::sigaction(SIGTERM, &action, nullptr);
+  if (argc < 3) return;
+  const bool serves = std::strcmp(argv[1], worker_flag) == 0;
+  if (!serves && std::strcmp(argv[1], job_flag) != 0) return;
   int status = 3;
   try {
-    status = serve_socket(argv[2]);
+    if (serves) {
+      struct sigaction action {};
+      action.sa_handler = &end_group;
+      ::sigaction(SIGTERM, &action, nullptr);
+      status = serve_socket(argv[2]);
+    } else {
+      status = execute_file(argv[2]);
+    }
   } catch (const std::exception& error) {
     std::fprintf(stderr, "stook worker: %s\n", error.what());
   }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <exception>
+#include <set>
 #include <string>
 
 #include <stook/class_info.hpp>
@@ -32,6 +33,8 @@ class RunningTask {
 [[nodiscard]] std::string task_text(const TaskSpec& spec);
 [[nodiscard]] std::string arguments_of(const TaskSpec& spec);  // canonical bytes
 [[nodiscard]] std::string demangled(const std::type_info& type);
+// "'a' 'b' 'c'", at most twenty of them.
+[[nodiscard]] std::string quoted_names(const std::set<std::string>& names);
 // The type of an exception and what it says.
 [[nodiscard]] std::string describe_exception(std::exception_ptr error);
 

@@ -5,7 +5,7 @@
 //   spooled  = message                                 ; a file of the spool: a job or a result
 //   job      = number:u64 attempt:u32 key:hash id:u64 class:text version:u32 arguments:text
 //              run:u64 level:i32 flags:u8 memory:u64 log-limit:u64 count:u64 *input
-//              ; flags: 1 transient, 2 its directory holds a result
+//              ; flags: 1 transient, 2 its directory holds a result, 4 other builds may execute it
 //   input    = key:hash digest:hash place:u8 (value | pack:u32 offset:u64 | value)
 //              ; place: 0 here, 1 in a pack, 2 an object
 //   value    = raw:u64 stored:u64 flags:u8 object:hash bytes:text
@@ -15,7 +15,7 @@
 //              started-ns:i64 duration-ns:i64 value
 //              ; flags: 1 failed, 2 out of memory, 4 directory moved, 8 stdout, 16 stderr written
 //   hello    = protocol:u32 build:text host:text process:u64
-//   welcome  = protocol:u32 root:text build:text
+//   welcome  = protocol:u32 root:text build:text directory:text alive:text
 //   progress = number:u64 fraction:f64 text
 //   started  = number:u64
 //   stop     =
@@ -112,7 +112,8 @@ void encode_job(const Job& job, Writer& writer) {
   writer.write_text(job.arguments);
   writer.put(job.run);
   writer.put(static_cast<std::int32_t>(job.compress_level));
-  writer.put(static_cast<std::uint8_t>(flag(job.transient, 0) | flag(job.has_result, 1)));
+  writer.put(static_cast<std::uint8_t>(flag(job.transient, 0) | flag(job.has_result, 1) |
+                                       flag(job.allow_other_build, 2)));
   writer.put(job.memory);
   writer.put(job.log_limit);
   writer.write_count(job.inputs.size());
@@ -133,6 +134,7 @@ Job decode_job(Reader& reader) {
   const auto flags = reader.take<std::uint8_t>();
   job.transient = has(flags, 0);
   job.has_result = has(flags, 1);
+  job.allow_other_build = has(flags, 2);
   job.memory = reader.take<std::uint64_t>();
   job.log_limit = reader.take<std::uint64_t>();
   const std::size_t count = reader.read_count(32 + 1 + 12);  // the shortest input
@@ -198,6 +200,8 @@ void encode_welcome(const Welcome& welcome, Writer& writer) {
   writer.put(welcome.protocol);
   writer.write_text(welcome.root);
   writer.write_text(welcome.build);
+  writer.write_text(welcome.directory);
+  writer.write_text(welcome.alive);
 }
 
 Welcome decode_welcome(Reader& reader) {
@@ -205,6 +209,8 @@ Welcome decode_welcome(Reader& reader) {
   welcome.protocol = reader.take<std::uint32_t>();
   welcome.root = take_text(reader);
   welcome.build = take_text(reader);
+  welcome.directory = take_text(reader);
+  welcome.alive = take_text(reader);
   return welcome;
 }
 

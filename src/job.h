@@ -40,8 +40,9 @@ struct Job {
   std::vector<JobInput> inputs;
   std::uint64_t run = 0;
   int compress_level = 3;
-  bool transient = false;       // the value goes back whole and is not kept
-  bool has_result = false;      // its directory holds a result that a failure must leave alone
+  bool transient = false;   // the value goes back whole and is not kept
+  bool has_result = false;  // its directory holds a result that a failure must leave alone
+  bool allow_other_build = false;
   std::uint64_t memory = 0;     // bytes it may allocate; 0: unlimited
   std::uint64_t log_limit = 0;  // bytes of stdout, and of stderr
 };
@@ -97,6 +98,8 @@ struct Welcome {
   std::uint32_t protocol = kProtocol;
   std::string root;  // of the cache
   std::string build;
+  std::string directory;  // to work in; empty: where it is
+  std::string alive;      // a file whose first byte is locked while the driver lives; empty: none
 };
 
 struct JobProgress {

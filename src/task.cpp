@@ -92,6 +92,17 @@ std::string demangled(const std::type_info& type) {
   return status == 0 ? name.get() : type.name();
 }
 
+std::string quoted_names(const std::set<std::string>& names) {
+  constexpr std::size_t shown = 20;
+  std::string text;
+  std::size_t count = 0;
+  for (const std::string& name : names) {
+    if (count++ < shown) text += (text.empty() ? "'" : " '") + name + "'";
+  }
+  if (count > shown) text += " and " + std::to_string(count - shown) + " more";
+  return text;
+}
+
 std::string describe_exception(std::exception_ptr error) {
   std::string text;
   constexpr int most_nested = 20;

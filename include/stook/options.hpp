@@ -44,7 +44,11 @@ class Executor {
 
 struct RunOptions {
   std::map<std::string, int> rate_limits = {};   // label or class name -> tasks at once, at least 1
-  std::map<std::string, std::string> prefixes = {};   // label or class name -> command
+  // label or class name -> command that tasks are started with, each in a process of its own; the
+  // first of the class name and the labels, in their order, that has one counts. Empty: no wrapper.
+  // Words are split at blanks, quotes and backslashes as in a shell, nothing else is special;
+  // {task_name} {task_id} {stdout} {stderr} {directory} {cache} {label} are filled in.
+  std::map<std::string, std::string> prefixes = {};
   Executor executor = threads();
   int jobs = 0;                                  // tasks in process at once; 0: the number of cores
   bool keep_going = false;                       // after a failure go on with what does not need it
@@ -59,6 +63,9 @@ struct RunOptions {
   std::uint64_t log_limit = 64 << 20;            // bytes kept of stdout, and of stderr; 0: all
   std::vector<std::string> environment = {};     // names of variables it sees; empty: all
   std::string working_directory = {};            // empty: this process's
+  double result_wait = 15;                       // seconds to wait for the result of a prefix
+                                                 // command that has ended well: file systems of
+                                                 // clusters show files late
   bool allow_other_build = false;                // workers may be another build of the program
   std::string show_output = {};                  // class name, or NAME(ARGUMENTS): shown as it comes
 };

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -19,6 +20,8 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <mutex>
+#include <set>
 
 #include <stook/errors.hpp>
 
@@ -27,6 +30,13 @@ namespace {
 
 namespace asio = boost::asio;
 namespace bp = boost::process::v2;
+
+// The limit of open files as it was; zero: it was not raised.
+rlimit files_limit{0, 0};
+
+// The pids of what has been started and has not ended.
+std::mutex started_mutex;
+std::set<pid_t> started;
 
 // Runs in the child between vfork and exec: no allocation, no locks. The child shares the parent's
 // memory until then, so the error it leaves in `error` is seen.
@@ -39,6 +49,7 @@ struct ChildSetup {
   int error = 0;
 
   bool prepare() {
+    if (files_limit.rlim_cur != 0) ::setrlimit(RLIMIT_NOFILE, &files_limit);
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, nullptr);
@@ -131,8 +142,16 @@ class BoostLauncher final : public ProcessLauncher {
       throw ExecutorError("start '" + program + "': " + std::strerror(setup.error) +
                           advice(setup.error));
     }
+    {
+      const std::lock_guard lock(started_mutex);
+      started.insert(pid);
+    }
     auto watched = std::make_shared<bp::process>(context_.get_executor(), pid);
-    watched->async_wait([watched, on_exit = std::move(on_exit)](bp::error_code, int) {
+    watched->async_wait([watched, pid, on_exit = std::move(on_exit)](bp::error_code, int) {
+      {
+        const std::lock_guard lock(started_mutex);
+        started.erase(pid);
+      }
       on_exit(exit_of(watched->native_exit_code()));
     });
     return pid;
@@ -161,6 +180,19 @@ std::unique_ptr<ProcessLauncher> make_launcher(asio::io_context& context) {
 std::string describe_exit(const Exit& exit) {
   if (exit.signal == 0) return "exit status " + std::to_string(exit.code);
   return "signal " + std::to_string(exit.signal) + " (" + ::strsignal(exit.signal) + ")";
+}
+
+void allow_many_files() {
+  rlimit limit{};
+  if (files_limit.rlim_cur != 0 || ::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  files_limit = limit;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+void kill_all_started() noexcept {
+  const std::unique_lock lock(started_mutex, std::try_to_lock);
+  for (const pid_t pid : started) signal_group(pid, SIGKILL);
 }
 
 void signal_group(pid_t pid, int signal) noexcept {

@@ -48,6 +48,13 @@ class ProcessLauncher {
 
 [[nodiscard]] std::unique_ptr<ProcessLauncher> make_launcher(boost::asio::io_context& context);
 
+// Raises this process's limit of open files as far as it may; its children get the old one.
+void allow_many_files();
+
+// Kills every process that was started and has not ended, and all in its group: the last thing a
+// process does that is ended by a signal.
+void kill_all_started() noexcept;
+
 // Sends a signal to a process and all it has started in its group.
 void signal_group(pid_t pid, int signal) noexcept;
 

@@ -208,7 +208,7 @@ class WorkerPool::Worker {
     ready_ = true;
     pool_.failed_starts_ = 0;
     Writer body;
-    encode_welcome({kProtocol, pool_.options_.root.string(), pool_.options_.build}, body);
+    encode_welcome({kProtocol, pool_.options_.root.string(), pool_.options_.build, "", ""}, body);
     append_message(MessageKind::welcome, body, out_);
     write();
     if (pool_.stopping_) tell_stop();

@@ -1,0 +1,229 @@
+#include "runtime/executors/prefix.h"
+
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <atomic>
+#include <chrono>
+#include <csignal>
+#include <fstream>
+
+#include "runtime/executors/spool.h"
+#include "runtime/task_output.h"
+#include "runtime/worker.h"
+
+#include <stook/errors.hpp>
+
+namespace stook::detail {
+namespace {
+
+namespace asio = boost::asio;
+namespace fs = std::filesystem;
+using Clock = std::chrono::steady_clock;
+using boost::system::error_code;
+
+constexpr std::chrono::milliseconds kFirstLook{20};
+constexpr std::chrono::milliseconds kLastLook{1000};
+constexpr std::chrono::seconds kGrace{2};
+constexpr double kWaitAfterFailure = 2;  // seconds, where the command itself says that it failed
+
+std::string unique_name() {
+  static std::atomic<std::uint64_t> counter{0};
+  return std::to_string(::getpid()) + "-" + std::to_string(++counter);
+}
+
+}  // namespace
+
+// --- One process -----------------------------------------------------------------------------
+
+class PrefixRunner::Child : public std::enable_shared_from_this<Child> {
+ public:
+  Child(PrefixRunner& runner, PrefixJob job)
+      : runner_(runner), job_(std::move(job)), limit_(runner.context_), look_(runner.context_),
+        files_(runner.options_.spool / ("job-" + unique_name())) {}
+
+  void start() {
+    Welcome welcome;
+    welcome.root = runner_.options_.root.string();
+    welcome.build = runner_.options_.build;
+    welcome.directory = runner_.options_.directory.empty() ? fs::current_path().string()
+                                                           : runner_.options_.directory.string();
+    welcome.alive = runner_.alive_.string();
+    files_.write_job(welcome, job_.message);
+    job_.message = {};
+    LaunchSpec spec;
+    spec.argv = job_.words;
+    spec.argv.insert(spec.argv.end(), {own_program(), job_flag, files_.job().string()});
+    spec.environment = allowed_environment(runner_.options_.environment);
+    spec.directory = runner_.options_.directory;
+    const Fd out = os_open(wrapper_file("stdout"), O_CREAT | O_TRUNC | O_WRONLY | O_APPEND);
+    const Fd err = os_open(wrapper_file("stderr"), O_CREAT | O_TRUNC | O_WRONLY | O_APPEND);
+    spec.out = out.get();
+    spec.err = err.get();
+    try {
+      pid_ = runner_.launcher_.start(
+          spec, [self = shared_from_this()](Exit exit) { self->exited(exit); });
+    } catch (...) {
+      clean();
+      throw;
+    }
+    if (job_.timeout <= 0) return;
+    char text[64];
+    std::snprintf(text, sizeof text, "its time limit of %g s has passed", job_.timeout);
+    kill_after(std::chrono::duration<double>(job_.timeout), text);
+  }
+
+  void terminate(std::string why) {
+    if (done_) return;
+    if (cause_.empty()) cause_ = std::move(why);
+    signal_group(pid_, SIGTERM);
+    kill_after(kGrace, "");
+  }
+
+  void kill() {
+    done_ = true;
+    limit_.cancel();
+    look_.cancel();
+    signal_group(pid_, SIGKILL);
+    clean();
+  }
+
+ private:
+  [[nodiscard]] fs::path wrapper_file(const char* name) const {
+    return files_.stem().native() + ".wrapper." + name;
+  }
+
+  void kill_after(std::chrono::duration<double> after, std::string why) {
+    limit_.expires_after(std::chrono::duration_cast<std::chrono::nanoseconds>(after));
+    limit_.async_wait([self = shared_from_this(), why = std::move(why)](error_code error) {
+      if (error || self->done_) return;
+      if (why.empty()) return signal_group(self->pid_, SIGKILL);
+      self->terminate(why);
+    });
+  }
+
+  void exited(Exit exit) {
+    if (done_) return;
+    exit_ = exit;
+    limit_.cancel();
+    // A wrapper that is killed may leave the task behind; one that ends well may have handed it on.
+    const bool well = exit.signal == 0 && exit.code == 0;
+    if (exit.signal != 0 || !cause_.empty()) signal_group(pid_, SIGKILL);
+    const double wait = !cause_.empty() ? 0.0
+                        : well          ? runner_.options_.result_wait
+                                        : std::min(kWaitAfterFailure, runner_.options_.result_wait);
+    until_ = Clock::now() +
+             std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(wait));
+    look();
+  }
+
+  // The result is what decides, whenever it shows up.
+  void look() {
+    if (done_) return;
+    if (auto result = files_.read_result(job_.number)) {
+      if (*result) return finish(std::move(***result));
+      return lose((*result).reason());
+    }
+    if (Clock::now() >= until_) return lose(cause_.empty() ? no_result() : cause_);
+    look_.expires_after(pause_);
+    pause_ = std::min(pause_ * 2, kLastLook);
+    look_.async_wait([self = shared_from_this()](error_code error) {
+      if (!error) self->look();
+    });
+  }
+
+  [[nodiscard]] std::string no_result() const {
+    std::string text =
+        job_.words.empty() ? "its process" : "the prefix command '" + job_.words[0] + "'";
+    text += " ended with " + describe_exit(exit_) + " and there is no result of the task";
+    const std::string said = last_lines(wrapper_file("stderr"), 5);
+    if (!said.empty()) text += "; the command said: " + said;
+    return text;
+  }
+
+  void finish(JobResult&& result) {
+    done_ = true;
+    keep_wrapper_output();
+    clean();
+    runner_.events_.result(std::move(result));
+    runner_.events_.idle();
+    runner_.remove(job_.number);
+  }
+
+  void lose(const std::string& cause) {
+    done_ = true;
+    files_.withdraw();  // whoever still starts it finds nothing to do
+    keep_wrapper_output();
+    runner_.events_.lost({job_.number, cause, files_.stem()});
+    runner_.events_.idle();
+    clean();
+    runner_.remove(job_.number);
+  }
+
+  void keep_wrapper_output() const {
+    for (const char* name : {"stdout", "stderr"}) {
+      const fs::path file = wrapper_file(name);
+      std::error_code error;
+      if (fs::file_size(file, error) == 0 || error) continue;
+      fs::create_directories(job_.logs, error);
+      fs::rename(file, job_.logs / (std::string("wrapper.") + name), error);
+    }
+  }
+
+  void clean() const {
+    files_.remove();
+    ::unlink(wrapper_file("stdout").c_str());
+    ::unlink(wrapper_file("stderr").c_str());
+  }
+
+  PrefixRunner& runner_;
+  PrefixJob job_;
+  asio::steady_timer limit_;
+  asio::steady_timer look_;
+  const SpoolFiles files_;
+  pid_t pid_ = 0;
+  Exit exit_;
+  std::string cause_;  // why we ended it ourselves
+  Clock::time_point until_;
+  std::chrono::milliseconds pause_ = kFirstLook;
+  bool done_ = false;
+};
+
+// --- All of them -----------------------------------------------------------------------------
+
+PrefixRunner::PrefixRunner(asio::io_context& context, ProcessLauncher& launcher,
+                           PrefixOptions options, PrefixEvents events)
+    : context_(context), launcher_(launcher), options_(std::move(options)),
+      events_(std::move(events)), alive_(options_.spool / ("driver-" + unique_name())) {}
+
+PrefixRunner::~PrefixRunner() { close(); }
+
+void PrefixRunner::submit(PrefixJob job) {
+  if (!alive_lock_) {
+    allow_many_files();
+    alive_lock_ = os_open(alive_, O_CREAT | O_RDWR);
+    // Where the file system has no locks the workers cannot tell, and go on.
+    if (alive_lock_) (void)os_try_lock(alive_lock_.get(), 0, LockMode::exclusive);
+  }
+  const std::uint64_t number = job.number;
+  auto child = std::make_shared<Child>(*this, std::move(job));
+  child->start();
+  children_.emplace(number, std::move(child));
+}
+
+void PrefixRunner::remove(std::uint64_t number) { children_.erase(number); }
+
+void PrefixRunner::request_stop() {
+  for (const auto& [number, child] : children_) child->terminate("the run was interrupted");
+}
+
+void PrefixRunner::close() {
+  for (const auto& [number, child] : children_) child->kill();
+  children_.clear();
+  if (alive_lock_) ::unlink(alive_.c_str());
+}
+
+}  // namespace stook::detail

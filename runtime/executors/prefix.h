@@ -1,0 +1,77 @@
+// prefix.h - one process per task behind a prefix command: jbsub, srun, docker, or none.
+// The job and its result go through files; the wrapper's output and exit status only explain.
+// Unaware of graphs and stores. Belongs to the thread that runs its io_context.
+// Design: runtime/executors/README.md
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "runtime/executors/launcher.h"
+#include "src/job.h"
+#include "src/os.h"
+
+namespace stook::detail {
+
+struct PrefixOptions {
+  std::filesystem::path root;  // of the cache
+  std::filesystem::path spool;
+  std::string build;                     // of this program
+  std::vector<std::string> environment;  // names that are passed on; empty: all
+  std::filesystem::path directory;       // working directory; empty: this process's
+  double result_wait = 15;  // seconds to wait for the result of a command that ended well
+};
+
+struct PrefixJob {
+  std::uint64_t number = 0;
+  std::vector<std::string> words;  // of the prefix, filled in; none: no wrapper
+  std::vector<std::byte> message;  // the job
+  double timeout = 0;              // seconds; 0: none
+  std::filesystem::path logs;      // directory of the wrapper's output: wrapper.stdout, .stderr
+};
+
+struct LostPrefixJob {
+  std::uint64_t number = 0;
+  std::string cause;
+  std::filesystem::path stem;  // of the TaskOutput of whoever may have executed it
+};
+
+struct PrefixEvents {
+  std::function<void(JobResult&&)> result;
+  std::function<void(const LostPrefixJob&)> lost;
+  std::function<void()> idle;  // what there was has been told
+};
+
+class PrefixRunner {
+ public:
+  PrefixRunner(boost::asio::io_context& context, ProcessLauncher& launcher, PrefixOptions options,
+               PrefixEvents events);
+  ~PrefixRunner();
+  PrefixRunner(const PrefixRunner&) = delete;
+  PrefixRunner& operator=(const PrefixRunner&) = delete;
+
+  // Throws ExecutorError where the command cannot be started.
+  void submit(PrefixJob job);
+  // Running tasks get SIGTERM, and SIGKILL two seconds later.
+  void request_stop();
+  // Kills what is left; nothing is told any more.
+  void close();
+
+ private:
+  class Child;
+  void remove(std::uint64_t number);
+
+  boost::asio::io_context& context_;
+  ProcessLauncher& launcher_;
+  const PrefixOptions options_;
+  const PrefixEvents events_;
+  std::filesystem::path alive_;  // locked while this process lives
+  Fd alive_lock_;
+  std::unordered_map<std::uint64_t, std::shared_ptr<Child>> children_;
+};
+
+}  // namespace stook::detail

@@ -1,0 +1,53 @@
+// spool.h - one job and its result as files, for processes that have no socket to their driver.
+// Written beside their place and renamed into it; whoever executes a job claims it first, so that a
+// wrapper that starts it twice has it executed once.
+// Unaware of processes. Design: runtime/executors/README.md
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "src/job.h"
+#include "src/result.h"
+
+namespace stook::detail {
+
+class SpoolFiles {
+ public:
+  // `stem`: CACHE/spool/job-NUMBER; its files are stem.job, .claim, .result
+  explicit SpoolFiles(std::filesystem::path stem) : stem_(std::move(stem)) {}
+  [[nodiscard]] static SpoolFiles of_job(const std::filesystem::path& job);
+
+  [[nodiscard]] const std::filesystem::path& stem() const { return stem_; }
+  [[nodiscard]] std::filesystem::path job() const { return with(".job"); }
+
+  // --- The driver
+  // Throws CacheError.
+  void write_job(const Welcome& welcome, const std::vector<std::byte>& message) const;
+  // Nothing: it is not there (yet). Fails where what is there is not the result of job `number`.
+  [[nodiscard]] std::optional<Result<std::unique_ptr<JobResult>>> read_result(
+      std::uint64_t number) const;
+  void withdraw() const;  // nobody may begin it any more
+  void remove() const;
+
+  // --- Whoever executes it
+  struct Order {
+    Welcome welcome;
+    Job job;
+  };
+  // Fails where it is not there any more, or somebody else has claimed it.
+  [[nodiscard]] Result<std::unique_ptr<Order>> take() const;
+  void write_result(const JobResult& result) const;  // throws CacheError
+
+ private:
+  [[nodiscard]] std::filesystem::path with(const char* suffix) const {
+    return stem_.native() + suffix;
+  }
+  void write(const std::filesystem::path& to, const std::vector<std::byte>& bytes) const;
+
+  std::filesystem::path stem_;
+};
+
+}  // namespace stook::detail

@@ -1,0 +1,289 @@
+// Tasks behind prefix commands: which one is taken, where output goes, wrappers that lie.
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <iostream>
+#include <thread>
+
+#include "tests/support/temp_cache.h"
+
+#include <stook/stook.hpp>
+
+namespace prefix {
+namespace {
+
+namespace fs = std::filesystem;
+using namespace stook;
+using test::TempCache;
+using test::TempDirectory;
+
+std::string read(const fs::path& path) {
+  std::ifstream file(path);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+bool contains(const std::string& text, std::string_view part) {
+  return text.find(part) != std::string::npos;
+}
+
+// A wrapper command: a script that gets the task's command line as its arguments.
+class Wrapper {
+ public:
+  explicit Wrapper(const std::string& body) : path_(directory_ / "a wrapper's script") {
+    std::ofstream(path_) << "#!/bin/bash\n" << body << '\n';
+    ::chmod(path_.c_str(), 0700);
+  }
+  // As one word of a prefix command.
+  [[nodiscard]] std::string command() const { return "\"" + path_.string() + "\""; }
+  [[nodiscard]] fs::path operator/(const char* name) const { return directory_.path() / name; }
+
+ private:
+  TempDirectory directory_;
+  const fs::path path_;
+};
+
+RunOptions with(std::map<std::string, std::string> prefixes) {
+  RunOptions options;
+  options.prefixes = std::move(prefixes);
+  return options;
+}
+template <class Ref> std::vector<Failure> failures_of(const Ref& task, const RunOptions& options) {
+  try {
+    (void)task.run_graph(options);
+  } catch (const TaskFailed& error) { return error.failures(); }
+  return {};
+}
+
+void append_line(const std::string& file, const std::string& text) {
+  const int fd = ::open(file.c_str(), O_CREAT | O_APPEND | O_WRONLY, 0600);
+  const std::string line = text + "\n";
+  if (fd < 0 || ::write(fd, line.data(), line.size()) < 0) throw std::runtime_error("cannot note");
+  ::close(fd);
+}
+
+struct Noted : Task<Noted, long(int, std::string)> {
+  static constexpr std::array task_labels{"first", "second"};
+  const int n;
+  const std::string file;
+  Noted(int number, std::string where) : n(number), file(std::move(where)) {}
+  long run_task() {
+    std::cout << "task out\n";
+    std::cerr << "task err\n";
+    if (!file.empty()) append_line(file, std::to_string(n));
+    if (n < 0) throw std::runtime_error("told to fail");
+    return ::getpid();
+  }
+};
+struct SumOfNoted : Task<SumOfNoted, long(int)> {
+  FutureList<long> noted;
+  explicit SumOfNoted(int count) {
+    for (int i = 0; i < count; ++i) noted.push_back(Noted::make(i, ""));
+  }
+  long run_task() { return static_cast<long>(noted->size()); }
+};
+
+TEST(Prefix, RunsEachTaskInAProcessBehindTheCommand) {
+  TempCache cache;
+  const Wrapper wrapper("echo \"wrapper out\"; echo \"wrapper err\" >&2; exec \"$@\"");
+  testing::internal::CaptureStdout();
+  testing::internal::CaptureStderr();
+  const auto task = Noted::make(1, "");
+  const auto pid = task.run_graph(with({{"first", wrapper.command()}})).value;
+  EXPECT_EQ(testing::internal::GetCapturedStdout(), "");
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
+  EXPECT_NE(pid, ::getpid());
+  EXPECT_EQ(read(task.task_stdout()), "task out\n");
+  EXPECT_EQ(read(task.task_stderr()), "task err\n");
+  EXPECT_EQ(read(task.task_stdout().parent_path() / "wrapper.stdout"), "wrapper out\n");
+  EXPECT_EQ(read(task.task_stdout().parent_path() / "wrapper.stderr"), "wrapper err\n");
+}
+
+TEST(Prefix, OutputIsKeptApartWhenTheTaskThrows) {
+  TempCache cache;
+  const Wrapper wrapper("echo \"wrapper err\" >&2; exec \"$@\"");
+  const auto thrown = failures_of(Noted::make(-2, ""), with({{"second", wrapper.command()}}));
+  ASSERT_EQ(thrown.size(), 1u);
+  EXPECT_TRUE(contains(thrown[0].cause, "std::runtime_error: told to fail")) << thrown[0].cause;
+  EXPECT_TRUE(contains(thrown[0].cause, "task err")) << thrown[0].cause;
+  EXPECT_EQ(read(thrown[0].stdout_path), "task out\n");
+  EXPECT_EQ(read(thrown[0].stderr_path), "task err\n");
+}
+
+TEST(Prefix, EmptyMeansAProcessWithoutAWrapper) {
+  TempCache cache;
+  const auto one = Noted::make(1, "").run_graph(with({{"second", ""}})).value;
+  const auto two = Noted::make(2, "").run_graph(with({{"second", ""}})).value;
+  EXPECT_NE(one, ::getpid());
+  EXPECT_NE(one, two);
+}
+
+TEST(Prefix, TheFirstOfClassNameAndLabelsCounts) {
+  TempCache cache;
+  const std::string name = Noted::make(0, "").task_name();
+  const Wrapper by_class("echo class; exec \"$@\"");
+  const Wrapper by_first("echo first; exec \"$@\"");
+  const Wrapper by_second("echo second; exec \"$@\"");
+  const auto taken = [&](int n, std::map<std::string, std::string> prefixes) {
+    const auto task = Noted::make(n, "");
+    (void)task.run_graph(with(std::move(prefixes)));
+    return read(task.task_stdout().parent_path() / "wrapper.stdout");
+  };
+  EXPECT_EQ(taken(1, {{"first", by_first.command()}, {"second", by_second.command()}}), "first\n");
+  EXPECT_EQ(taken(2, {{"second", by_second.command()}}), "second\n");
+  testing::internal::CaptureStderr();
+  EXPECT_EQ(taken(3, {{"first", by_first.command()}, {name, by_class.command()}}), "class\n");
+  const std::string told = testing::internal::GetCapturedStderr();
+  EXPECT_TRUE(contains(told, "the one of '" + name + "' is taken")) << told;
+}
+
+TEST(Prefix, FieldsAreFilledInAndNothingIsSplitAgain) {
+  TempCache cache;
+  const Wrapper wrapper(R"(printf '%s\n' "$1" "$2" "$3"; shift 3; exec "$@")");
+  const auto task = Noted::make(1, "");
+  (void)task.run_graph(
+      with({{"first", wrapper.command() +
+                          " '{task_name} #{task_id}' \"a\\\"b ; $HOME `x`\" 'new\nline ä'"}}));
+  EXPECT_EQ(read(task.task_stdout().parent_path() / "wrapper.stdout"),
+            task.task_name() + " #" + std::to_string(task.task_id()) +
+                "\na\"b ; $HOME `x`\nnew\nline ä\n");
+}
+
+TEST(Prefix, OddCachePathsAreNotParsed) {
+  TempDirectory directory;
+  Cache cache(directory / "a b'c\"d\\e\nf ä {task_id} $x");
+  EXPECT_NE(Noted::make(1, "").run_graph(with({{"first", "env"}})).value, ::getpid());
+}
+
+TEST(Prefix, BadCommandsAreClearErrors) {
+  TempCache cache;
+  EXPECT_THROW((void)Noted::make(1, "").run_graph(with({{"first", "a 'b"}})), InvalidArgument);
+  const auto failures =
+      failures_of(Noted::make(2, ""), with({{"first", "no-such-program-at-all"}}));
+  ASSERT_EQ(failures.size(), 1u);
+  EXPECT_TRUE(contains(failures[0].cause, "no-such-program-at-all")) << failures[0].cause;
+}
+
+// --- Wrappers that lie -----------------------------------------------------------------------
+
+TEST(PrefixLies, ExitStatusDoesNotDecide) {
+  TempCache cache;
+  const Wrapper fails("\"$@\"; exit 1");
+  EXPECT_NE(Noted::make(1, "").run_graph(with({{"first", fails.command()}})).value, 0);
+  const Wrapper succeeds("\"$@\"; exit 0");
+  const auto failures = failures_of(Noted::make(-1, ""), with({{"first", succeeds.command()}}));
+  ASSERT_EQ(failures.size(), 1u);
+  EXPECT_TRUE(contains(failures[0].cause, "told to fail")) << failures[0].cause;
+}
+
+TEST(PrefixLies, OutputThatIsLostLosesNothing) {
+  TempCache cache;
+  const Wrapper wrapper("exec \"$@\" > /dev/null 2>&1");
+  const auto task = Noted::make(1, "");
+  EXPECT_NE(task.run_graph(with({{"first", wrapper.command()}})).value, 0);
+  EXPECT_EQ(read(task.task_stdout()), "task out\n");
+}
+
+TEST(PrefixLies, AResultThatComesLateIsWaitedFor) {
+  TempCache cache;
+  // It returns at once; the task is executed when the test lets it.
+  const Wrapper wrapper("(until [[ -e \"$(dirname \"$0\")/go\" ]]; do read -t 0.01 <> <(:); done; "
+                        "exec \"$@\") & exit 0");
+  std::ofstream(wrapper / "go");
+  EXPECT_NE(Noted::make(1, "").run_graph(with({{"first", wrapper.command()}})).value, 0);
+}
+
+TEST(PrefixLies, NoResultAtAllIsAFailureThatSaysSo) {
+  TempCache cache;
+  RunOptions options = with({{"first", Wrapper("").command()}});
+  const Wrapper well("echo 'nothing to see'; exit 0");
+  options = with({{"first", well.command()}});
+  options.result_wait = 0.1;
+  const auto silent = failures_of(Noted::make(1, ""), options);
+  ASSERT_EQ(silent.size(), 1u);
+  EXPECT_TRUE(contains(silent[0].cause, "exit status 0 and there is no result")) << silent[0].cause;
+  const Wrapper badly("echo 'quota exceeded' >&2; exit 9");
+  options.prefixes = {{"first", badly.command()}};
+  const auto loud = failures_of(Noted::make(1, ""), options);
+  ASSERT_EQ(loud.size(), 1u);
+  EXPECT_TRUE(contains(loud[0].cause, "exit status 9")) << loud[0].cause;
+  EXPECT_TRUE(contains(loud[0].cause, "quota exceeded")) << loud[0].cause;
+}
+
+TEST(PrefixLies, StartedTwiceItIsExecutedOnce) {
+  TempCache cache;
+  const Wrapper wrapper("\"$@\" & \"$@\"; wait; \"$@\"");
+  const std::string file = (wrapper / "executions").string();
+  for (int i = 0; i < 10; ++i) {
+    (void)Noted::make(i, file).run_graph(with({{"first", wrapper.command()}}));
+  }
+  std::ifstream lines(file);
+  std::string line;
+  int count = 0;
+  while (std::getline(lines, line)) ++count;
+  EXPECT_EQ(count, 10);
+}
+
+TEST(PrefixLies, KilledWrapperIsNamed) {
+  TempCache cache;
+  RunOptions options = with({{"first", Wrapper("").command()}});
+  const Wrapper wrapper("kill -SEGV $$");
+  options.prefixes = {{"first", wrapper.command()}};
+  options.result_wait = 0.1;
+  const auto failures = failures_of(Noted::make(1, ""), options);
+  ASSERT_EQ(failures.size(), 1u);
+  EXPECT_TRUE(contains(failures[0].cause, "signal 11")) << failures[0].cause;
+}
+
+TEST(Prefix, TimeLimitEndsTheWrapperAndTheTask) {
+  TempCache cache;
+  const Wrapper wrapper("trap '' TERM; while :; do read -t 1 <> <(:); done");
+  RunOptions options = with({{"first", wrapper.command()}});
+  options.timeout = 0.1;
+  options.result_wait = 0.1;
+  const auto failures = failures_of(Noted::make(1, ""), options);
+  ASSERT_EQ(failures.size(), 1u);
+  EXPECT_TRUE(contains(failures[0].cause, "time limit of 0.1 s")) << failures[0].cause;
+}
+
+// --- Many ------------------------------------------------------------------------------------
+
+TEST(Prefix, ManyWaitAtOnceWithoutAThreadEach) {
+  TempCache cache;
+  constexpr int count = 300;
+  const Wrapper wrapper(R"(dir=$(dirname "$0"); echo >> "$dir/started"
+                           exec flock --shared "$dir/gate" "$@")");
+  const int gate = ::open((wrapper / "gate").c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+  ASSERT_EQ(::flock(gate, LOCK_EX), 0);
+  std::ptrdiff_t threads = 0;
+  std::thread opener([&] {
+    std::error_code ignored;
+    while (fs::file_size(wrapper / "started", ignored) != count) std::this_thread::yield();
+    const fs::directory_iterator tasks("/proc/self/task");
+    threads = std::distance(begin(tasks), end(tasks));
+    ::close(gate);
+  });
+  const auto [sum, stats] = SumOfNoted::make(count).run_graph(with({{"first", wrapper.command()}}));
+  opener.join();
+  EXPECT_EQ(sum, count);
+  EXPECT_EQ(stats.ran, count + 1u);
+  EXPECT_LT(threads, 30);
+}
+
+TEST(Prefix, LimitsOfLabelsHold) {
+  TempCache cache;
+  const Wrapper wrapper(R"(
+    dir=$(dirname "$0")
+    mkdir "$dir/busy" || echo overlap >> "$dir/overlaps"
+    "$@"
+    rmdir "$dir/busy")");
+  RunOptions options = with({{"first", wrapper.command()}});
+  options.rate_limits = {{"second", 1}};
+  EXPECT_EQ(SumOfNoted::make(20).run_graph(options).value, 20);
+  EXPECT_FALSE(fs::exists(wrapper / "overlaps"));
+}
+
+}  // namespace
+}  // namespace prefix
