@@ -133,6 +133,7 @@ void PackStore::recover() {
   }
   if (!usable) rebuild(*this);
   empty_trash(layout_);
+  sweep_spool(layout_);
   shared_.admit_others();
 }
 

@@ -50,4 +50,16 @@ void empty_trash(const Layout& layout) {
   }
 }
 
+void sweep_spool(const Layout& layout) {
+  std::error_code error;
+  const auto spool = layout.trash.parent_path();
+  for (const auto& entry : std::filesystem::directory_iterator(spool, error)) {
+    std::error_code ignored;
+    const std::string name = entry.path().filename().string();
+    // What was moved aside for a rebuild is given back by whoever runs tasks.
+    if (name.starts_with("rebuild-") || entry.path() == layout.trash) continue;
+    std::filesystem::remove_all(entry.path(), ignored);
+  }
+}
+
 }  // namespace stook::detail

@@ -16,5 +16,7 @@ using TaskName = std::pair<std::string, std::uint64_t>;  // class and id
 
 void move_to_trash(const Layout& layout, std::span<const TaskName> tasks);
 void empty_trash(const Layout& layout);
+// Jobs, results and output of processes whose driver has died. REQUIRES: nobody has the cache open.
+void sweep_spool(const Layout& layout);
 
 }  // namespace stook::detail
