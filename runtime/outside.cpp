@@ -49,7 +49,7 @@ class Outside::Impl {
       : store_(store), plan_(plan), execution_(execution), options_(options),
         report_(std::move(report)), files_(store.root()), work_(asio::make_work_guard(context_)),
         look_(context_), launcher_(make_launcher(context_)),
-        pool_(context_, *launcher_, pool_options(), pool_events()),
+        pool_(context_, channels(), pool_options(), pool_events()),
         prefixed_(context_, *launcher_, prefix_options(), prefix_events()),
         thread_([this] { run(); }) {}
 
@@ -95,17 +95,27 @@ class Outside::Impl {
     context_.run();
   }
 
+  [[nodiscard]] fs::path spool() const {
+    const fs::path path = fs::absolute(store_.root()) / "spool";
+    std::error_code ignored;
+    fs::create_directories(path, ignored);
+    return path;
+  }
+
+  [[nodiscard]] ChannelFactory channels() {
+    ProcessOptions processes;
+    processes.spool = spool();
+    processes.environment = options_.run->environment;
+    processes.directory = options_.run->working_directory;
+    return process_channels(context_, *launcher_, std::move(processes));
+  }
+
   [[nodiscard]] PoolOptions pool_options() const {
     PoolOptions pool;
     pool.workers = options_.workers;
     pool.root = fs::absolute(store_.root());
-    pool.spool = pool.root / "spool";
     pool.build = build_id();
     pool.allow_other_build = options_.run->allow_other_build;
-    pool.environment = options_.run->environment;
-    pool.directory = options_.run->working_directory;
-    std::error_code ignored;
-    fs::create_directories(pool.spool, ignored);
     return pool;
   }
 
@@ -122,7 +132,7 @@ class Outside::Impl {
   [[nodiscard]] PrefixOptions prefix_options() const {
     PrefixOptions prefix;
     prefix.root = fs::absolute(store_.root());
-    prefix.spool = prefix.root / "spool";
+    prefix.spool = spool();
     prefix.build = build_id();
     prefix.environment = options_.run->environment;
     prefix.directory = options_.run->working_directory;

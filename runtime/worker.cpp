@@ -13,7 +13,10 @@
 #include <cstdlib>
 #include <cstring>
 #include <deque>
+#include <filesystem>
 #include <mutex>
+#include <optional>
+#include <span>
 #include <thread>
 
 #include "runtime/executors/spool.h"
@@ -46,10 +49,94 @@ std::string host_name() {
   return host;
 }
 
-class SocketWorker {
+// The way to the driver and back.
+class Link {
  public:
-  SocketWorker(int fd, std::atomic<std::uint64_t>* mark, const char* stem)
-      : fd_(fd), mark_(mark), output_(stem) {}
+  virtual ~Link() = default;
+  // Waits for bytes. 0: the driver is gone, or has said all.
+  virtual std::size_t read(std::span<std::byte> to) = 0;
+  virtual bool write(std::span<const std::byte> bytes) = 0;
+  virtual void close() = 0;
+};
+
+class SocketLink final : public Link {
+ public:
+  explicit SocketLink(int fd) : fd_(fd) {}
+  std::size_t read(std::span<std::byte> to) override {
+    for (;;) {
+      const ssize_t got = ::read(fd_, to.data(), to.size());
+      if (got >= 0) return static_cast<std::size_t>(got);
+      if (errno != EINTR) return 0;
+    }
+  }
+  bool write(std::span<const std::byte> bytes) override {
+    while (!bytes.empty()) {
+      const ssize_t n = ::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+      if (n < 0 && errno == EINTR) continue;
+      if (n <= 0) return false;
+      bytes = bytes.subspan(static_cast<std::size_t>(n));
+    }
+    return true;
+  }
+  void close() override { ::shutdown(fd_, SHUT_RDWR); }
+
+ private:
+  const int fd_;
+};
+
+// Two files that only grow: one the driver appends to, one this process does. Nothing is locked
+// across hosts; who is silent for too long is gone.
+class FileLink final : public Link {
+ public:
+  explicit FileLink(const std::filesystem::path& directory)
+      : in_(os_open(directory / "in", O_RDONLY)),
+        out_(os_open(directory / "out", O_CREAT | O_EXCL | O_WRONLY | O_APPEND)),
+        alive_(os_open(directory / "alive", O_RDWR)),
+        can_tell_(alive_ && os_is_locked(alive_.get(), 0)) {}
+  // False: the driver is gone, or an earlier process of this pilot was here before.
+  [[nodiscard]] bool usable() const { return in_ && out_; }
+
+  std::size_t read(std::span<std::byte> to) override {
+    const auto start = Clock::now();
+    std::chrono::microseconds pause{200};
+    while (!closed_) {
+      const ssize_t got = os_pread(in_.get(), to.data(), to.size(), offset_);
+      if (got < 0) return 0;
+      if (got > 0) {
+        offset_ += static_cast<std::uint64_t>(got);
+        return static_cast<std::size_t>(got);
+      }
+      const auto silent = Clock::now() - start;
+      if (silent > kSilentDriver) return 0;
+      if (silent > kLookAfter && can_tell_ && !os_is_locked(alive_.get(), 0)) return 0;
+      std::this_thread::sleep_for(pause);
+      pause = std::min<std::chrono::microseconds>(pause * 3 / 2, kLongestPause);
+    }
+    return 0;
+  }
+  bool write(std::span<const std::byte> bytes) override {
+    return os_write(out_.get(), bytes.data(), bytes.size());
+  }
+  void close() override { closed_ = true; }
+
+ private:
+  static constexpr std::chrono::seconds kSilentDriver{60};  // it beats every two seconds
+  static constexpr std::chrono::milliseconds kLookAfter{200};
+  static constexpr std::chrono::microseconds kLongestPause{20'000};
+
+  const Fd in_;
+  const Fd out_;
+  const Fd alive_;
+  const bool can_tell_;
+  std::uint64_t offset_ = 0;
+  std::atomic<bool> closed_ = false;
+};
+
+class LinkedWorker {
+ public:
+  // `mark`: where the number of the job that has begun is noted; null: it is told.
+  LinkedWorker(Link& link, std::atomic<std::uint64_t>* mark, const std::filesystem::path& stem)
+      : link_(link), mark_(mark), output_(stem) {}
 
   int serve() {
     send_hello();
@@ -58,7 +145,7 @@ class SocketWorker {
     execute();
     stop_watching();
     watcher.join();
-    ::shutdown(fd_, SHUT_RDWR);
+    link_.close();
     reader.join();
     return 0;
   }
@@ -67,20 +154,23 @@ class SocketWorker {
   // --- The thread that reads: jobs come while another is executed.
   void read() {
     MessageBuffer in;
+    bool asked = false;
     try {
-      for (;;) {
+      while (!asked) {
         const auto room = in.prepare(64 << 10);
-        const ssize_t got = ::read(fd_, room.data(), room.size());
-        if (got < 0 && errno == EINTR) continue;
-        if (got <= 0) break;
-        in.commit(static_cast<std::size_t>(got));
-        for (MessageBuffer::Message message; in.next(message);) take(message);
+        const std::size_t got = link_.read(room.first(64 << 10));
+        if (got == 0) break;
+        in.commit(got);
+        for (MessageBuffer::Message message; in.next(message);) {
+          asked = asked || message.kind == MessageKind::end;
+          take(message);
+        }
       }
     } catch (const Error& error) { std::fprintf(stderr, "stook worker: %s\n", error.what()); }
     const std::lock_guard lock(mutex_);
     closed_ = true;
     // Nobody wants what is being executed any more.
-    if (busy_ || !jobs_.empty()) end_group(0);
+    if (!asked && (busy_ || !jobs_.empty())) end_group(0);
     wake_.notify_all();
   }
 
@@ -89,6 +179,8 @@ class SocketWorker {
     switch (message.kind) {
       case MessageKind::welcome: {
         const Welcome welcome = decode_welcome(reader);
+        std::error_code ignored;
+        if (!welcome.directory.empty()) std::filesystem::current_path(welcome.directory, ignored);
         const std::lock_guard lock(mutex_);
         runner_.emplace(welcome.root);
         runner_->output = &output_;
@@ -105,6 +197,8 @@ class SocketWorker {
       case MessageKind::stop:
         if (runner_) runner_->request_stop();
         return;
+      case MessageKind::end:
+      case MessageKind::beat: return;
       default: Reader::throw_malformed("a message that no driver sends");
     }
   }
@@ -126,9 +220,18 @@ class SocketWorker {
       busy_ = true;
       if (!runner_) return;  // a job before the welcome
       lock.unlock();
-      mark_->store(job.number, std::memory_order_release);
+      note_begun(job.number);
       tell(runner_->run(job));
     }
+  }
+
+  void note_begun(std::uint64_t number) {
+    if (mark_ != nullptr) return mark_->store(number, std::memory_order_release);
+    Writer body;
+    body.put(number);
+    const std::lock_guard lock(out_mutex_);
+    append_message(MessageKind::started, body, out_);
+    write_out();
   }
 
   void send_hello() {
@@ -170,13 +273,7 @@ class SocketWorker {
   }
 
   void write_out() {
-    std::size_t done = 0;
-    while (done < out_.size()) {
-      const ssize_t n = ::send(fd_, out_.data() + done, out_.size() - done, MSG_NOSIGNAL);
-      if (n < 0 && errno == EINTR) continue;
-      if (n <= 0) end_group(0);
-      done += static_cast<std::size_t>(n);
-    }
+    if (!link_.write(out_)) end_group(0);
     out_.clear();
   }
 
@@ -200,7 +297,7 @@ class SocketWorker {
     watch_wake_.notify_all();
   }
 
-  const int fd_;
+  Link& link_;
   std::atomic<std::uint64_t>* const mark_;
   TaskOutput output_;
   std::optional<JobRunner> runner_;
@@ -227,7 +324,18 @@ int serve_socket(const char* stem) {
   }
   ::close(worker_mark);
   ::fcntl(worker_socket, F_SETFD, FD_CLOEXEC);
-  return SocketWorker(worker_socket, static_cast<std::atomic<std::uint64_t>*>(page), stem).serve();
+  SocketLink link(worker_socket);
+  return LinkedWorker(link, static_cast<std::atomic<std::uint64_t>*>(page), stem).serve();
+}
+
+int serve_files(const std::filesystem::path& directory) {
+  FileLink link(directory);
+  if (!link.usable()) {
+    std::fprintf(stderr, "stook worker: nobody waits for this pilot (any more)\n");
+    return 0;
+  }
+  ::setpgid(0, 0);  // so that it can end with all that its tasks have started
+  return LinkedWorker(link, nullptr, directory / "printed").serve();
 }
 
 // --- One job from a file ---------------------------------------------------------------------
@@ -315,17 +423,16 @@ void become_worker(int argc, char** argv) {
   called = true;
   if (argc < 3) return;
   const bool serves = std::strcmp(argv[1], worker_flag) == 0;
-  if (!serves && std::strcmp(argv[1], job_flag) != 0) return;
+  const bool pilots = std::strcmp(argv[1], pilot_flag) == 0;
+  if (!serves && !pilots && std::strcmp(argv[1], job_flag) != 0) return;
   int status = 3;
   try {
-    if (serves) {
+    if (serves || pilots) {
       struct sigaction action {};
       action.sa_handler = &end_group;
       ::sigaction(SIGTERM, &action, nullptr);
-      status = serve_socket(argv[2]);
-    } else {
-      status = execute_file(argv[2]);
     }
+    status = serves ? serve_socket(argv[2]) : pilots ? serve_files(argv[2]) : execute_file(argv[2]);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "stook worker: %s\n", error.what());
   }

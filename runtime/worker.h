@@ -10,6 +10,9 @@ inline constexpr const char* worker_flag = "--stook-worker";
 // PROGRAM --stook-job FILE: executes the one job in FILE.
 inline constexpr const char* job_flag = "--stook-job";
 
+// PROGRAM --stook-pilot DIRECTORY: as a worker, over the files `in` and `out` there.
+inline constexpr const char* pilot_flag = "--stook-pilot";
+
 inline constexpr int worker_socket = 3;
 inline constexpr int worker_mark = 4;  // shared memory: the number of the job that has begun
 

@@ -19,6 +19,8 @@
 //   progress = number:u64 fraction:f64 text
 //   started  = number:u64
 //   stop     =
+//   end      =
+//   beat     =
 //
 // Binary and not JSON, as section 2.4 of the design has it: arguments are canonical bytes anyway,
 // values are bytes, and a JSON document costs more than executing a small task does.
@@ -264,7 +266,7 @@ bool MessageBuffer::next(Message& message) {
   std::uint32_t length = 0;
   std::memcpy(&length, bytes_.data() + taken_, sizeof length);
   const auto kind = static_cast<std::uint8_t>(bytes_[taken_ + sizeof length]);
-  if (length > kMostMessage || kind < 1 || kind > static_cast<std::uint8_t>(MessageKind::stop)) {
+  if (length > kMostMessage || kind < 1 || kind > static_cast<std::uint8_t>(MessageKind::beat)) {
     Reader::throw_malformed("a message that is none");
   }
   if (filled_ - taken_ < kMessageHead + length) return false;

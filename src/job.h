@@ -85,6 +85,8 @@ enum class MessageKind : std::uint8_t {
   result = 5,    // worker
   progress = 6,  // worker: number, fraction, text
   stop = 7,      // driver: stop_requested() is true from now on
+  end = 8,       // driver: no more will come
+  beat = 9,      // driver: it lives; over files only
 };
 
 struct Hello {

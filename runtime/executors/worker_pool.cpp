@@ -1,23 +1,12 @@
 #include "runtime/executors/worker_pool.h"
 
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
-#include <boost/asio/buffer.hpp>
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/asio/write.hpp>
 #include <algorithm>
-#include <atomic>
-#include <cerrno>
-#include <csignal>
-#include <cstring>
+#include <chrono>
 
 #include "runtime/task_output.h"
-#include "runtime/worker.h"
 
 #include <stook/errors.hpp>
 
@@ -28,10 +17,9 @@ namespace asio = boost::asio;
 using boost::system::error_code;
 
 constexpr int kMostFailedStarts = 3;
-constexpr std::size_t kReadAtOnce = 64 << 10;
 constexpr std::size_t kBriefAhead = 2;  // batches at a worker, so that it never waits
-constexpr std::chrono::seconds kHelloWithin{60};
-constexpr std::chrono::seconds kEndWithin{1};
+// A task that takes so many workers with it, for whatever reason, is not tried again.
+constexpr int kMostAttempts = 3;
 
 }  // namespace
 
@@ -39,97 +27,73 @@ constexpr std::chrono::seconds kEndWithin{1};
 
 class WorkerPool::Worker {
  public:
-  Worker(WorkerPool& pool, std::size_t index)
-      : pool_(pool), socket_(pool.context_), timer_(pool.context_),
-        stem_(pool.options_.spool /
-              ("worker-" + std::to_string(::getpid()) + "-" + std::to_string(index))) {}
-  ~Worker() {
-    if (!ended_) signal_group(pid_, SIGKILL);
-    if (mark_ != nullptr) ::munmap(mark_, sizeof *mark_);
-  }
+  Worker(WorkerPool& pool, std::unique_ptr<WorkerChannel> channel)
+      : pool_(pool), channel_(std::move(channel)), timer_(pool.context_) {}
 
   void start() {
-    int ends[2];
-    if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) fail_start("socketpair");
-    socket_.assign(asio::local::stream_protocol(), ends[0]);
-    const Fd theirs(ends[1]);
-    const Fd mark(::memfd_create("stook", MFD_CLOEXEC));
-    if (!mark || ::ftruncate(mark.get(), sizeof *mark_) != 0) fail_start("memfd_create");
-    void* const page =
-        ::mmap(nullptr, sizeof *mark_, PROT_READ | PROT_WRITE, MAP_SHARED, mark.get(), 0);
-    if (page == MAP_FAILED) fail_start("mmap");
-    mark_ = static_cast<std::atomic<std::uint64_t>*>(page);
-    LaunchSpec spec;
-    spec.argv = {own_program(), worker_flag, stem_.string()};
-    spec.environment = allowed_environment(pool_.options_.environment);
-    spec.directory = pool_.options_.directory;
-    // Until the worker has files of its own for what it prints, its words are ours.
-    spec.out = spec.err = STDERR_FILENO;
-    spec.descriptors = {{theirs.get(), worker_socket}, {mark.get(), worker_mark}};
-    pid_ = pool_.launcher_.start(spec, [this](Exit exit) { exited(exit); });
-    arm(kHelloWithin, "it did not answer");
-    read();
+    channel_->start([this](std::span<const std::byte> bytes) { hear(bytes); },
+                    [this](const WorkerEnd& end) { over(end); });
+    if (channel_->hello_within() > 0) arm(channel_->hello_within(), "it did not answer");
   }
 
   // --- What the pool asks
-  [[nodiscard]] bool ready() const { return ready_ && !killed_; }
+  [[nodiscard]] bool ready() const { return ready_ && !killed_ && !closing_; }
+  [[nodiscard]] bool starting() const { return !ready_; }
+  [[nodiscard]] bool idle() const { return ready() && jobs_.empty(); }
   [[nodiscard]] std::size_t load() const { return jobs_.size(); }
   [[nodiscard]] std::size_t batches() const { return ends_.size(); }
-  [[nodiscard]] bool starting() const { return !ready_ && !ended_; }
-  [[nodiscard]] const std::filesystem::path& stem() const { return stem_; }
+  [[nodiscard]] const std::filesystem::path& stem() const { return channel_->stem(); }
   [[nodiscard]] bool has(std::uint64_t number) const {
     return !jobs_.empty() && jobs_.front().number == number;
   }
 
   void take(Batch&& batch) {
-    const bool idle = jobs_.empty();
+    const bool was_idle = jobs_.empty();
+    std::vector<std::byte> out;
     for (PoolJob& job : batch) {
-      out_.insert(out_.end(), job.message.begin(), job.message.end());
+      out.insert(out.end(), job.message.begin(), job.message.end());
       jobs_.push_back(std::move(job));
     }
     ends_.push_back(jobs_.back().number);
-    if (idle) watch_front();
-    write();
+    if (was_idle) watch_front();
+    channel_->write(out);
   }
 
   void tell_stop() {
-    if (!ready_) return;
-    append_message(MessageKind::stop, Writer(), out_);
-    write();
+    if (ready_) send(MessageKind::stop, Writer());
   }
 
-  // No more will come: it reads the end of its input and ends.
+  // No more will come: it ends when it has done what it has.
   void finish() {
     closing_ = true;
-    if (!ready_) return kill("");
-    error_code ignored;
-    socket_.shutdown(asio::local::stream_protocol::socket::shutdown_send, ignored);
-    arm(kEndWithin, "");
+    if (!ready_) return channel_->kill();
+    channel_->close();
   }
 
   void kill(const std::string& why) {
     killed_ = true;
     if (cause_.empty()) cause_ = why;
-    signal_group(pid_, SIGKILL);
+    channel_->kill();
   }
 
   // REQUIRES: it has ended.
   [[nodiscard]] std::deque<PoolJob>& jobs() { return jobs_; }
   [[nodiscard]] bool was_ready() const { return ready_; }
+  [[nodiscard]] bool was_closing() const { return closing_; }
   [[nodiscard]] const std::string& cause() const { return cause_; }
   // The job it had begun when it died; 0: none.
-  [[nodiscard]] std::uint64_t begun() const {
-    return mark_ == nullptr ? 0 : mark_->load(std::memory_order_acquire);
-  }
+  [[nodiscard]] std::uint64_t begun() const { return std::max(begun_, channel_->begun()); }
 
  private:
-  [[noreturn]] static void fail_start(const char* call) {
-    throw ExecutorError(std::string("start a worker process: ") + call + ": " +
-                        std::strerror(errno));
+  void send(MessageKind kind, const Writer& body) {
+    std::vector<std::byte> out;
+    append_message(kind, body, out);
+    channel_->write(out);
   }
 
-  void arm(std::chrono::duration<double> after, std::string why) {
-    timer_.expires_after(std::chrono::duration_cast<std::chrono::nanoseconds>(after));
+  void arm(double seconds, std::string why) {
+    timer_.expires_after(std::chrono::duration_cast<std::chrono::nanoseconds>(
+        std::chrono::duration<double>(seconds)));
     timer_.async_wait([this, why = std::move(why)](error_code error) {
       if (!error) kill(why);
     });
@@ -141,53 +105,28 @@ class WorkerPool::Worker {
     if (jobs_.empty() || jobs_.front().timeout <= 0) return;
     char text[64];
     std::snprintf(text, sizeof text, "its time limit of %g s has passed", jobs_.front().timeout);
-    arm(std::chrono::duration<double>(jobs_.front().timeout), text);
+    arm(jobs_.front().timeout, text);
   }
 
-  void write() {
-    if (writing_ || out_.empty()) return;
-    writing_ = true;
-    sending_.swap(out_);
-    asio::async_write(socket_, asio::buffer(sending_), [this](error_code error, std::size_t) {
-      writing_ = false;
-      sending_.clear();
-      if (!error) write();  // an error is the end of the worker, which is told otherwise
-    });
-  }
-
-  void read() {
-    const auto room = in_.prepare(kReadAtOnce);
-    socket_.async_read_some(asio::buffer(room.data(), room.size()),
-                            [this](error_code error, std::size_t size) {
-                              in_.commit(size);
-                              if (size > 0 && !take_messages()) return;
-                              if (!error) return read();
-                              closed_ = true;
-                              end_if_over();
-                            });
-  }
-
-  // False: what it says is no message of ours.
-  bool take_messages() {
+  void hear(std::span<const std::byte> bytes) {
+    if (killed_) return;
     try {
+      const auto room = in_.prepare(bytes.size());
+      std::copy(bytes.begin(), bytes.end(), room.begin());
+      in_.commit(bytes.size());
       for (MessageBuffer::Message message; in_.next(message);) {
         Reader reader(message.body);
         take_message(message.kind, reader);
       }
-    } catch (const Error& error) {
-      kill(std::string("protocol error: ") + error.what());
-      closed_ = true;
-      end_if_over();
-      return false;
-    }
+    } catch (const Error& error) { kill(std::string("protocol error: ") + error.what()); }
     pool_.events_.idle();
     pool_.dispatch();
-    return true;
   }
 
   void take_message(MessageKind kind, Reader& reader) {
     switch (kind) {
       case MessageKind::hello: return take_hello(decode_hello(reader));
+      case MessageKind::started: begun_ = reader.take<std::uint64_t>(); return;
       case MessageKind::progress: return pool_.events_.progress(decode_progress(reader));
       case MessageKind::result: return take_result(decode_result(reader));
       default: Reader::throw_malformed("a message that no worker sends");
@@ -208,9 +147,10 @@ class WorkerPool::Worker {
     ready_ = true;
     pool_.failed_starts_ = 0;
     Writer body;
-    encode_welcome({kProtocol, pool_.options_.root.string(), pool_.options_.build, "", ""}, body);
-    append_message(MessageKind::welcome, body, out_);
-    write();
+    encode_welcome({kProtocol, pool_.options_.root.string(), pool_.options_.build,
+                    pool_.options_.directory.string(), ""},
+                   body);
+    send(MessageKind::welcome, body);
     if (pool_.stopping_) tell_stop();
     if (closing_) finish();
   }
@@ -225,50 +165,30 @@ class WorkerPool::Worker {
     pool_.events_.result(std::move(result));
   }
 
-  void exited(Exit exit) {
-    exit_ = exit;
-    exited_ = true;
-    // What the task has started and left behind goes with it.
-    signal_group(pid_, SIGKILL);
-    end_if_over();
-  }
-
-  // Both its last words and its end are known.
-  void end_if_over() {
-    if (!exited_ || !closed_ || ended_) return;
-    ended_ = true;
+  void over(const WorkerEnd& end) {
     timer_.cancel();
-    pool_.worker_ended(*this, exit_);
+    pool_.worker_ended(*this, end);
   }
 
   WorkerPool& pool_;
-  asio::local::stream_protocol::socket socket_;
+  const std::unique_ptr<WorkerChannel> channel_;
   asio::steady_timer timer_;
-  const std::filesystem::path stem_;
-  pid_t pid_ = 0;
-  std::atomic<std::uint64_t>* mark_ = nullptr;  // shared with the worker
   MessageBuffer in_;
-  std::vector<std::byte> out_;
-  std::vector<std::byte> sending_;
   std::deque<PoolJob> jobs_;        // in the order in which it executes them
   std::deque<std::uint64_t> ends_;  // the last job of each batch
-  std::string cause_;
-  Exit exit_;
+  std::string cause_;               // why we ended it ourselves
+  std::uint64_t begun_ = 0;
   bool ready_ = false;
-  bool writing_ = false;
   bool killed_ = false;
   bool closing_ = false;
-  bool closed_ = false;  // its end of the socket
-  bool exited_ = false;
-  bool ended_ = false;
 };
 
 // --- The pool --------------------------------------------------------------------------------
 
-WorkerPool::WorkerPool(asio::io_context& context, ProcessLauncher& launcher, PoolOptions options,
+WorkerPool::WorkerPool(asio::io_context& context, ChannelFactory channels, PoolOptions options,
                        PoolEvents events)
-    : context_(context), launcher_(launcher), options_(std::move(options)),
-      events_(std::move(events)) {}
+    : context_(context), channels_(std::move(channels)), options_(std::move(options)),
+      events_(std::move(events)), idle_timer_(std::make_unique<asio::steady_timer>(context)) {}
 
 WorkerPool::~WorkerPool() = default;
 
@@ -303,6 +223,7 @@ void WorkerPool::dispatch() {
     worker->take(std::move(batch));
   }
   const std::size_t waiting = brief_.size() + others_.size();
+  if (options_.idle_seconds > 0) end_idle(waiting);
   const auto starting = static_cast<std::size_t>(std::count_if(
       workers_.begin(), workers_.end(), [](const auto& worker) { return worker->starting(); }));
   for (std::size_t i = starting;
@@ -312,8 +233,24 @@ void WorkerPool::dispatch() {
   }
 }
 
+// Workers that cost something while they wait go, where nothing is there for them for a while.
+void WorkerPool::end_idle(std::size_t waiting) {
+  if (waiting > 0) {
+    idle_timer_->cancel();
+    return;
+  }
+  idle_timer_->expires_after(std::chrono::duration_cast<std::chrono::nanoseconds>(
+      std::chrono::duration<double>(options_.idle_seconds)));
+  idle_timer_->async_wait([this](error_code error) {
+    if (error || !brief_.empty() || !others_.empty()) return;
+    for (const auto& worker : workers_) {
+      if (worker->idle()) worker->finish();
+    }
+  });
+}
+
 void WorkerPool::start_worker() {
-  auto worker = std::make_unique<Worker>(*this, ++started_);
+  auto worker = std::make_unique<Worker>(*this, channels_(++started_));
   try {
     worker->start();
     workers_.push_back(std::move(worker));
@@ -327,39 +264,41 @@ void WorkerPool::give_up(const std::string& why) {
   events_.broken(why);
 }
 
-void WorkerPool::worker_ended(Worker& worker, Exit exit) {
+void WorkerPool::worker_ended(Worker& worker, const WorkerEnd& end) {
   const auto at = std::find_if(workers_.begin(), workers_.end(),
                                [&](const auto& other) { return other.get() == &worker; });
   // The object outlives the handlers that are still queued for it.
   std::shared_ptr<Worker> gone(std::move(*at));
   workers_.erase(at);
   asio::post(context_, [gone] {});
-  std::string cause = worker.cause();
-  if (cause.empty()) {
-    cause = exit.signal != 0
-                ? "its process was killed by " + describe_exit(exit)
-                : "its process ended with " + describe_exit(exit) + " before the task had a result";
-  }
-  if (!worker.was_ready() && !closing_) {
+  const std::string cause = worker.cause().empty() ? end.cause : worker.cause();
+  if (!worker.was_ready() && !closing_ && !worker.was_closing()) {
     if (++failed_starts_ >= kMostFailedStarts || !worker.cause().empty()) {
-      give_up("worker processes of " + own_program() + " do not start: " + cause +
-              ". A program that uses processes calls stook::init(argc, argv) at the top of main, "
-              "or is entered by cli()");
+      give_up("workers of " + own_program() + " do not start: " + cause +
+              ". A program that uses other processes calls stook::init(argc, argv) at the top of "
+              "main, or is entered by cli()");
       return;
     }
   }
   Batch again;
   for (PoolJob& job : worker.jobs()) {
-    // The one it had begun is to blame; what it had done and not told is done again.
-    if (job.number == worker.begun()) {
-      events_.lost({job.number, cause, worker.stem()});
+    // The one it had begun is to blame, if a task is; what it had done and not told is done again.
+    const bool begun = job.number == worker.begun();
+    const bool retry =
+        end.infrastructure && worker.cause().empty() && ++job.attempts < kMostAttempts;
+    if (begun && !retry) {
+      const std::string lasting =
+          end.infrastructure && worker.cause().empty()
+              ? "it ended " + std::to_string(kMostAttempts) + " workers in a row, the last one: "
+              : "";
+      events_.lost({job.number, lasting + cause, worker.stem()});
     } else {
       again.push_back(std::move(job));
     }
   }
-  for (PoolJob& job : again) {
+  for (auto job = again.rbegin(); job != again.rend(); ++job) {
     Batch one;
-    one.push_back(std::move(job));
+    one.push_back(std::move(*job));
     others_.push_front(std::move(one));
   }
   std::error_code ignored;
@@ -380,6 +319,7 @@ void WorkerPool::request_stop() {
 
 void WorkerPool::close(std::function<void()> ended) {
   closing_ = true;
+  idle_timer_->cancel();
   ended_ = std::move(ended);
   if (workers_.empty()) return std::exchange(ended_, {})();
   for (const auto& worker : workers_) worker->finish();

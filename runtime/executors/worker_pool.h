@@ -3,7 +3,7 @@
 // Design: runtime/executors/README.md
 #pragma once
 
-#include <chrono>
+#include <boost/asio/steady_timer.hpp>
 #include <deque>
 #include <filesystem>
 #include <functional>
@@ -12,19 +12,18 @@
 #include <string>
 #include <vector>
 
-#include "runtime/executors/launcher.h"
+#include "runtime/executors/worker_channel.h"
 #include "src/job.h"
 
 namespace stook::detail {
 
 struct PoolOptions {
   int workers = 1;
-  std::filesystem::path root;   // of the cache
-  std::filesystem::path spool;  // where workers keep what is being printed
-  std::string build;            // of this program
+  std::filesystem::path root;  // of the cache
+  std::string build;           // of this program
   bool allow_other_build = false;
-  std::vector<std::string> environment;  // names that are passed on; empty: all
-  std::filesystem::path directory;       // working directory; empty: this process's
+  std::filesystem::path directory;  // a worker is to work in; empty: where it is
+  double idle_seconds = 0;          // after which an idle worker ends; 0: it stays
 };
 
 // Why a job has no result though a worker had it.
@@ -48,11 +47,12 @@ struct PoolJob {
   std::uint64_t number = 0;
   std::vector<std::byte> message;  // whole
   double timeout = 0;              // seconds; 0: none
+  int attempts = 0;                // that ended with their worker
 };
 
 class WorkerPool {
  public:
-  WorkerPool(boost::asio::io_context& context, ProcessLauncher& launcher, PoolOptions options,
+  WorkerPool(boost::asio::io_context& context, ChannelFactory channels, PoolOptions options,
              PoolEvents events);
   ~WorkerPool();  // kills what is left
   WorkerPool(const WorkerPool&) = delete;
@@ -73,18 +73,20 @@ class WorkerPool {
   using Batch = std::vector<PoolJob>;
   void start_worker();
   void dispatch();
-  void worker_ended(Worker& worker, Exit exit);
+  void worker_ended(Worker& worker, const WorkerEnd& end);
+  void end_idle(std::size_t waiting);
   [[nodiscard]] Worker* least_busy(std::size_t most_batches);
   void give_up(const std::string& why);
 
   boost::asio::io_context& context_;
-  ProcessLauncher& launcher_;
+  const ChannelFactory channels_;
   const PoolOptions options_;
   const PoolEvents events_;
   std::vector<std::unique_ptr<Worker>> workers_;
   std::deque<Batch> brief_;
   std::deque<Batch> others_;
   std::function<void()> ended_;
+  std::unique_ptr<boost::asio::steady_timer> idle_timer_;
   std::size_t started_ = 0;
   int failed_starts_ = 0;  // in a row, before a worker said hello
   bool stopping_ = false;
