@@ -150,6 +150,7 @@ struct CommonFlags {
   std::vector<std::string> rate_limits;
   std::vector<std::string> prefixes;
   std::string executor = "threads";
+  SlurmOptions slurm;
   std::string rebuild = "changed";
   std::string progress = "auto";
   std::string why;
@@ -159,9 +160,24 @@ struct CommonFlags {
     app.add_option("-o,--cache", line.cache, "Directory of the cache")->capture_default_str();
     app.add_option("-j,--jobs", line.run.jobs, "Tasks at once; 0: the number of cores")
         ->capture_default_str();
-    app.add_option("--executor", executor,
-                   "Where tasks are executed: in threads, or in -j worker processes")
-        ->check(CLI::IsMember({"threads", "processes"}))
+    app.add_option(
+           "--executor", executor,
+           "Where tasks are executed: in threads, in -j worker processes, or on a cluster under "
+           "Slurm")
+        ->check(CLI::IsMember({"threads", "processes", "slurm"}))
+        ->capture_default_str();
+    app.add_option("--slurm-args", slurm.arguments, "Arguments for sbatch or srun")
+        ->type_name("WORDS");
+    app.add_option("--slurm-mode", slurm.mode,
+                   "pilots: jobs that execute tasks as long as there are any; srun: one per task")
+        ->check(CLI::IsMember({"pilots", "srun"}))
+        ->capture_default_str();
+    app.add_option("--slurm-timeout", slurm.command_timeout,
+                   "Seconds sbatch, squeue and scancel may take")
+        ->check(CLI::PositiveNumber)
+        ->capture_default_str();
+    app.add_option("--max-workers", slurm.max_workers, "Pilots at once")
+        ->check(CLI::PositiveNumber)
         ->capture_default_str();
     app.add_option("--timeout", line.run.timeout,
                    "Seconds a task may take in a process of its own; 0: for ever")
@@ -210,6 +226,7 @@ struct CommonFlags {
                         : progress == "none"  ? Progress::none
                                               : Progress::automatic;
     if (executor == "processes") line.run.executor = processes();
+    if (executor == "slurm") line.run.executor = stook::slurm(slurm);
     if (why_option->count() > 0) line.why = why;
     line.run.rate_limits = default_rate_limits();
     line.run.prefixes = default_prefixes();

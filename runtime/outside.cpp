@@ -11,6 +11,7 @@
 
 #include "cache/values.h"
 #include "runtime/executors/prefix.h"
+#include "runtime/executors/slurm.h"
 #include "runtime/executors/words.h"
 #include "runtime/executors/worker_pool.h"
 #include "runtime/run.h"
@@ -103,6 +104,14 @@ class Outside::Impl {
   }
 
   [[nodiscard]] ChannelFactory channels() {
+    if (options_.run->executor.name() == "slurm") {
+      SlurmPilots pilots;
+      pilots.spool = spool();
+      pilots.arguments = split_words(options_.run->executor.slurm_options().arguments);
+      pilots.directory = options_.run->working_directory;
+      pilots.command_timeout = options_.run->executor.slurm_options().command_timeout;
+      return slurm_channels(context_, *launcher_, std::move(pilots));
+    }
     ProcessOptions processes;
     processes.spool = spool();
     processes.environment = options_.run->environment;
@@ -116,6 +125,9 @@ class Outside::Impl {
     pool.root = fs::absolute(store_.root());
     pool.build = build_id();
     pool.allow_other_build = options_.run->allow_other_build;
+    if (options_.run->executor.name() == "slurm") {
+      pool.idle_seconds = options_.run->executor.slurm_options().idle_seconds;
+    }
     return pool;
   }
 

@@ -8,6 +8,7 @@
 
 #include "runtime/execution.h"
 #include "runtime/executors/prefixes.h"
+#include "runtime/executors/words.h"
 #include "runtime/flow.h"
 #include "runtime/progress.h"
 #include "runtime/scheduler.h"
@@ -176,12 +177,19 @@ class Runner {
 
   std::map<std::string, Prefix> prefixes() const {
     std::vector<std::string> told;  // by check_options()
-    return read_prefixes(request_.options.prefixes, told);
+    auto prefixes = read_prefixes(request_.options.prefixes, told);
+    if (lane_ == Lane::prefix) prefixes[any_class] = srun_prefix(request_.options.executor);
+    return prefixes;
   }
 
+  [[nodiscard]] static Lane lane_of(const Executor& executor) {
+    if (executor.name() == "threads") return Lane::threads;
+    const bool srun = executor.name() == "slurm" && executor.slurm_options().mode == "srun";
+    return srun ? Lane::prefix : Lane::workers;
+  }
+
+  const Lane lane_ = lane_of(request_.options.executor);
   const std::map<std::string, Prefix> prefixes_ = prefixes();
-  const Lane lane_ =
-      request_.options.executor.name() == "processes" ? Lane::workers : Lane::threads;
   bool force_roots_;
   bool roots_ran_ = false;
   const std::uint64_t run_number_ = new_run_number();
@@ -217,10 +225,15 @@ std::vector<std::string> check_options(const RunOptions& options) {
   }
   if (options.jobs < 0)
     throw InvalidArgument("jobs must not be negative; 0 is the number of cores");
-  if (options.executor.name() == "processes" && !can_be_worker()) {
-    throw ExecutorError(
-        "executor processes starts this program again as a worker, which it cannot become: call "
-        "stook::init(argc, argv) at the top of main(), or enter it by cli()");
+  if (const std::string& mode = options.executor.slurm_options().mode;
+      mode != "pilots" && mode != "srun") {
+    throw InvalidArgument("the mode of Slurm is '" + mode + "'; it can be pilots or srun");
+  }
+  (void)split_words(options.executor.slurm_options().arguments);
+  if (options.executor.name() != "threads" && !can_be_worker()) {
+    throw ExecutorError("executor " + options.executor.name() +
+                        " starts this program again as a worker, which it cannot become: call "
+                        "stook::init(argc, argv) at the top of main(), or enter it by cli()");
   }
   if (!options.prefixes.empty() && !can_be_worker()) {
     throw ExecutorError("a prefix command ('" + options.prefixes.begin()->first +

@@ -19,19 +19,33 @@ enum class Progress { none, automatic, bar, plain };
 // Whether results are kept in the cache or only shared within a run.
 enum class Store { always, never };
 
+// How tasks go to Slurm: to pilots, jobs that execute tasks as long as there are any, or each by an
+// srun of its own.
+struct SlurmOptions {
+  std::string arguments = {};  // for sbatch or srun, e.g. "--partition=main --cpus-per-task=2";
+                               // split into words as prefixes are
+  int max_workers = 8;         // pilots at once
+  std::string mode = "pilots";   // or "srun"
+  double idle_seconds = 30;    // after which a pilot that has nothing to do ends
+  double command_timeout = 30;   // seconds sbatch, squeue and scancel may take
+};
+
 // Where tasks are executed. Made by a function of its name.
 class Executor {
  public:
   [[nodiscard]] const std::string& name() const noexcept { return name_; }
   [[nodiscard]] int workers() const noexcept { return workers_; }
+  [[nodiscard]] const SlurmOptions& slurm_options() const noexcept { return slurm_; }
 
  private:
   friend Executor threads(int count);
   friend Executor processes(int count);
+  friend Executor slurm(const SlurmOptions& options);
   Executor(std::string name, int workers) : name_(std::move(name)), workers_(workers) {}
 
   std::string name_;
   int workers_;
+  SlurmOptions slurm_;
 };
 
 // In this process, `count` tasks at once; 0: RunOptions::jobs.
@@ -41,6 +55,13 @@ class Executor {
 // many as there are cores. The program calls stook::init() at the top of main, or is entered by
 // cli(). What a task prints goes to files of its own (task_stdout(), task_stderr()).
 [[nodiscard]] inline Executor processes(int count = 0) { return Executor("processes", count); }
+
+// On a cluster under Slurm. The cache and the program lie on a file system that all nodes see.
+[[nodiscard]] inline Executor slurm(const SlurmOptions& options = {}) {
+  Executor executor("slurm", options.max_workers);
+  executor.slurm_ = options;
+  return executor;
+}
 
 struct RunOptions {
   std::map<std::string, int> rate_limits = {};   // label or class name -> tasks at once, at least 1

@@ -21,7 +21,16 @@ const Prefix* prefix_of(const ClassInfo& info, const std::map<std::string, Prefi
   for (const std::string& name : names_of(info)) {
     if (const auto found = prefixes.find(name); found != prefixes.end()) return &found->second;
   }
-  return nullptr;
+  const auto any = prefixes.find(any_class);
+  return any == prefixes.end() ? nullptr : &any->second;
+}
+
+Prefix srun_prefix(const Executor& executor) {
+  Prefix prefix{"srun",
+                {"srun", "--ntasks=1", "--quiet", "--job-name=stook-{task_name}-{task_id}"}};
+  const auto more = split_words(executor.slurm_options().arguments);
+  prefix.words.insert(prefix.words.end(), more.begin(), more.end());
+  return prefix;
 }
 
 std::map<std::string, Prefix> read_prefixes(const std::map<std::string, std::string>& commands,

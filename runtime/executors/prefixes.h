@@ -7,6 +7,7 @@
 #include <vector>
 
 #include <stook/class_info.hpp>
+#include <stook/options.hpp>
 
 namespace stook::detail {
 
@@ -14,6 +15,12 @@ struct Prefix {
   std::string label;               // what gave it: the class's name or one of its labels
   std::vector<std::string> words;  // empty: a process of its own without a wrapper
 };
+
+// The entry for classes that have no other: a name that no class and no label has.
+inline constexpr const char* any_class = "";
+
+// `srun` for each task.
+[[nodiscard]] Prefix srun_prefix(const Executor& executor);
 
 // The prefix of a class: that of the first of its name and its labels that has one; null: none has.
 [[nodiscard]] const Prefix* prefix_of(const ClassInfo& info,
