@@ -155,7 +155,10 @@ class SlurmCluster : public std::enable_shared_from_this<SlurmCluster> {
     watched_[id] = std::move(watched);
     poll_soon();
   }
-  void forget(const std::string& id) { watched_.erase(id); }
+  void forget(const std::string& id) {
+    watched_.erase(id);
+    if (watched_.empty()) timer_.cancel();
+  }
   void poll_soon() {
     pause_ = kFirstPoll;
     arm();
@@ -173,10 +176,6 @@ class SlurmCluster : public std::enable_shared_from_this<SlurmCluster> {
     if (node.empty()) return;
     if (spoke) silent_[node] = 0;
     else if (++silent_[node] >= kBadNode) bad_nodes_.insert(node);
-  }
-  void close() {
-    closed_ = true;
-    timer_.cancel();
   }
 
  private:
@@ -239,7 +238,7 @@ class SlurmCluster : public std::enable_shared_from_this<SlurmCluster> {
   }
 
   void arm() {
-    if (closed_ || polling_) return;
+    if (polling_ || watched_.empty()) return;
     timer_.expires_after(pause_);
     timer_.async_wait([self = shared_from_this()](error_code error) {
       if (!error) self->poll();
@@ -248,7 +247,7 @@ class SlurmCluster : public std::enable_shared_from_this<SlurmCluster> {
 
   // One call for all jobs.
   void poll() {
-    if (closed_ || watched_.empty()) return;
+    if (watched_.empty()) return;
     polling_ = true;
     command({"squeue", "--noheader", "--me", "--format=%A|%j|%T|%N"},
             [self = shared_from_this()](const Exit& exit, const std::string& said, bool in_time) {
@@ -291,7 +290,6 @@ class SlurmCluster : public std::enable_shared_from_this<SlurmCluster> {
   std::chrono::milliseconds pause_ = kFirstPoll;
   std::size_t commands_ = 0;
   bool polling_ = false;
-  bool closed_ = false;
 };
 
 // --- One pilot -------------------------------------------------------------------------------

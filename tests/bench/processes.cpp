@@ -1,5 +1,6 @@
 // Figures of the executors, each beside what the machine can do, measured in the same run.
-//   bench_processes pool N DIR | spawn N | pair N DIR | input MIB DIR
+//   bench_processes pool N DIR | spawn N | pair N DIR | input MIB DIR | prefix N DIR
+//   bench_processes pilots N DIR | srun N DIR      where a Slurm is running
 // One measurement a process: tools/dev/bench dispatch calls it and prints the table.
 
 #include <fcntl.h>
@@ -69,6 +70,22 @@ void pool(int n, const fs::path& dir) {
   const auto start = Clock::now();
   const auto outcome = Wide::make(n).run_graph(options);
   std::printf("pool %d: %.2f us a task, ran %zu\n", n, seconds_since(start) * 1e6 / n,
+              outcome.stats.ran);
+}
+
+// On whatever Slurm there is: by pilots, or by an srun each; or each behind a prefix command.
+void outside(const std::string& how, int n, const fs::path& dir) {
+  stook::Cache cache(dir);
+  stook::RunOptions options;
+  if (how == "prefix") {
+    options.prefixes = {{Leaf::make(0).task_name(), "/usr/bin/env"}};
+    options.rate_limits = {{Leaf::make(0).task_name(), 2}};
+  } else {
+    options.executor = stook::slurm({.max_workers = 4, .mode = how});
+  }
+  const auto start = Clock::now();
+  const auto outcome = Wide::make(n).run_graph(options);
+  std::printf("%s %d: %.2f us a task, ran %zu\n", how.c_str(), n, seconds_since(start) * 1e6 / n,
               outcome.stats.ran);
 }
 
@@ -208,6 +225,7 @@ int main(int argc, char** argv) {
   const int n = argc > 2 ? std::atoi(argv[2]) : 0;
   const fs::path dir = argc > 3 ? argv[3] : "";
   if (what == "pool") pool(n, dir);
+  else if (what == "pilots" || what == "srun" || what == "prefix") outside(what, n, dir);
   else if (what == "spawn") spawn(n);
   else if (what == "pair") pair(n, dir);
   else if (what == "input") input(n, dir);
