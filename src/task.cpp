@@ -5,10 +5,12 @@
 #include <memory>
 
 #include "src/context.h"
+#include "src/external.h"
 #include "src/hash.h"
 
 #include <stook/call.hpp>
 #include <stook/errors.hpp>
+#include <stook/external.hpp>
 
 namespace stook::detail {
 
@@ -31,6 +33,9 @@ std::filesystem::path TaskBase::task_checkpoint_directory() const {
 }
 void TaskBase::progress(double fraction, std::string_view text) const {
   context_->progress(fraction, text);
+}
+void TaskBase::add_input(const File& file) const {
+  context_->add_input(static_cast<const ExternalSpec&>(*file.spec()).name);
 }
 bool TaskBase::stop_requested() const { return context_->stop_requested(); }
 
