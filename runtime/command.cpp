@@ -211,7 +211,8 @@ struct Command::Work {
     const auto words =
         expand_words(arguments.argv, names(files.temporary(), files.temporary_depfile()), &use);
     files.prepare(use);
-    const Moment start = Moment::now();
+    const bool finds = use.depfile || !arguments.depfile.empty();
+    const Moment start = finds ? found.begin_reading() : Moment::now();
     const ProcessEnd end = start_and_wait(words, files);
     if (end.stopped) throw Error("killed, because the run is to end:" + shown(files));
     if (end.wait_status != 0) {

@@ -78,7 +78,7 @@ class Execution final : public ContextSource {
   }
 
   int compress_level = 3;                   // of classes that do not say
-  std::int64_t looked_ns = 0;               // Moment::tick_ns when declared inputs were looked at
+  Moment looked;                            // before the declared inputs were looked at
   bool keep_going = false;                  // a failure lets others start
   const std::atomic<bool>* stop = nullptr;  // null: nobody will
   std::function<void(NodeIndex, double, std::string_view)> on_progress;

@@ -76,6 +76,17 @@ Digest InputFinder::read(const ExternalSpec& file, FileStamp& stamp, bool& held)
   return digest;
 }
 
+Moment InputFinder::begin_reading() const {
+  Moment moment = Moment::now();
+  const std::int64_t give_up = moment.exact_ns + 100'000'000;  // clocks may be set back
+  while (moment.tick_ns <= looked_.exact_ns && moment.exact_ns < give_up) {
+    constexpr timespec pause{0, 500'000};
+    ::nanosleep(&pause, nullptr);
+    moment = Moment::now();
+  }
+  return moment;
+}
+
 FoundInput InputFinder::look(const std::string& path) {
   FoundInput found;
   found.spec = file_spec(path);
@@ -120,7 +131,7 @@ void InputFinder::add(FoundInput input) {
 
 bool InputFinder::recheck(const std::string& path, const Moment& start, const Digest* expected) {
   const FileStamp stamp = stamp_of(path);
-  if (stamp.exists() && stamp.newest_ns() < looked_ns_) return true;
+  if (stamp.exists() && stamp.newest_ns() < looked_.tick_ns) return true;
   FoundInput found = look(path, start);
   if (expected != nullptr) {
     if (found.certain && found.digest == *expected) return true;

@@ -55,11 +55,13 @@ struct FoundInput {
 
 class InputFinder {
  public:
-  // `looked_ns`: before this time, on the clock that stamps files, the run had not yet looked at
-  // the declared inputs.
-  InputFinder(Store& store, DigestCache& digests, std::int64_t looked_ns)
-      : store_(store), digests_(digests), looked_ns_(looked_ns) {}
+  // `looked`: before the run looked at its declared inputs.
+  InputFinder(Store& store, DigestCache& digests, const Moment& looked)
+      : store_(store), digests_(digests), looked_(looked) {}
 
+  // Now, but not in the tick in which the run began: whatever was changed before the run has an
+  // older stamp. Waits for the end of that tick, a few milliseconds, at the beginning of a run.
+  [[nodiscard]] Moment begin_reading() const;
   // The file as it is now, and whether it was so all the time since `start`.
   [[nodiscard]] FoundInput look(const std::string& path, const Moment& start);
   // The same for a file that will be read after this call.
@@ -84,7 +86,7 @@ class InputFinder {
 
   Store& store_;
   DigestCache& digests_;
-  const std::int64_t looked_ns_;
+  const Moment looked_;
   std::vector<FoundInput> found_;
   std::unordered_set<Key> keys_;
 };

@@ -87,8 +87,8 @@ std::uint64_t new_run_number() {
 
 class Runner {
  public:
-  Runner(Store& store, const RunRequest& request, std::int64_t looked_ns)
-      : store_(store), request_(request), looked_ns_(looked_ns),
+  Runner(Store& store, const RunRequest& request, const Moment& looked)
+      : store_(store), request_(request), looked_(looked),
         observer_(request.observer != nullptr ? *request.observer : silent_),
         force_roots_(request.force_roots) {}
 
@@ -115,7 +115,7 @@ class Runner {
     execution.compress_level = request_.compress_level;
     execution.keep_going = request_.options.keep_going;
     execution.stop = request_.stop;
-    execution.looked_ns = looked_ns_;
+    execution.looked = looked_;
     Plan plan(store_, execution, request_.roots, force_roots_);
     execution.attach(plan);
     for (const Key& key : counted_) {
@@ -158,7 +158,7 @@ class Runner {
 
   Store& store_;
   const RunRequest& request_;
-  const std::int64_t looked_ns_;  // when the outside world was looked at
+  const Moment looked_;  // before the outside world was looked at
   RunObserver silent_;
   RunObserver& observer_;
   bool force_roots_;
@@ -242,9 +242,9 @@ RunResult run(Store& store, const RunRequest& request) {
     throw Error("run_graph inside run_task() of " + task_text(*running_task) +
                 ": hold what it needs as a Future member instead");
   }
-  const std::int64_t looked_ns = Moment::now().tick_ns;
+  const Moment looked = Moment::now();
   check_outside_world(store);
-  return Runner(store, request, looked_ns).run();
+  return Runner(store, request, looked).run();
 }
 
 void run_roots(const std::vector<SpecPtr>& roots, const RunOptions& options,
