@@ -197,6 +197,11 @@ std::string ExternalSpec::fingerprint() const {
   } catch (const fs::filesystem_error&) { return {}; }
 }
 
+bool ExternalSpec::looks_like(std::string_view recorded) const {
+  if (recorded.empty()) return false;
+  return (what == What::file ? stamp_of(name).fingerprint() : fingerprint()) == recorded;
+}
+
 Digest ExternalSpec::digest() const {
   if (what == What::directory) return exists() ? digest_directory(name) : absent_digest();
   Hasher hasher;

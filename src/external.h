@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <string_view>
 
 #include <stook/key.hpp>
 #include <stook/spec.hpp>
@@ -42,6 +43,8 @@ class ExternalSpec final : public Spec {
   // What can be seen without reading contents. Empty: it must be read (it changed so recently that
   // its times say nothing, or it is not there).
   [[nodiscard]] std::string fingerprint() const;
+  // Whether it looks as it did when `recorded` was a fingerprint to be trusted.
+  [[nodiscard]] bool looks_like(std::string_view recorded) const;
   // Of the content; a fixed digest where it is not there.
   [[nodiscard]] Digest digest() const;
   [[nodiscard]] bool exists() const;
