@@ -26,9 +26,7 @@ namespace {
 namespace fs = std::filesystem;
 using namespace detail;
 
-template <class... F> struct Overloaded : F... {
-  using F::operator()...;
-};
+template <class... F> struct Overloaded : F... { using F::operator()...; };
 
 // Which commands that are planned or running in this process make which file.
 class OutputOwners {
@@ -139,8 +137,7 @@ std::string indented(const std::string& text) {
 }  // namespace
 
 void Argument<CommandInput>::encode(CanonicalWriter& writer, const CommandInput& input) {
-  std::visit(
-      [&]<class T>(const T& given) { Argument<T>::encode(writer, given); }, input.given());
+  std::visit([&]<class T>(const T& given) { Argument<T>::encode(writer, given); }, input.given());
 }
 
 CommandInput Argument<CommandInput>::decode(const Json& json, std::string_view where) {
@@ -173,24 +170,23 @@ struct Command::Work {
       }
     };
     for (const CommandInput& input : inputs) {
-      std::visit(Overloaded{
-                     [&](const std::string& path) {
-                       into.push_back({path, {}, true});
-                       ++next_file;
-                     },
-                     [&](const Future<fs::path>& file) {
-                       const bool external = file.spec()->kind == SpecKind::external;
-                       const std::string path = (*task.files_)[next_file++].string();
-                       into.push_back({path, {}, external && !fs::is_directory(path)});
-                     },
-                     [&](const Future<CommandResult>&) {
-                       add_outputs((*task.commands_)[next_command++]);
-                     },
-                     [&](const Future<std::vector<CommandResult>>&) {
-                       for (const auto& result : (*task.lists_)[next_list++]) add_outputs(result);
-                     },
-                 },
-                 input.given());
+      std::visit(
+          Overloaded{
+              [&](const std::string& path) {
+                into.push_back({path, {}, true});
+                ++next_file;
+              },
+              [&](const Future<fs::path>& file) {
+                const bool external = file.spec()->kind == SpecKind::external;
+                const std::string path = (*task.files_)[next_file++].string();
+                into.push_back({path, {}, external && !fs::is_directory(path)});
+              },
+              [&](const Future<CommandResult>&) { add_outputs((*task.commands_)[next_command++]); },
+              [&](const Future<std::vector<CommandResult>>&) {
+                for (const auto& result : (*task.lists_)[next_list++]) add_outputs(result);
+              },
+          },
+          input.given());
     }
   }
 
@@ -272,8 +268,8 @@ struct Command::Work {
   [[nodiscard]] std::string shown(const CommandFiles& files) const {
     const std::string depfile =
         arguments.depfile.empty() ? files.temporary_depfile() : arguments.depfile;
-    return "\n    " + command_line_text(
-                          expand_words(arguments.argv, names(arguments.outputs, depfile)));
+    return "\n    " +
+           command_line_text(expand_words(arguments.argv, names(arguments.outputs, depfile)));
   }
 
   [[nodiscard]] static std::string last_of(const std::string& output) {
@@ -283,8 +279,8 @@ struct Command::Work {
 
   static void show(const ProcessEnd& end) {
     if (end.output.empty()) return;
-    const std::string text = (end.cut ? "[...]\n" : "") + end.output +
-                             (end.output.back() == '\n' ? "" : "\n");
+    const std::string text =
+        (end.cut ? "[...]\n" : "") + end.output + (end.output.back() == '\n' ? "" : "\n");
     std::fwrite(text.data(), 1, text.size(), stderr);
   }
 
@@ -370,13 +366,14 @@ Command::Command(const CommandArguments& arguments) : arguments_(arguments) {
   bool counted = true;
   for (const auto* inputs : {&arguments.inputs, &arguments.implicit_inputs}) {
     for (const CommandInput& input : *inputs) {
-      std::visit(Overloaded{
-                     [&](const std::string& path) { files_.push_back(File(path)); },
-                     [&](const Future<fs::path>& file) { files_.push_back(file); },
-                     [&](const Future<CommandResult>& command) { commands_.push_back(command); },
-                     [&](const Future<std::vector<CommandResult>>& list) { lists_.push_back(list); },
-                 },
-                 input.given());
+      std::visit(
+          Overloaded{
+              [&](const std::string& path) { files_.push_back(File(path)); },
+              [&](const Future<fs::path>& file) { files_.push_back(file); },
+              [&](const Future<CommandResult>& command) { commands_.push_back(command); },
+              [&](const Future<std::vector<CommandResult>>& list) { lists_.push_back(list); },
+          },
+          input.given());
       if (inputs == &arguments.inputs) {
         counted = counted && input.given().index() < 2;
         ++known_inputs;

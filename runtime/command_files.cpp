@@ -64,7 +64,8 @@ void link_or_copy(const fs::path& from, const fs::path& to) {
 }
 
 void make_read_only(const fs::path& path) {
-  constexpr auto writers = fs::perms::owner_write | fs::perms::group_write | fs::perms::others_write;
+  constexpr auto writers =
+      fs::perms::owner_write | fs::perms::group_write | fs::perms::others_write;
   fs::permissions(path, writers, fs::perm_options::remove);
 }
 

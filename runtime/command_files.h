@@ -56,7 +56,8 @@ class CommandFiles {
   bool published_ = false;
 };
 
-// Puts the kept file into the tree: a hard link, or a copy. Throws std::filesystem::filesystem_error.
+// Puts the kept file into the tree: a hard link, or a copy. Throws
+// std::filesystem::filesystem_error.
 MadeFile restore_kept(const std::filesystem::path& kept, const std::string& output,
                       const std::string& mark, const Digest& digest);
 

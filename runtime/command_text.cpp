@@ -112,8 +112,8 @@ bool is_plain(char c) {
 
 }  // namespace
 
-std::vector<std::string> expand_words(std::span<const std::string> words,
-                                      const CommandNames& names, CommandUse* use) {
+std::vector<std::string> expand_words(std::span<const std::string> words, const CommandNames& names,
+                                      CommandUse* use) {
   Expansion expansion(names, use);
   for (const std::string& word : words) expansion.add(word);
   return std::move(expansion.words);

@@ -242,8 +242,8 @@ void NodeContext::add_input(const fs::path& file) {
 InputFinder& NodeContext::found_inputs() {
   if (!executing_) throw Error("inputs are found while run_task() runs, not in a constructor");
   if (!found_inputs_) {
-    found_inputs_ = std::make_unique<InputFinder>(execution_.store_, execution_.digests_,
-                                                  execution_.looked);
+    found_inputs_ =
+        std::make_unique<InputFinder>(execution_.store_, execution_.digests_, execution_.looked);
   }
   return *found_inputs_;
 }

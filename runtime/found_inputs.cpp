@@ -21,7 +21,9 @@ SpecPtr file_spec(const std::string& path) {
   return SpecPtr(new ExternalSpec(ExternalSpec::What::file, name, nullptr));
 }
 
-const ExternalSpec& external(const SpecPtr& spec) { return static_cast<const ExternalSpec&>(*spec); }
+const ExternalSpec& external(const SpecPtr& spec) {
+  return static_cast<const ExternalSpec&>(*spec);
+}
 
 // What no content has.
 Digest changed_meanwhile() { return Digest{hash_bytes("stook external: changed meanwhile")}; }

@@ -50,8 +50,8 @@ class SpawnSettings {
     check(posix_spawnattr_setsigmask(&attributes_, &none), "setsigmask");
     check(posix_spawnattr_setsigdefault(&attributes_, &all), "setsigdefault");
     check(posix_spawnattr_setpgroup(&attributes_, 0), "setpgroup");
-    check(posix_spawnattr_setflags(&attributes_, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK |
-                                                     POSIX_SPAWN_SETSIGDEF),
+    check(posix_spawnattr_setflags(
+              &attributes_, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF),
           "setflags");
   }
   ~SpawnSettings() {

@@ -11,15 +11,15 @@
 namespace stook::detail {
 
 struct ProcessRequest {
-  std::vector<std::string> argv;  // argv[0] is looked up in PATH as execvp does
+  std::vector<std::string> argv;                   // argv[0] is looked up in PATH as execvp does
   std::map<std::string, std::string> environment;  // added to that of this process
   std::string directory;                           // empty: that of this process
 };
 
 struct ProcessEnd {
-  int wait_status = 0;  // as waitpid gives it
-  std::string output;   // the end of its stdout and stderr, in the order of writing
-  bool cut = false;     // `output` does not begin at the beginning
+  int wait_status = 0;   // as waitpid gives it
+  std::string output;    // the end of its stdout and stderr, in the order of writing
+  bool cut = false;      // `output` does not begin at the beginning
   bool stopped = false;  // killed, because stop() said so
 };
 

@@ -77,7 +77,8 @@ class DepfileParser {
       const char c = at(at_);
       const char next = at(at_ + 1);
       if (c == '\0') fail("it holds a zero byte");
-      if (target && c == ':' && (is_blank(next) || line_end(at_ + 1) != 0 || at_ + 1 == text_.size())) {
+      if (target && c == ':' &&
+          (is_blank(next) || line_end(at_ + 1) != 0 || at_ + 1 == text_.size())) {
         ++at_;
         return true;
       }

@@ -83,8 +83,12 @@ struct Build : stook::Task<Build, void(Options)> {
   }
 
   [[nodiscard]] stook::TaskRef<Command> compile(const std::string& name) const {
-    const Words fixed = {"-std=c++11", "-pthread", "-DOS_LINUX", "-DLEVELDB_PLATFORM_POSIX",
-                         "-DLEVELDB_ATOMIC_PRESENT", "-I" + options.sources,
+    const Words fixed = {"-std=c++11",
+                         "-pthread",
+                         "-DOS_LINUX",
+                         "-DLEVELDB_PLATFORM_POSIX",
+                         "-DLEVELDB_ATOMIC_PRESENT",
+                         "-I" + options.sources,
                          "-I" + options.sources + "/include"};
     return Command::make({.argv = Words{"c++"} + fixed + options.flags +
                                   Words{"-MD", "-MF", "{depfile}", "-c", "{in}", "-o", "{out}"},

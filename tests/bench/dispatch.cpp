@@ -1,12 +1,14 @@
 // Commands that do nothing, to see what starting one costs. See tools/dev/bench dispatch.
 //   bench_dispatch run COUNT JOBS CACHE      COUNT commands `/bin/true I`, then their root
 //   bench_dispatch files COUNT JOBS CACHE    the same, each with an output file in CACHE.files/
+//   bench_dispatch open COUNT JOBS CACHE     run_graph() of a finished graph alone, cache open
+//   bench_dispatch nothing 0 0               nothing: what the process itself costs
 //   bench_dispatch spawn COUNT JOBS          the loop alone: the same starts without any task
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
-#include <stdexcept>
+#include <filesystem>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -47,20 +49,26 @@ void spawn(long count, int jobs) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc < 4) return std::fprintf(stderr, "see the head of dispatch.cpp\n"), 2;
+  if (argc < 4 || (argc < 5 && argv[1][0] != 's' && argv[1][0] != 'n'))
+    return std::fprintf(stderr, "see the head of dispatch.cpp\n"), 2;
   const long count = std::atol(argv[2]);
   const int jobs = std::atoi(argv[3]);
-  const auto start = std::chrono::steady_clock::now();
+  const std::string mode = argv[1];
+  if (mode == "nothing") return 0;
+  using Clock = std::chrono::steady_clock;
+  auto start = Clock::now();
   std::size_t ran = 0;
-  if (std::strcmp(argv[1], "spawn") == 0) {
+  if (mode == "spawn") {
     spawn(count, jobs);
   } else {
-    stook::Cache cache(argv[4]);
-    const bool files = std::strcmp(argv[1], "files") == 0;
-    const auto all = All::make(count, files ? std::string(argv[4]) + ".files" : "");
+    const std::string directory = argv[4];
+    const std::string files = directory + ".files";
+    stook::Cache cache(directory);
+    const bool has_files = mode == "files" || !std::filesystem::is_empty(files);
+    const auto all = All::make(count, has_files ? files : "");
+    if (mode == "open") start = Clock::now();
     ran = all.run_graph({.jobs = jobs}).stats.ran;
   }
-  const double seconds =
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
   std::printf("%s %ld: %.1f ms, %zu ran\n", argv[1], count, seconds * 1e3, ran);
 }

@@ -113,8 +113,8 @@ TEST_F(Commands, ProgramThatIsNotThere) {
 }
 
 TEST_F(Commands, LongOutputIsShownFromItsEnd) {
-  const std::string cause = failure_of(
-      Command::make(shell("i=0; while [ $i -lt 60000 ]; do echo line $i; i=$((i+1)); done; exit 1")));
+  const std::string cause = failure_of(Command::make(
+      shell("i=0; while [ $i -lt 60000 ]; do echo line $i; i=$((i+1)); done; exit 1")));
   EXPECT_TRUE(contains(cause, "line 59999"));
   EXPECT_FALSE(contains(cause, "line 100\n"));
   EXPECT_LT(cause.size(), 20000u);
@@ -144,8 +144,8 @@ TEST_F(Commands, OutputMadeWhereItIs) {
 TEST_F(Commands, OutputDeletedOrChangedIsMadeAgain) {
   write(at("a"), "text");
   const auto middle = copy(at("a"), at("b"));
-  const auto last = Command::make(
-      {.argv = {"cp", "{in}", "{out}"}, .inputs = {middle}, .outputs = {at("c")}});
+  const auto last =
+      Command::make({.argv = {"cp", "{in}", "{out}"}, .inputs = {middle}, .outputs = {at("c")}});
   EXPECT_EQ(run_counts(last).ran, 2u);
   EXPECT_EQ(run_counts(last).cached, 1u);
 
@@ -169,8 +169,8 @@ TEST_F(Commands, OutputDeletedOrChangedIsMadeAgain) {
 
 TEST_F(Commands, TwoVersionsOfACommandTakeTurns) {
   const auto say = [&](const std::string& word) {
-    return Command::make({.argv = {"sh", "-c", "echo " + word + " > \"$1\"", "sh", "{out}"},
-                          .outputs = {at("b")}});
+    return Command::make(
+        {.argv = {"sh", "-c", "echo " + word + " > \"$1\"", "sh", "{out}"}, .outputs = {at("b")}});
   };
   for (const std::string word : {"one", "two", "one", "two"}) {
     EXPECT_EQ(run_counts(say(word)).ran, 1u);
@@ -226,8 +226,8 @@ TEST_F(WithDepfile, ChangeThatIsTakenBackRunsNothing) {
 
 TEST_F(WithDepfile, ClearedElsewhereAndProvenUnchanged) {
   const auto command = compile();
-  const auto last = Command::make(
-      {.argv = {"cp", "{in}", "{out}"}, .inputs = {command}, .outputs = {at("c")}});
+  const auto last =
+      Command::make({.argv = {"cp", "{in}", "{out}"}, .inputs = {command}, .outputs = {at("c")}});
   EXPECT_EQ(run_counts(last).ran, 2u);
   command.clear_task();
   const Counts counts = run_counts(last);
@@ -237,8 +237,8 @@ TEST_F(WithDepfile, ClearedElsewhereAndProvenUnchanged) {
 
 TEST_F(WithDepfile, CommentChangedStopsAtTheSameOutput) {
   const auto object = compile();
-  const auto program = Command::make(
-      {.argv = {"cp", "{in}", "{out}"}, .inputs = {object}, .outputs = {at("c")}});
+  const auto program =
+      Command::make({.argv = {"cp", "{in}", "{out}"}, .inputs = {object}, .outputs = {at("c")}});
   EXPECT_EQ(run_counts(program).ran, 2u);
   write(at("h"), "# a comment\nheader\n");
   Counts counts = run_counts(program);
@@ -252,8 +252,7 @@ TEST_F(WithDepfile, CommentChangedStopsAtTheSameOutput) {
 TEST_F(WithDepfile, HeaderRemovedWithItsIncludeIsNoFailure) {
   const auto command = [&] {
     return Command::make(
-        {.argv = {"sh", "-c",
-                  "cat $(cat \"$1\") > \"$2\"; echo x.o: $(cat \"$1\") > \"$3\"", "sh",
+        {.argv = {"sh", "-c", "cat $(cat \"$1\") > \"$2\"; echo x.o: $(cat \"$1\") > \"$3\"", "sh",
                   "{in}", "{out}", "{depfile}"},
          .inputs = {at("a")},
          .outputs = {at("b")}});
@@ -338,11 +337,11 @@ TEST_F(Commands, ManyUpstreamAsAList) {
 TEST_F(Commands, GeneratedHeaderIsImplicit) {
   write(at("a"), "generated");
   const auto header = copy(at("a"), at("h"));
-  const auto command = Command::make(
-      {.argv = {"sh", "-c", "cp \"$1\" \"$2\"; echo x: \"$1\" > \"$3\"", "sh", at("h"), "{out}",
-                "{depfile}"},
-       .implicit_inputs = {header},
-       .outputs = {at("b")}});
+  const auto command =
+      Command::make({.argv = {"sh", "-c", "cp \"$1\" \"$2\"; echo x: \"$1\" > \"$3\"", "sh",
+                              at("h"), "{out}", "{depfile}"},
+                     .implicit_inputs = {header},
+                     .outputs = {at("b")}});
   EXPECT_EQ(run_counts(command).ran, 2u);
   EXPECT_EQ(run_counts(command).cached, 1u);
   write(at("a"), "anew");
@@ -366,8 +365,8 @@ TEST_F(Commands, InputOfAnyTaskThatGivesAPath) {
 }
 
 TEST_F(Commands, OddFileNames) {
-  for (const std::string name : {"a b", "it's \"so\"", "line\nbreak", "caf\xc3\xa9", "-n", "$HOME;",
-                                 "{in}", "*", "\\"}) {
+  for (const std::string name :
+       {"a b", "it's \"so\"", "line\nbreak", "caf\xc3\xa9", "-n", "$HOME;", "{in}", "*", "\\"}) {
     write(at(name), name);
     const auto command = copy(at(name), at("to " + name));
     EXPECT_EQ(run_counts(command).ran, 1u) << name;
@@ -380,8 +379,9 @@ TEST_F(Commands, DirectoryAndEnvironment) {
   fs::create_directories(at("sub"));
   write(at("a"), "text ");
   CommandArguments arguments{
-      .argv = {"sh", "-c", "cat \"$1\" > \"$2\"; printf %s \"$WORD\" >> \"$2\"; pwd >> \"$2\"; "
-                           "cat >> \"$2\"; printf 'x: ../h\\n' > \"$3\"",
+      .argv = {"sh", "-c",
+               "cat \"$1\" > \"$2\"; printf %s \"$WORD\" >> \"$2\"; pwd >> \"$2\"; "
+               "cat >> \"$2\"; printf 'x: ../h\\n' > \"$3\"",
                "sh", "{in}", "{out}", "{depfile}"},
       .inputs = {at("a")},
       .outputs = {at("sub/b")},

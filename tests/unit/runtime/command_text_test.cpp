@@ -18,7 +18,8 @@ TEST(CommandText, PlaceholdersAreReplaced) {
 }
 
 TEST(CommandText, OtherBracesAreLeftAlone) {
-  const Words argv{"{", "}", "{}", "{x}", "${in", "{in", "in}", "a{b}c", "{ in }", "{in[}", "{in[x]}"};
+  const Words argv{"{",   "}",     "{}",     "{x}",   "${in",   "{in",
+                   "in}", "a{b}c", "{ in }", "{in[}", "{in[x]}"};
   EXPECT_EQ(expand_words(argv, two), argv);
 }
 
