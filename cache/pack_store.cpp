@@ -185,6 +185,20 @@ Entry PackStore::append(Frame& frame, const Publication& publication,
   return entry_of(item);
 }
 
+// The object is there already; it is synced with the record.
+void PackStore::take_stored(const StoredValue& stored, Frame& frame) {
+  frame.raw_bytes = stored.raw_bytes;
+  frame.stored_bytes = stored.stored_bytes;
+  frame.compressed = stored.compressed;
+  frame.in_object = stored.in_object;
+  frame.object = stored.object;
+  if (!stored.in_object) return;
+  const std::filesystem::path path = objects_.path_of(stored.object);
+  Fd file = os_open(path, O_RDONLY);
+  if (!file) throw_cache_error("find the result of a worker at", path);
+  writer_->sync_with_next(std::move(file));
+}
+
 Entry PackStore::publish(const Publication& publication) {
   check_caps(publication);
   indexer_->wait_for_room();
@@ -194,7 +208,11 @@ Entry PackStore::publish(const Publication& publication) {
   std::span<const ByteSpan> value = publication.value;
   thread_local std::vector<std::byte> compressed;
   ByteSpan piece;
-  if (frame.raw_bytes > kMostInline) {
+  if (publication.stored != nullptr) {
+    take_stored(*publication.stored, frame);
+    piece = publication.stored->bytes;
+    value = frame.in_object ? std::span<const ByteSpan>() : std::span<const ByteSpan>(&piece, 1);
+  } else if (frame.raw_bytes > kMostInline) {
     StoredObject object = objects_.write(value, frame.raw_bytes, publication.compress_level);
     frame.in_object = true;
     frame.object = object.name;
@@ -227,6 +245,10 @@ void PackStore::expose_id(const Key& key, std::uint64_t id, std::string_view cla
   frame.kind = FrameKind::id_given;
   append(frame, publication, {}, ItemKind::given, {});
   writer_->write();
+}
+
+void PackStore::make_readable(const Entry& entry) {
+  if (entry.pack == writer_->pack() && !writer_->is_written(entry.offset)) writer_->write();
 }
 
 void PackStore::flush() {

@@ -33,6 +33,7 @@ class PackStore final : public Store {
   std::uint64_t id_of(const Key& key) override;
   void expose_id(const Key& key, std::uint64_t id, std::string_view class_name) override;
   Entry publish(const Publication& publication) override;
+  void make_readable(const Entry& entry) override;
   void confirm(std::span<const Key> keys) override;
   void flush() override;
 
@@ -66,6 +67,7 @@ class PackStore final : public Store {
   void recover();
   Entry append(Frame& frame, const Publication& publication, std::span<const ByteSpan> value,
                ItemKind kind, std::span<const Key> release);
+  void take_stored(const StoredValue& stored, Frame& frame);
   void append_mark(FrameKind kind, const Key& key, std::string_view class_name);
   Invalidated invalidate(const std::function<void(Indexer::Transaction&)>& append);
   void index_failed(const DatabaseError& error);

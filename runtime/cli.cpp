@@ -17,6 +17,7 @@
 #include "runtime/progress.h"
 #include "runtime/run.h"
 #include "runtime/select.h"
+#include "runtime/worker.h"
 #include "src/context.h"
 
 #include <stook/cache.hpp>
@@ -133,6 +134,14 @@ int dry_run(Store& store, const SpecPtr& root, const CommandLine& line) {
   return done;
 }
 
+// What the entry task printed in a process of its own.
+void show_printed(Store& store, const SpecPtr& root) {
+  const auto& task = static_cast<const TaskSpec&>(*root);
+  const auto path = store.task_path(task.info.name, store.id_of(task.key)) / "stdout";
+  std::ifstream printed(path, std::ios::binary);
+  if (printed) std::cout << printed.rdbuf() << std::flush;
+}
+
 int run_entry(Store& store, const SpecPtr& root, const CommandLine& line) {
   const SignalWatch signals(store);
   const auto display = make_progress(line.run.progress);
@@ -145,6 +154,7 @@ int run_entry(Store& store, const SpecPtr& root, const CommandLine& line) {
   request.stop = &signals.stop();
   const RunResult result = run(store, request);
   save_stats(line, result.stats);
+  if (line.run.executor.name() != "threads") show_printed(store, root);
   if (!result.failures.empty()) std::cerr << failure_text(result.failures) << '\n';
   if (result.stopped) return signals.exit_code();
   return result.failures.empty() ? done : task_failed;
@@ -165,6 +175,7 @@ int run_line(const ClassInfo& entry, const CommandLine& line) {
 }  // namespace
 
 int run_command_line(const ClassInfo& entry, int argc, char** argv) {
+  become_worker(argc, argv);  // where it is one it does not come back
   const CommandLine line = read_command_line(entry, argc, argv);
   if (line.exit) return *line.exit;
   try {

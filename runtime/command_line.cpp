@@ -148,6 +148,7 @@ struct EntryFlags {
 
 struct CommonFlags {
   std::vector<std::string> rate_limits;
+  std::string executor = "threads";
   std::string rebuild = "changed";
   std::string progress = "auto";
   std::string why;
@@ -157,6 +158,16 @@ struct CommonFlags {
     app.add_option("-o,--cache", line.cache, "Directory of the cache")->capture_default_str();
     app.add_option("-j,--jobs", line.run.jobs, "Tasks at once; 0: the number of cores")
         ->capture_default_str();
+    app.add_option("--executor", executor,
+                   "Where tasks are executed: in threads, or in -j worker processes")
+        ->check(CLI::IsMember({"threads", "processes"}))
+        ->capture_default_str();
+    app.add_option("--timeout", line.run.timeout,
+                   "Seconds a task may take in a process of its own; 0: for ever")
+        ->check(CLI::NonNegativeNumber);
+    app.add_option("--memory", line.run.memory,
+                   "Bytes a task may allocate in a process of its own (1G, 512M); 0: all there is")
+        ->transform(CLI::AsSizeValue(false));
     app.add_option("-l,--rate-limit", rate_limits,
                    "At most N tasks with this label (or of this class) at once; repeatable")
         ->type_name("LABEL=N");
@@ -193,6 +204,7 @@ struct CommonFlags {
                         : progress == "plain" ? Progress::plain
                         : progress == "none"  ? Progress::none
                                               : Progress::automatic;
+    if (executor == "processes") line.run.executor = processes();
     if (why_option->count() > 0) line.why = why;
     line.run.rate_limits = default_rate_limits();
     line.run.prefixes = default_prefixes();

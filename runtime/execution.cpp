@@ -25,7 +25,7 @@ TaskContext* Execution::context_for(NodeIndex node) { return &contexts_.emplace_
 
 bool Execution::load(Node& node) {
   if (!node.is_task()) return true;  // constants and external inputs have theirs from the start
-  if (node.state == NodeState::ran) return true;
+  if (node.state == NodeState::ran && !node.outside) return true;
   const std::size_t stripe = (reinterpret_cast<std::uintptr_t>(&node) / sizeof(Node)) % 64;
   const std::lock_guard lock(load_mutexes_[stripe]);
   if (node.value) return true;
@@ -154,7 +154,7 @@ class Execution::Attempt {
     publication.digest = digest_of(writer);
     if (directory != nullptr && directory->used()) {
       publication.directory = directory->digest();
-      publication.digest = combine(publication.digest, publication.directory);
+      publication.digest = combine_digests(publication.digest, publication.directory);
     }
     publication.codec = task.value_type.signature;
     publication.started_ns = started_ns_;
@@ -170,11 +170,6 @@ class Execution::Attempt {
     node_.digest = publication.digest;
     if (directory != nullptr) directory->commit();
     context_.close_directory();
-  }
-
-  static Digest combine(const Digest& value, const Digest& directory) {
-    const Digest both[] = {value, directory};
-    return Digest{hash_bytes(both, sizeof both)};
   }
 
   Execution& execution_;
@@ -215,7 +210,7 @@ TaskDirectory& NodeContext::open_directory() {
   const std::lock_guard lock(execution_.contexts_mutex_);
   if (!directory_) {
     directory_ =
-        std::make_unique<TaskDirectory>(execution_.store_, spec().key, std::move(task_path));
+        std::make_unique<TaskDirectory>(execution_.store_.root(), spec().key, std::move(task_path));
   }
   return *directory_;
 }

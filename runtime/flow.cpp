@@ -17,11 +17,19 @@ namespace {
 
 // Messages are pointers: the graph copies them at each hop.
 using Batch = std::shared_ptr<std::vector<NodeIndex>>;
-using Completions = std::shared_ptr<std::vector<Completion>>;
+// What became of tasks, and how many batches ended with that, in threads and outside. Null: claims
+// of other runs may have ended.
+struct Report {
+  std::vector<Completion> completions;
+  int batches = 0;
+  int outside_batches = 0;
+};
+using Completions = std::shared_ptr<Report>;
 
 class Flow {
  public:
-  Flow(Scheduler& scheduler, Execution& execution, Store& store, const FlowOptions& options)
+  Flow(Scheduler& scheduler, Execution& execution, Plan& plan, Store& store,
+       const FlowOptions& options)
       : scheduler_(scheduler), execution_(execution), store_(store), options_(options),
         books_(graph_, tbb::flow::serial,
                [this](const Completions& completions, Books::output_ports_type& ports) {
@@ -31,10 +39,15 @@ class Flow {
                  [this](const Batch& batch) { return work(*batch); }) {
     tbb::flow::make_edge(tbb::flow::output_port<0>(books_), workers_);
     tbb::flow::make_edge(workers_, books_);
+    if (!options.outside) return;
+    outside_.emplace(store, plan, execution, options.processes,
+                     [this](std::vector<Completion>&& completions, int batches) {
+                       hear(std::move(completions), batches);
+                     });
   }
 
   void run() {
-    books_.try_put(std::make_shared<std::vector<Completion>>());
+    books_.try_put(std::make_shared<Report>());
     graph_.wait_for_all();
     if (watcher_.joinable()) watcher_.join();
   }
@@ -42,13 +55,14 @@ class Flow {
  private:
   using Books = tbb::flow::multifunction_node<Completions, std::tuple<Batch>>;
 
-  void keep_books(const Completions& completions, auto& port) {
-    if (completions == nullptr) {
+  void keep_books(const Completions& report, auto& port) {
+    if (report == nullptr) {
       scheduler_.retry_elsewhere();
       watching_ = false;
     } else {
-      for (Completion& completion : *completions) scheduler_.finished(std::move(completion));
-      if (!completions->empty()) --batches_;
+      for (Completion& completion : report->completions) scheduler_.finished(std::move(completion));
+      batches_ -= report->batches;
+      outside_batches_ -= report->outside_batches;
     }
     while (batches_ < options_.jobs) {
       auto batch = std::make_shared<std::vector<NodeIndex>>();
@@ -57,12 +71,37 @@ class Flow {
       ++batches_;
       port.try_put(std::move(batch));
     }
+    while (outside_ && outside_batches_ < room_outside()) {
+      std::vector<NodeIndex> batch;
+      scheduler_.next(batch, Lane::workers);
+      if (batch.empty()) break;
+      ++outside_batches_;
+      for (std::size_t i = 0; i < batch.size(); ++i) graph_.reserve_wait();
+      outside_->submit(std::move(batch), scheduler_.hands_out_short(Lane::workers));
+    }
     if (scheduler_.waits_elsewhere() && !watching_) watch();
+  }
+
+  // One batch a worker; of short tasks another one lies there already when it ends.
+  [[nodiscard]] int room_outside() const {
+    return options_.processes.workers * (scheduler_.hands_out_short(Lane::workers) ? 2 : 1);
+  }
+
+  // On the thread of those outside.
+  void hear(std::vector<Completion>&& completions, int batches) {
+    const std::size_t count = completions.size();
+    auto report = std::make_shared<Report>();
+    report->completions = std::move(completions);
+    report->outside_batches = batches;
+    books_.try_put(std::move(report));
+    for (std::size_t i = 0; i < count; ++i) graph_.release_wait();
   }
 
   Completions work(const std::vector<NodeIndex>& batch) {
     const CurrentStore current(&store_);
-    auto completions = std::make_shared<std::vector<Completion>>();
+    auto report = std::make_shared<Report>();
+    report->batches = 1;
+    auto* const completions = &report->completions;
     completions->reserve(batch.size());
     for (const NodeIndex node : batch) {
       if (node != batch.front() && execution_.starts_nothing()) {
@@ -72,7 +111,7 @@ class Flow {
         completions->push_back(execution_.execute(node, options_.run));
       }
     }
-    return completions;
+    return report;
   }
 
   // Another run executes a key of ours: a thread waits for the end of its claim, so that no worker
@@ -96,21 +135,27 @@ class Flow {
   Books books_;
   tbb::flow::function_node<Batch, Completions> workers_;
   int batches_ = 0;             // under way; the serial node's
+  int outside_batches_ = 0;     // the same, in other processes
   bool watching_ = false;       // the serial node's
   std::uint64_t released_ = 0;  // the watcher's
   std::thread watcher_;
+  std::optional<Outside> outside_;  // last: its thread speaks to the nodes above
 };
 
 }  // namespace
 
-void run_flow(Scheduler& scheduler, Execution& execution, Store& store,
+void run_flow(Scheduler& scheduler, Execution& execution, Plan& plan, Store& store,
               const FlowOptions& options) {
-  const auto threads = static_cast<std::size_t>(std::max(1, options.jobs));
+  // Where all is executed outside one thread keeps the books.
+  const bool inside = std::any_of(plan.classes.begin(), plan.classes.end(),
+                                  [](const PlannedClass& one) { return one.info->in_process; });
+  const auto jobs = static_cast<std::size_t>(std::max(1, options.jobs));
+  const auto threads = !options.outside ? jobs : inside ? jobs + 1 : std::size_t{1};
   const auto allowed = std::max<std::size_t>(
       threads, tbb::global_control::active_value(tbb::global_control::max_allowed_parallelism));
   const tbb::global_control control(tbb::global_control::max_allowed_parallelism, allowed);
   tbb::task_arena arena(static_cast<int>(threads));
-  arena.execute([&] { Flow(scheduler, execution, store, options).run(); });
+  arena.execute([&] { Flow(scheduler, execution, plan, store, options).run(); });
 }
 
 }  // namespace stook::detail

@@ -53,6 +53,7 @@ Value load_bound(Store& store, const Spec& spec) {
       for (const SpecPtr& item : composite.items) parts.push_back(load_bound(store, *item));
       return bind_composite(composite, std::move(parts));
     }
+    case SpecKind::named: break;
   }
   return {};
 }

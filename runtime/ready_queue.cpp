@@ -17,7 +17,7 @@ ReadyQueue::ReadyQueue(const std::map<std::string, int>& limits) {
   }
 }
 
-std::uint32_t ReadyQueue::group_of(const std::vector<std::string>& names) {
+std::uint32_t ReadyQueue::group_of(const std::vector<std::string>& names, Lane lane) {
   std::vector<std::uint32_t> slots;
   for (const std::string& name : names) {
     const auto found = label_slots_.find(name);
@@ -26,8 +26,8 @@ std::uint32_t ReadyQueue::group_of(const std::vector<std::string>& names) {
   std::sort(slots.begin(), slots.end());
   slots.erase(std::unique(slots.begin(), slots.end()), slots.end());
   const auto fresh = static_cast<std::uint32_t>(groups_.size());
-  const auto [found, added] = group_slots_.emplace(slots, fresh);
-  if (added) groups_.push_back({std::move(slots), {}, 0});
+  const auto [found, added] = group_slots_.emplace(std::pair(lane, slots), fresh);
+  if (added) groups_.push_back({std::move(slots), {}, 0, lane});
   return found->second;
 }
 
@@ -48,6 +48,7 @@ void ReadyQueue::push(std::uint32_t group, NodeIndex node, float remaining_path)
   heap.push_back({remaining_path, arrivals_++, node});
   std::push_heap(heap.begin(), heap.end(), later);
   ++size_;
+  ++lane_sizes_[static_cast<std::size_t>(groups_[group].lane)];
 }
 
 NodeIndex ReadyQueue::take(Group& group) {
@@ -56,13 +57,14 @@ NodeIndex ReadyQueue::take(Group& group) {
   group.heap.pop_back();
   group.passed_over = 0;
   --size_;
+  --lane_sizes_[static_cast<std::size_t>(group.lane)];
   for (const std::uint32_t label : group.labels) --labels_[label].free;
   return node;
 }
 
-NodeIndex ReadyQueue::pop(std::uint32_t& group) {
-  if (size_ == 0) return no_node;
-  Group* const chosen = choose();
+NodeIndex ReadyQueue::pop(std::uint32_t& group, Lane lane) {
+  if (size(lane) == 0) return no_node;
+  Group* const chosen = choose(lane);
   if (chosen == nullptr) return no_node;
   group = static_cast<std::uint32_t>(chosen - groups_.data());
   if (groups_.size() > 1) {
@@ -121,12 +123,12 @@ const ReadyQueue::Group* ReadyQueue::starving() const {
   return nullptr;
 }
 
-ReadyQueue::Group* ReadyQueue::choose() {
+ReadyQueue::Group* ReadyQueue::choose(Lane lane) {
   if (groups_.size() == 1) return has_room(groups_.front()) ? &groups_.front() : nullptr;
   const Group* const first = starving();
   Group* best = nullptr;
   for (Group& group : groups_) {
-    if (group.heap.empty() || !has_room(group)) continue;
+    if (group.lane != lane || group.heap.empty() || !has_room(group)) continue;
     if (first != nullptr && &group != first && shares_label(group, *first)) continue;
     if (best == nullptr || more_urgent(group, *best)) best = &group;
   }

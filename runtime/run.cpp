@@ -10,6 +10,7 @@
 #include "runtime/flow.h"
 #include "runtime/progress.h"
 #include "runtime/scheduler.h"
+#include "runtime/worker.h"
 #include "src/context.h"
 #include "src/external.h"
 
@@ -123,15 +124,23 @@ class Runner {
       if (node != KeyTable::none) plan.nodes[node].rebuilt = true;
     }
     StoppingObserver stopping(observer_, request_.stop);
-    Scheduler scheduler(plan, store_, request_.options, stopping);
+    Scheduler scheduler(plan, store_, request_.options, stopping, [this](const ClassInfo& info) {
+      return info.in_process ? Lane::threads : lane_;
+    });
     stopping.attach(scheduler);
     observer_.run_started(plan);
     scheduler.start();
     if (scheduler.ready() > 0) {
-      run_flow(scheduler, execution, store_, {jobs_of(request_.options), run_number_});
+      FlowOptions flow;
+      flow.jobs = jobs_of(request_.options);
+      flow.run = run_number_;
+      flow.outside = lane_ != Lane::threads;
+      flow.processes = {&request_.options, flow.jobs, request_.compress_level, run_number_};
+      run_flow(scheduler, execution, plan, store_, flow);
     }
     scheduler.close();
     if (!scheduler.cache_failure().empty()) throw CacheError(scheduler.cache_failure());
+    if (!scheduler.executor_failure().empty()) throw ExecutorError(scheduler.executor_failure());
     auto& failures = scheduler.failures();
     std::move(failures.begin(), failures.end(), std::back_inserter(result_.failures));
     result_.stopped = request_.stop != nullptr && request_.stop->load();
@@ -147,7 +156,7 @@ class Runner {
   bool take_values(Plan& plan, Execution& execution) {
     for (const NodeIndex root : plan.roots) {
       Node& node = plan.nodes[root];
-      if (node.state != NodeState::ran && !execution.load(node)) return false;
+      if (!execution.load(node)) return false;
     }
     result_.values.clear();
     for (const SpecPtr& root : request_.roots) {
@@ -161,6 +170,8 @@ class Runner {
   const Moment looked_;  // before the outside world was looked at
   RunObserver silent_;
   RunObserver& observer_;
+  const Lane lane_ =
+      request_.options.executor.name() == "processes" ? Lane::workers : Lane::threads;
   bool force_roots_;
   bool roots_ran_ = false;
   const std::uint64_t run_number_ = new_run_number();
@@ -207,6 +218,11 @@ std::vector<std::string> check_options(const RunOptions& options) {
   }
   if (options.jobs < 0)
     throw InvalidArgument("jobs must not be negative; 0 is the number of cores");
+  if (options.executor.name() == "processes" && !can_be_worker()) {
+    throw ExecutorError(
+        "executor processes starts this program again as a worker, which it cannot become: call "
+        "stook::init(argc, argv) at the top of main(), or enter it by cli()");
+  }
   if (!options.prefixes.empty()) {
     throw ExecutorError("a prefix command ('" + options.prefixes.begin()->first +
                         "') needs worker processes, which this version does not have yet: remove "
@@ -232,7 +248,9 @@ std::string failure_text(const std::vector<Failure>& failures) {
     text += "\n" + failure.class_name + failure.arguments;
     if (failure.id != 0) text += " (id " + std::to_string(failure.id) + ")";
     text += "\n  cause: " + failure.cause;
-    if (!failure.stderr_path.empty()) text += "\n  log: " + failure.stderr_path;
+    for (const std::string* log : {&failure.stdout_path, &failure.stderr_path}) {
+      if (!log->empty()) text += "\n  log: " + *log;
+    }
     if (failure.chain.size() > 1) {
       text += "\n  needed by:";
       for (std::size_t link = failure.chain.size() - 1; link-- > 0;) {

@@ -31,12 +31,14 @@ Counts& operator+=(Counts& counts, const Node& node) {
 
 }  // namespace
 
-Scheduler::Scheduler(Plan& plan, Store& store, const RunOptions& options, RunObserver& observer)
+Scheduler::Scheduler(Plan& plan, Store& store, const RunOptions& options, RunObserver& observer,
+                     const LaneOf& lane_of)
     : plan_(plan), store_(store), options_(options), observer_(observer),
       queue_(options.rate_limits), class_seconds_(plan.classes.size()),
       class_ran_(plan.classes.size()), is_root_(plan.nodes.size()) {
   for (const PlannedClass& planned : plan.classes) {
-    class_groups_.push_back(queue_.group_of(labels_with_name(*planned.info)));
+    const Lane lane = lane_of ? lane_of(*planned.info) : Lane::threads;
+    class_groups_.push_back(queue_.group_of(labels_with_name(*planned.info), lane));
   }
   for (const NodeIndex root : plan.roots) is_root_[root] = true;
 }
@@ -183,22 +185,25 @@ void Scheduler::release_inputs(const Node& node) {
   }
 }
 
-void Scheduler::next(std::vector<NodeIndex>& batch) {
+void Scheduler::next(std::vector<NodeIndex>& batch, Lane lane) {
   confirm_pending();  // before what was made from the confirmed is published
   if (stopping_) return;
   while (batch.size() < short_batch) {
     std::uint32_t group = 0;
-    const NodeIndex index = queue_.pop(group);
+    const NodeIndex index = queue_.pop(group, lane);
     if (index == no_node) break;
     set_state(index, NodeState::running);
     batch.push_back(index);
     // More than one only where they are short and their order hardly matters.
-    const std::uint16_t slot = plan_.nodes[index].class_slot;
-    const bool is_short =
-        class_ran_[slot] > 0 && !queue_.limited(group) &&
-        class_seconds_[slot] < short_seconds * static_cast<double>(class_ran_[slot]);
-    if (!is_short || queue_.size() < 2 * short_batch) break;
+    short_lane_[static_cast<std::size_t>(lane)] = is_short(index);
+    if (queue_.limited(group) || !is_short(index) || queue_.size(lane) < 2 * short_batch) break;
   }
+}
+
+bool Scheduler::is_short(NodeIndex node) const {
+  const std::uint16_t slot = plan_.nodes[node].class_slot;
+  return class_ran_[slot] > 0 &&
+         class_seconds_[slot] < short_seconds * static_cast<double>(class_ran_[slot]);
 }
 
 void Scheduler::finished(Completion completion) {
@@ -217,10 +222,14 @@ void Scheduler::finished(Completion completion) {
     case Completion::Kind::held: set_state(index, NodeState::elsewhere); break;
     case Completion::Kind::published: adopt_published(index); break;
     case Completion::Kind::cache_failed:
+    case Completion::Kind::executor_failed: {
       stopping_ = true;
-      if (cache_failure_.empty()) cache_failure_ = std::move(completion.cause);
+      std::string& why =
+          completion.kind == Completion::Kind::cache_failed ? cache_failure_ : executor_failure_;
+      if (why.empty()) why = std::move(completion.cause);
       set_state(index, NodeState::skipped);
       break;
+    }
     case Completion::Kind::damaged:
       found_damage_ = true;
       set_state(index, NodeState::blocked);
@@ -249,6 +258,8 @@ void Scheduler::fail(Completion& completion) {
   failure.id = node.entry.id;
   failure.arguments = arguments_json(node.task()).dump();
   failure.cause = std::move(completion.cause);
+  failure.stdout_path = std::move(completion.stdout_path);
+  failure.stderr_path = std::move(completion.stderr_path);
   failure.chain = plan_.chain_to(completion.node);
   if (!options_.keep_going) stopping_ = true;
   set_state(completion.node, NodeState::failed);

@@ -4,6 +4,7 @@
 // of the flow graph. Design and table of states: runtime/README.md
 #pragma once
 
+#include <functional>
 #include <span>
 #include <string>
 #include <unordered_set>
@@ -21,30 +22,38 @@ namespace stook::detail {
 // What became of one execution.
 struct Completion {
   enum class Kind : std::uint8_t {
-    ran,           // node.value, node.digest and node.entry are set
-    not_started,   // it was in a batch when starting ended
-    failed,        // `cause` says why
-    held,          // another run executes the key
-    published,     // another run has executed it: node.entry is new
-    damaged,       // the stored value of `input` cannot be read
-    cache_failed,  // the cache can be neither read nor written; `cause` says why
+    ran,              // node.value, node.digest and node.entry are set
+    not_started,      // it was in a batch when starting ended
+    failed,           // `cause` says why
+    held,             // another run executes the key
+    published,        // another run has executed it: node.entry is new
+    damaged,          // the stored value of `input` cannot be read
+    cache_failed,     // the cache can be neither read nor written; `cause` says why
+    executor_failed,  // no process can be had to execute it; `cause` says why
   };
   NodeIndex node = no_node;
   Kind kind = Kind::ran;
   float seconds = 0;
   NodeIndex input = no_node;
   std::string cause;
+  std::string stdout_path;  // of a task that failed in a process of its own
+  std::string stderr_path;
 };
 
 class Scheduler {
  public:
-  Scheduler(Plan& plan, Store& store, const RunOptions& options, RunObserver& observer);
+  // `lane_of`: where tasks of a class are executed. Empty: all in threads.
+  using LaneOf = std::function<Lane(const ClassInfo&)>;
+  Scheduler(Plan& plan, Store& store, const RunOptions& options, RunObserver& observer,
+            const LaneOf& lane_of = {});
 
   // Settles what can be settled without running anything.
   void start();
-  // The tasks to be started next, one after the other by one worker; short ones come several at
-  // once. None: nothing can start now.
-  void next(std::vector<NodeIndex>& batch);
+  // The tasks to be started next in a lane, one after the other by one worker; short ones come
+  // several at once. None: nothing can start now.
+  void next(std::vector<NodeIndex>& batch, Lane lane = Lane::threads);
+  // Is it a short task, of which a worker may have some waiting?
+  [[nodiscard]] bool is_short(NodeIndex node) const;
   void finished(Completion completion);
   // Claims may have ended: tasks held elsewhere are ready again.
   void retry_elsewhere();
@@ -55,8 +64,13 @@ class Scheduler {
 
   [[nodiscard]] bool waits_elsewhere() const { return !elsewhere_.empty(); }
   [[nodiscard]] bool found_damage() const { return found_damage_; }
-  // Why nothing can be kept any more, and nothing new was started; empty: it can.
+  // Why nothing can be kept, or executed, any more, and nothing new was started; empty: it can.
   [[nodiscard]] const std::string& cache_failure() const { return cache_failure_; }
+  [[nodiscard]] const std::string& executor_failure() const { return executor_failure_; }
+  // Were the tasks last handed out in the lane short ones?
+  [[nodiscard]] bool hands_out_short(Lane lane) const {
+    return short_lane_[static_cast<std::size_t>(lane)];
+  }
   [[nodiscard]] std::size_t in_flight() const { return in_flight_; }
   [[nodiscard]] std::size_t ready() const { return stopping_ ? 0 : queue_.size(); }
   [[nodiscard]] std::vector<Failure>& failures() { return failures_; }
@@ -91,6 +105,8 @@ class Scheduler {
   std::vector<Key> to_confirm_;
   std::vector<Failure> failures_;
   std::string cache_failure_;
+  std::string executor_failure_;
+  bool short_lane_[lane_count] = {};
   std::vector<bool> is_root_;
   double busy_seconds_ = 0;
   std::size_t in_flight_ = 0;

@@ -43,8 +43,8 @@ Key key_from_hex(std::string_view hex) {
 
 }  // namespace
 
-TaskDirectory::TaskDirectory(Store& store, const Key& key, fs::path path)
-    : root_(store.root()), path_(std::move(path)), data_(path_ / "data"),
+TaskDirectory::TaskDirectory(const fs::path& root, const Key& key, fs::path path)
+    : root_(root), path_(std::move(path)), data_(path_ / "data"),
       previous_(path_ / "data.previous"),
       marker_(root_ / "spool" / (std::string(marker_prefix) + to_hex(key))) {}
 
@@ -88,6 +88,12 @@ void TaskDirectory::put_aside() {
   const std::lock_guard lock(mutex_);
   std::error_code ignored;
   if (!used_ && (fs::exists(data_, ignored) || fs::exists(previous_, ignored))) move_aside();
+}
+
+void TaskDirectory::adopt() {
+  std::error_code ignored;
+  moved_ = fs::exists(marker_, ignored);
+  used_ = moved_ && fs::exists(data_, ignored);
 }
 
 Digest TaskDirectory::digest() const { return digest_directory(data_); }

@@ -15,7 +15,7 @@ namespace stook::detail {
 class TaskDirectory {
  public:
   // `path`: CACHE/tasks/NAME/ID of the task; nothing is touched before begin().
-  TaskDirectory(Store& store, const Key& key, std::filesystem::path path);
+  TaskDirectory(const std::filesystem::path& root, const Key& key, std::filesystem::path path);
   // Restores what was there before, unless commit() was called.
   ~TaskDirectory();
   TaskDirectory(const TaskDirectory&) = delete;
@@ -26,6 +26,12 @@ class TaskDirectory {
   // Also where the task did not ask for one this time: the last result's data is moved aside.
   void put_aside();
   [[nodiscard]] bool used() const { return used_; }
+  [[nodiscard]] bool moved() const { return moved_; }
+  // Another process has executed the task here, or died in it: what it moved is now ours to commit
+  // or to give back.
+  void adopt();
+  // The other way round: another process will commit() or give back.
+  void hand_over() { committed_ = true; }
   [[nodiscard]] Digest digest() const;
   // The new content is the result's; what was moved aside goes.
   void commit();

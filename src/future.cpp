@@ -92,6 +92,19 @@ ConstantSpec::ConstantSpec(const ValueType& type, Value constant, const Digest& 
     : Spec(SpecKind::constant, derived_key("constant", Key{constant_digest}, type.signature), type),
       value(std::move(constant)), digest(Digest{key}) {}
 
+namespace {
+
+class NamedSpec final : public Spec {
+ public:
+  NamedSpec(const Key& key, const ValueType& type) : Spec(SpecKind::named, key, type) {}
+};
+
+}  // namespace
+
+SpecPtr named_spec(const Key& key, const ValueType& type) {
+  return SpecPtr(new NamedSpec(key, type));
+}
+
 ElementSpec::ElementSpec(const ValueType& type, SpecPtr element_base, std::string way)
     : Spec(SpecKind::element, derived_key("element", element_base->key, way), type),
       base(std::move(element_base)), step(std::move(way)),
@@ -183,6 +196,7 @@ std::string future_text(const Spec& spec) {
     }
     case SpecKind::list: return "a list of futures";
     case SpecKind::dict: return "a dictionary of futures";
+    case SpecKind::named: return "the future " + to_hex(spec.key);
   }
   return "a future";
 }

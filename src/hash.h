@@ -15,6 +15,12 @@ namespace stook::detail {
   return hash_bytes(bytes.data(), bytes.size());
 }
 
+// The result digest of a value and of the directory its task used.
+[[nodiscard]] inline Digest combine_digests(const Digest& value, const Digest& directory) {
+  const Digest both[] = {value, directory};
+  return Digest{hash_bytes(both, sizeof both)};
+}
+
 // The same hash over a sequence of pieces: equal to hash_bytes of their concatenation.
 class Hasher {
  public:

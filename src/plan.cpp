@@ -1,71 +1,15 @@
 #include "src/plan.h"
 
 #include <algorithm>
-#include <new>
 #include <unordered_map>
 
 #include "src/context.h"
 #include "src/external.h"
+#include "src/task_object.h"
 
 #include <stook/errors.hpp>
 
 namespace stook::detail {
-namespace {
-
-constexpr std::uint32_t unset = 0xffffffff;
-
-// Memory for task objects. The aligned operator new is several times slower than the plain one.
-void* allocate_object(const ClassInfo& info) {
-  if (info.object_alignment <= __STDCPP_DEFAULT_NEW_ALIGNMENT__) {
-    return ::operator new(info.object_size);
-  }
-  return ::operator new(info.object_size, std::align_val_t(info.object_alignment));
-}
-
-void free_object(const ClassInfo& info, void* place) {
-  if (info.object_alignment <= __STDCPP_DEFAULT_NEW_ALIGNMENT__) return ::operator delete(place);
-  ::operator delete(place, std::align_val_t(info.object_alignment));
-}
-
-// Sets the frame in which the futures of the object under construction register themselves.
-class FrameScope {
- public:
-  FrameScope(void* place, std::size_t size, TaskContext* context) : previous_(construction_frame) {
-    frame.begin = static_cast<const std::byte*>(place);
-    frame.end = frame.begin + size;
-    frame.context = context;
-    construction_frame = &frame;
-  }
-  ~FrameScope() { construction_frame = previous_; }
-  FrameScope(const FrameScope&) = delete;
-  FrameScope& operator=(const FrameScope&) = delete;
-
-  ConstructionFrame frame;
-
- private:
-  ConstructionFrame* previous_;
-};
-
-// Leaves are what a graph is made of: tasks, constants, external inputs.
-template <class Visit> void for_each_leaf(const SpecPtr& start, Visit visit) {
-  std::vector<const SpecPtr*> stack{&start};
-  while (!stack.empty()) {
-    const SpecPtr& spec = *stack.back();
-    stack.pop_back();
-    switch (spec->kind) {
-      case SpecKind::element: stack.push_back(&static_cast<const ElementSpec&>(*spec).base); break;
-      case SpecKind::list:
-      case SpecKind::dict: {
-        const auto& items = static_cast<const CompositeSpec&>(*spec).items;
-        for (auto item = items.rbegin(); item != items.rend(); ++item) stack.push_back(&*item);
-        break;
-      }
-      default: visit(spec);
-    }
-  }
-}
-
-}  // namespace
 
 Plan::Plan(Store& store, ContextSource& contexts, const std::vector<SpecPtr>& root_specs,
            bool force_roots)
@@ -97,9 +41,7 @@ Plan::~Plan() {
 
 void Plan::destroy_object(Node& node) {
   if (node.object == nullptr) return;
-  const ClassInfo& info = node.task().info;
-  info.destroy(node.object);
-  free_object(info, node.place);
+  destroy_task(node.task().info, node.object, node.place);
   node.object = nullptr;
 }
 
@@ -168,35 +110,28 @@ void Plan::construct(NodeIndex index) {
   Node& node = nodes[index];
   const TaskSpec& task = node.task();
   node.class_slot = class_slot(task.info);
-  void* const place = allocate_object(task.info);
   node.context = contexts_.context_for(index);
-  FrameScope scope(place, task.info.object_size, node.context);
+  TaskObject made;
   try {
-    node.object = task.construct(place);
-    node.place = place;
+    made = construct_task(task, node.context);
   } catch (...) {
     const std::string cause = describe_exception(std::current_exception());
-    free_object(task.info, place);
     std::string text = "the constructor of " + task_text(task) + " threw " + cause +
                        "; nothing has run. It was planned as";
     for (const std::string& link : chain_to(index)) text += "\n  " + link;
     throw ConstructionFailed(text);
   }
-  auto& offsets = scope.frame.offsets;
-  // In the order of declaration, also where a member was filled later (an optional one).
-  std::sort(offsets.begin(), offsets.end());
-  node.members.count = static_cast<std::uint32_t>(offsets.size());
-  if (!offsets.empty()) {
-    node.members.offsets = std::make_unique_for_overwrite<std::uint32_t[]>(offsets.size());
-    std::copy(offsets.begin(), offsets.end(), node.members.offsets.get());
+  node.object = made.object;
+  node.place = made.place;
+  node.members.count = static_cast<std::uint32_t>(made.offsets.size());
+  if (node.members.count > 0) {
+    node.members.offsets = std::make_unique_for_overwrite<std::uint32_t[]>(node.members.count);
+    std::copy(made.offsets.begin(), made.offsets.end(), node.members.offsets.get());
   }
   node.first_input = static_cast<std::uint32_t>(inputs.size());
-  for (const std::uint32_t offset : offsets) {
-    const auto* future =
-        reinterpret_cast<const FutureBase*>(static_cast<const std::byte*>(place) + offset);
-    if (future->spec()) {
-      for_each_leaf(future->spec(), [&](const SpecPtr& leaf) { add_input(index, leaf); });
-    }
+  for (const std::uint32_t offset : made.offsets) {
+    const SpecPtr& spec = future_at(made.place, offset).spec();
+    if (spec) for_each_leaf(spec, [&](const SpecPtr& leaf) { add_input(index, leaf); });
   }
   // `nodes` has grown, and `node` has stayed where it was.
   node.input_count = static_cast<std::uint32_t>(inputs.size()) - node.first_input;
@@ -325,21 +260,8 @@ std::vector<std::string> Plan::chain_to(NodeIndex target) const {
 }
 
 Value Plan::value_for(const Spec& spec) const {
-  switch (spec.kind) {
-    case SpecKind::element: {
-      const auto& element = static_cast<const ElementSpec&>(spec);
-      return element.access(plain_value(*element.base, value_for(*element.base)));
-    }
-    case SpecKind::list:
-    case SpecKind::dict: {
-      const auto& composite = static_cast<const CompositeSpec&>(spec);
-      std::vector<Value> parts;
-      parts.reserve(composite.items.size());
-      for (const SpecPtr& item : composite.items) parts.push_back(value_for(*item));
-      return bind_composite(composite, std::move(parts));
-    }
-    default: return nodes[table_.find(spec.key)].value;
-  }
+  if (spec.kind == SpecKind::task) return nodes[table_.find(spec.key)].value;
+  return value_of(spec, [this](const Spec& leaf) { return nodes[table_.find(leaf.key)].value; });
 }
 
 std::uint16_t Plan::class_slot(const ClassInfo& info) {

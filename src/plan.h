@@ -47,6 +47,7 @@ struct Node {
   SpecPtr spec;
   NodeState state = NodeState::waiting;
   bool forced = false;             // runs even where it is fresh: the entry task
+  bool outside = false;            // another process executed it: its value is in the store
   bool rebuilt = false;            // it ran, or (Rebuild::downstream) something above it did
   TaskBase* object = nullptr;      // constructed and not yet run
   void* place = nullptr;           // the memory `object` lies in

@@ -70,6 +70,16 @@ enum class RecordKind : std::uint8_t {
   external,   // the content digest of an input from outside
 };
 
+// A value as it is kept, put there by a process that has no index.
+struct StoredValue {
+  std::uint64_t raw_bytes = 0;     // of the encoded value
+  std::uint64_t stored_bytes = 0;  // in `bytes` or in the object
+  bool compressed = false;
+  bool in_object = false;
+  Hash128 object;                // the object's name, where in_object
+  std::vector<std::byte> bytes;  // else: what a pack will hold
+};
+
 // What is known of an execution, by view: everything a pack record's header holds.
 struct Publication {
   Key key;
@@ -85,8 +95,9 @@ struct Publication {
   std::int64_t started_ns = 0;  // Unix time
   std::int64_t duration_ns = 0;
   std::uint64_t run = 0;
-  std::span<const ByteSpan> value;  // the encoded value, in pieces; empty for the other kinds
-  int compress_level = 3;           // zstd; 0: off
+  std::span<const ByteSpan> value;      // the encoded value, in pieces; empty for the other kinds
+  int compress_level = 3;               // zstd; 0: off
+  const StoredValue* stored = nullptr;  // instead of `value`: stored already
 };
 
 // The same, read back; owns its memory.
@@ -189,6 +200,9 @@ class Store {
   // it. It is visible to this process when this returns and survives its death after flush().
   // Throws CacheError when it cannot be written.
   virtual Entry publish(const Publication& publication) = 0;
+
+  // Other processes can read the record from its pack from now on. Throws CacheError.
+  virtual void make_readable(const Entry& entry) = 0;
 
   // These suspects were proven to have unchanged upstreams: fresh again.
   virtual void confirm(std::span<const Key> keys) = 0;

@@ -100,6 +100,9 @@ struct Argument<CommandInput> {
 // end. When the run is to end the program and all it started are killed.
 class Command : public Task<Command, CommandResult(CommandArguments)> {
  public:
+  // With any executor: the program is a process of its own already.
+  static constexpr bool task_in_process = true;
+
   // Throws InvalidArgument as Task::make.
   [[nodiscard]] static TaskRef<Command> make(CommandArguments arguments);
 

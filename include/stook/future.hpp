@@ -43,6 +43,7 @@ class Future : public detail::FutureBase {
   // As the constructor, for a spec of unknown type. Throws InvalidArgument where it is not a T.
   static Future from_spec(detail::SpecPtr spec) {
     const auto& type = detail::value_type_of<T>();
+    if (spec && spec->kind == detail::SpecKind::named) spec = detail::named_spec(spec->key, type);
     if (spec && *spec->value_type.type != *type.type) detail::throw_type_mismatch(*spec, type);
     return Future(std::move(spec));
   }

@@ -112,6 +112,9 @@ class ConstantSpec final : public Spec {
   ConstantSpec(const ValueType& type, Value value, const Digest& digest);
 };
 
+// Something whose key is known and nothing else; its type is whatever it is asked for as.
+[[nodiscard]] SpecPtr named_spec(const Key& key, const ValueType& type);
+
 // An element of another result.
 class ElementSpec : public Spec {
  public:

@@ -3,8 +3,10 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <map>
 #include <string>
+#include <vector>
 
 namespace stook {
 
@@ -25,6 +27,7 @@ class Executor {
 
  private:
   friend Executor threads(int count);
+  friend Executor processes(int count);
   Executor(std::string name, int workers) : name_(std::move(name)), workers_(workers) {}
 
   std::string name_;
@@ -34,6 +37,11 @@ class Executor {
 // In this process, `count` tasks at once; 0: RunOptions::jobs.
 [[nodiscard]] inline Executor threads(int count = 0) { return Executor("threads", count); }
 
+// In `count` worker processes of this program, which stay and execute one task after another; 0: as
+// many as there are cores. The program calls stook::init() at the top of main, or is entered by
+// cli(). What a task prints goes to files of its own (task_stdout(), task_stderr()).
+[[nodiscard]] inline Executor processes(int count = 0) { return Executor("processes", count); }
+
 struct RunOptions {
   std::map<std::string, int> rate_limits = {};   // label or class name -> tasks at once, at least 1
   std::map<std::string, std::string> prefixes = {};   // label or class name -> command
@@ -42,6 +50,17 @@ struct RunOptions {
   bool keep_going = false;                       // after a failure go on with what does not need it
   Rebuild rebuild = Rebuild::changed;
   Progress progress = Progress::none;
+
+  // Of tasks that are executed in processes of their own:
+  double timeout = 0;                            // seconds a task may take; 0: for ever.
+                                                 // task_timeout of its class comes first
+  std::uint64_t memory = 0;                      // bytes a task may allocate; 0: all there is.
+                                                 // task_memory of its class comes first
+  std::uint64_t log_limit = 64 << 20;            // bytes kept of stdout, and of stderr; 0: all
+  std::vector<std::string> environment = {};     // names of variables it sees; empty: all
+  std::string working_directory = {};            // empty: this process's
+  bool allow_other_build = false;                // workers may be another build of the program
+  std::string show_output = {};                  // class name, or NAME(ARGUMENTS): shown as it comes
 };
 
 // One task counts in exactly one of ran, cached, unchanged, failed, skipped.

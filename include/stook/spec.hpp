@@ -32,7 +32,8 @@ struct ValueType {
   Value (*decode)(Reader& reader);                   // throws CacheError on malformed bytes
 };
 
-enum class SpecKind : std::uint8_t { task, constant, external, element, list, dict };
+// named: known by its key only, in a process that executes one task of a graph it does not have.
+enum class SpecKind : std::uint8_t { task, constant, external, element, list, dict, named };
 
 class Spec {
  public:

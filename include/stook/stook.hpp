@@ -9,6 +9,7 @@
 #include <stook/errors.hpp>
 #include <stook/external.hpp>
 #include <stook/future.hpp>
+#include <stook/init.hpp>
 #include <stook/options.hpp>
 #include <stook/run.hpp>
 #include <stook/task.hpp>

@@ -547,6 +547,31 @@ TEST_F(Commands, FoundInputsOfAnyTask) {
   EXPECT_EQ(task.run_graph().value, "againB" + read(at("list")));
 }
 
+struct FindsOne : Task<FindsOne, int()> {
+  int run_task() {
+    add_input(File("anything"));
+    return 1;
+  }
+};
+
+TEST_F(Commands, RunInTheDriverWhateverTheExecutor) {
+  write(at("a"), "text");
+  RunOptions options;
+  options.executor = processes(2);
+  const auto made = Command::make(
+      {.argv = {"cp", "{in}", "{out}"}, .inputs = {MakesPath::make()}, .outputs = {at("b")}});
+  EXPECT_EQ(made.run_graph(options).stats.ran, 2u);
+  EXPECT_EQ(read(at("b")), "by a task");
+  fs::remove(at("b"));
+  EXPECT_EQ(made.run_graph(options).stats.ran, 1u);
+  try {
+    (void)FindsOne::make().run_graph(options);
+    ADD_FAILURE() << "found inputs need the driver";
+  } catch (const TaskFailed& error) {
+    EXPECT_TRUE(contains(error.what(), "task_in_process")) << error.what();
+  }
+}
+
 bool holds_second = true;
 
 struct Changing : Task<Changing, int()> {

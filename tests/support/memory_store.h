@@ -130,6 +130,7 @@ class MemoryStore final : public Store {
     });
   }
 
+  void make_readable(const Entry&) override {}
   void flush() override {}
 
   Invalidated clear(const Key& key) override {

@@ -1,0 +1,289 @@
+#include "runtime/job_runner.h"
+
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdio>
+#include <mutex>
+#include <new>
+
+#include "runtime/task_directory.h"
+#include "src/context.h"
+#include "src/external.h"
+#include "src/hash.h"
+#include "src/task_object.h"
+
+#include <stook/errors.hpp>
+
+namespace stook::detail {
+namespace {
+
+namespace fs = std::filesystem;
+using Clock = std::chrono::steady_clock;
+
+// Decoded values kept for the jobs to come: bytes of their encoding, and how many, so that keeping
+// a small one stays cheaper than reading it again.
+constexpr std::size_t kMostKept = std::size_t{64} << 20;
+constexpr std::size_t kMostKeptValues = 4096;
+
+// An input that is on record and cannot be read.
+struct DamagedInput {
+  Key key;
+  std::string reason;
+};
+
+class NamedFutures final : public FutureResolver {
+ public:
+  SpecPtr resolve(const Key& key) override {
+    return named_spec(key, value_type_of<std::monostate>());
+  }
+};
+
+std::int64_t unix_nanoseconds() {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(now).count();
+}
+
+// Bytes of memory this process has allocated for data, as RLIMIT_DATA counts them.
+std::uint64_t data_bytes() {
+  unsigned long long pages[6] = {};
+  std::FILE* file = std::fopen("/proc/self/statm", "re");
+  if (file == nullptr) return 0;
+  const int got = std::fscanf(file, "%llu %llu %llu %llu %llu %llu", &pages[0], &pages[1],
+                              &pages[2], &pages[3], &pages[4], &pages[5]);
+  std::fclose(file);
+  return got == 6 ? pages[5] * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE)) : 0;
+}
+
+// What is allocated beyond the limit throws std::bad_alloc; children of the task inherit it.
+class MemoryLimit {
+ public:
+  explicit MemoryLimit(std::uint64_t bytes) : set_(bytes > 0) {
+    if (!set_ || ::getrlimit(RLIMIT_DATA, &before_) != 0) return;
+    rlimit limit = before_;
+    limit.rlim_cur = std::min<rlim_t>(data_bytes() + bytes, before_.rlim_max);
+    set_ = ::setrlimit(RLIMIT_DATA, &limit) == 0;
+  }
+  ~MemoryLimit() {
+    if (set_) ::setrlimit(RLIMIT_DATA, &before_);
+  }
+  MemoryLimit(const MemoryLimit&) = delete;
+  MemoryLimit& operator=(const MemoryLimit&) = delete;
+
+ private:
+  bool set_;
+  rlimit before_{};
+};
+
+}  // namespace
+
+// What the task asks of the run, answered from the job.
+class JobRunner::Context final : public TaskContext {
+ public:
+  Context(JobRunner& runner, const Job& job, const TaskSpec& task)
+      : runner_(runner), job_(job), task_(task) {}
+
+  [[nodiscard]] const TaskSpec& spec() const override { return task_; }
+  [[nodiscard]] std::uint64_t id() override { return job_.id; }
+  [[nodiscard]] fs::path directory() override {
+    return executing ? task_directory().data() : path() / "data";
+  }
+  [[nodiscard]] fs::path checkpoint_directory() override {
+    const fs::path checkpoint = path() / "checkpoint";
+    fs::create_directories(checkpoint);
+    return checkpoint;
+  }
+  [[nodiscard]] fs::path log_path(std::string_view name) override { return path() / name; }
+  void progress(double fraction, std::string_view text) override {
+    if (runner_.on_progress) runner_.on_progress({job_.number, fraction, std::string(text)});
+  }
+  [[nodiscard]] bool stop_requested() const override {
+    return runner_.stop_.load(std::memory_order_relaxed);
+  }
+
+  void add_input(const fs::path& /*file*/) override { (void)found_inputs(); }
+  [[nodiscard]] InputFinder& found_inputs() override {
+    throw ExecutorError(job_.class_name +
+                        " finds inputs while it runs, which only the driver can enter: give the "
+                        "class `static constexpr bool task_in_process = true`");
+  }
+
+  // Made when first wanted: most tasks have none, and paths are slow.
+  [[nodiscard]] TaskDirectory& task_directory() {
+    std::call_once(once_, [this] { directory_.emplace(runner_.root_, job_.key, path()); });
+    return *directory_;
+  }
+  [[nodiscard]] bool has_directory() const { return directory_.has_value(); }
+
+  bool executing = false;
+
+ private:
+  [[nodiscard]] fs::path path() const { return runner_.files_.task_path(job_.class_name, job_.id); }
+
+  JobRunner& runner_;
+  const Job& job_;
+  const TaskSpec& task_;
+  std::once_flag once_;  // a task may ask from several threads
+  std::optional<TaskDirectory> directory_;
+};
+
+JobRunner::JobRunner(fs::path root) : root_(std::move(root)), files_(root_) {}
+
+JobResult JobRunner::run(const Job& job) {
+  JobResult result;
+  result.number = job.number;
+  result.key = job.key;
+  if (output != nullptr) output->begin(job.log_limit);
+  try {
+    execute(job, result);
+  } catch (const DamagedInput& damaged) {
+    result.failed = true;
+    result.damaged_input = damaged.key;
+    result.cause = damaged.reason;
+  } catch (const std::bad_alloc&) {
+    result.failed = result.out_of_memory = true;
+    result.cause = "out of memory: std::bad_alloc";
+    if (job.memory > 0) {
+      result.cause +=
+          "; its limit (task_memory, --memory) is " + std::to_string(job.memory >> 20) + " MiB";
+    }
+  } catch (...) {
+    result.failed = true;
+    result.cause = describe_exception(std::current_exception());
+  }
+  inputs_.clear();
+  if (output != nullptr) {
+    const auto written = output->end([&] { return files_.task_path(job.class_name, job.id); },
+                                     result.failed, job.has_result);
+    result.wrote_stdout = written.out;
+    result.wrote_stderr = written.err;
+  }
+  return result;
+}
+
+SpecPtr JobRunner::rebuild(const Job& job) const {
+  const ClassInfo* info = find_class(job.class_name);
+  if (info == nullptr) {
+    throw ExecutorError("the worker's program has no class " + job.class_name +
+                        ": it is another program than the driver's, or another build of it");
+  }
+  if (info->version != job.version) {
+    throw ExecutorError("class " + job.class_name + " has version " +
+                        std::to_string(info->version) + " in the worker's program, not " +
+                        std::to_string(job.version) + ": it is another build than the driver's");
+  }
+  NamedFutures futures;
+  const SpecPtr spec = info->from_json(canonical_to_json(job.arguments, &futures));
+  if (spec->key != job.key) {
+    throw ExecutorError("the arguments of " + job.class_name +
+                        " make another key in the worker than in the driver: their Argument<T> "
+                        "does not give back what it took");
+  }
+  return spec;
+}
+
+void JobRunner::execute(const Job& job, JobResult& result) {
+  const SpecPtr spec = rebuild(job);
+  const auto& task = static_cast<const TaskSpec&>(*spec);
+  inputs_.reserve(job.inputs.size());
+  for (const JobInput& given : job.inputs) inputs_.emplace(given.key, &given);
+  Context context(*this, job, task);
+  struct Object : TaskObject {
+    const TaskSpec& task;
+    Object(const TaskSpec& named, TaskContext* of)
+        : TaskObject(construct_task(named, of)), task(named) {}
+    ~Object() { destroy_task(task.info, object, place); }
+  } object(task, &context);
+  for (const std::uint32_t offset : object.offsets) {
+    const FutureBase& future = future_at(object.place, offset);
+    if (!future.spec()) continue;
+    future.bind(value_of(*future.spec(), [this](const Spec& leaf) { return input(leaf); }));
+  }
+  if (job.has_result) context.task_directory().put_aside();
+  context.executing = true;
+  result.started_ns = unix_nanoseconds();
+  const auto start = Clock::now();
+  Value value;
+  {
+    const MemoryLimit limit(job.memory);
+    const RunningTask running(task);
+    value = task.info.run(object.object);
+  }
+  result.duration_ns =
+      std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - start).count();
+  Writer writer;
+  writer.set_root(root_.string());
+  task.value_type.encode(value.get(), writer);
+  result.digest = digest_of(writer);
+  result.signature = task.value_type.signature;
+  if (context.has_directory() && context.task_directory().used()) {
+    result.directory = context.task_directory().digest();
+    result.digest = combine_digests(result.digest, result.directory);
+  }
+  result.value = files_.keep(writer.pieces(), job.compress_level);
+  if (context.has_directory()) {
+    result.moved_directory = context.task_directory().moved();
+    context.task_directory().hand_over();
+  }
+  keep(result.digest, result.signature, std::move(value), writer.size());
+}
+
+// --- Inputs ----------------------------------------------------------------------------------
+
+Value JobRunner::input(const Spec& leaf) {
+  if (leaf.kind == SpecKind::constant) return static_cast<const ConstantSpec&>(leaf).value;
+  if (leaf.kind == SpecKind::external) return static_cast<const ExternalSpec&>(leaf).value();
+  const auto found = inputs_.find(leaf.key);
+  if (found == inputs_.end()) {
+    throw ExecutorError("the constructor makes other upstream tasks in the worker than in the "
+                        "driver (" +
+                        future_text(leaf) + "): it must depend on its arguments only");
+  }
+  return load(*found->second, leaf.value_type);
+}
+
+Value JobRunner::load(const JobInput& input, const ValueType& type) {
+  if (Value kept = find_kept(input.digest, type.signature)) return kept;
+  const auto payload = files_.read(input, type.signature);
+  if (!payload) throw DamagedInput{input.key, payload.reason()};
+  try {
+    Reader reader((*payload)->bytes());
+    reader.set_root(root_.string());
+    Value value = type.decode(reader);
+    reader.finish();
+    keep(input.digest, type.signature, value, (*payload)->bytes().size());
+    return value;
+  } catch (const CacheError& error) { throw DamagedInput{input.key, error.what()}; }
+}
+
+Value JobRunner::find_kept(const Digest& digest, const std::string& signature) {
+  const auto [begin, end] = by_digest_.equal_range(digest);
+  for (auto at = begin; at != end; ++at) {
+    if (at->second->signature != signature) continue;
+    kept_.splice(kept_.begin(), kept_, at->second);
+    return kept_.front().value;
+  }
+  return {};
+}
+
+void JobRunner::keep(const Digest& digest, const std::string& signature, Value value,
+                     std::size_t bytes) {
+  if (digest.is_zero() || bytes > kMostKept / 2 || find_kept(digest, signature)) return;
+  kept_.push_front({digest, signature, std::move(value), bytes});
+  by_digest_.emplace(digest, kept_.begin());
+  kept_bytes_ += bytes;
+  while (kept_bytes_ > kMostKept || kept_.size() > kMostKeptValues) {
+    const auto last = std::prev(kept_.end());
+    const auto [begin, end] = by_digest_.equal_range(last->digest);
+    for (auto at = begin; at != end; ++at) {
+      if (at->second != last) continue;
+      by_digest_.erase(at);
+      break;
+    }
+    kept_bytes_ -= last->bytes;
+    kept_.pop_back();
+  }
+}
+
+}  // namespace stook::detail

@@ -1,0 +1,62 @@
+// job_runner.h - executes one job: rebuilds the task it names, reads its inputs, runs it, keeps its
+// value. What a worker process does, whoever sent the job.
+// Unaware of how jobs come and results go, and of the index. Not thread-safe but for
+// request_stop().
+#pragma once
+
+#include <atomic>
+#include <filesystem>
+#include <functional>
+#include <list>
+#include <optional>
+#include <string>
+#include <unordered_map>
+
+#include "cache/values.h"
+#include "runtime/task_output.h"
+#include "src/job.h"
+
+#include <stook/class_info.hpp>
+
+namespace stook::detail {
+
+class JobRunner {
+ public:
+  // `root`: of the cache.
+  explicit JobRunner(std::filesystem::path root);
+
+  // Never throws what is the task's doing: that is in the result.
+  [[nodiscard]] JobResult run(const Job& job);
+
+  void request_stop() { stop_.store(true, std::memory_order_relaxed); }
+
+  TaskOutput* output = nullptr;  // null: the process's own streams are left alone
+  std::function<void(const JobProgress&)> on_progress;
+
+ private:
+  class Context;
+  struct Kept {
+    Digest digest;
+    std::string signature;
+    Value value;
+    std::size_t bytes;
+  };
+
+  void execute(const Job& job, JobResult& result);
+  [[nodiscard]] SpecPtr rebuild(const Job& job) const;
+  [[nodiscard]] Value input(const Spec& leaf);
+  [[nodiscard]] Value load(const JobInput& input, const ValueType& type);
+  [[nodiscard]] Value find_kept(const Digest& digest, const std::string& signature);
+  void keep(const Digest& digest, const std::string& signature, Value value, std::size_t bytes);
+
+  const std::filesystem::path root_;
+  ValueFiles files_;
+  std::atomic<bool> stop_ = false;
+  std::unordered_map<Key, const JobInput*> inputs_;  // of the job that is being executed
+  // Values that were read or made, the last used first.
+  std::list<Kept> kept_;
+  std::unordered_multimap<Digest, std::list<Kept>::iterator> by_digest_;
+  std::size_t kept_bytes_ = 0;
+};
+
+}  // namespace stook::detail
