@@ -118,6 +118,7 @@ class Execution::Attempt {
     const TaskSpec& task = node_.task();
     if (node_.entry.id != 0 && node_.entry.pack != 0) context_.open_directory().put_aside();
     context_.set_executing(true);
+    context_.forget_found_inputs();
     execution_.bind_members(node_);
     const RunningTask running(task);
     started_ns_ = unix_nanoseconds();
@@ -142,6 +143,7 @@ class Execution::Attempt {
       const Node& input = execution_.plan_->nodes[execution_.plan_->inputs[node_.first_input + i]];
       upstream[i] = {input.spec->key, input.digest};
     }
+    context_.append_found_inputs(upstream);
     Publication publication;
     publication.key = task.key;
     publication.id = node_.entry.id;
@@ -226,6 +228,24 @@ fs::path NodeContext::log_path(std::string_view name) { return path() / name; }
 
 void NodeContext::progress(double fraction, std::string_view text) {
   if (execution_.on_progress) execution_.on_progress(node_, fraction, text);
+}
+
+void NodeContext::add_input(const fs::path& file) {
+  found_inputs().add(found_inputs().look(file.string()));
+}
+
+InputFinder& NodeContext::found_inputs() {
+  if (!executing_) throw Error("inputs are found while run_task() runs, not in a constructor");
+  if (!found_inputs_) {
+    found_inputs_ =
+        std::make_unique<InputFinder>(execution_.store_, execution_.digests_, execution_.looked);
+  }
+  return *found_inputs_;
+}
+
+void NodeContext::append_found_inputs(std::vector<UpstreamSeen>& upstream) {
+  if (found_inputs_) found_inputs_->append_to(upstream);
+  found_inputs_.reset();
 }
 
 bool NodeContext::stop_requested() const { return execution_.stop_requested(); }

@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "runtime/found_inputs.h"
 #include "runtime/scheduler.h"
 #include "runtime/task_directory.h"
 #include "src/plan.h"
@@ -32,12 +33,16 @@ class NodeContext final : public TaskContext {
   [[nodiscard]] std::filesystem::path log_path(std::string_view name) override;
   void progress(double fraction, std::string_view text) override;
   [[nodiscard]] bool stop_requested() const override;
+  void add_input(const std::filesystem::path& file) override;
+  [[nodiscard]] InputFinder& found_inputs() override;
 
   // For the execution: the task's directory while it runs, made when first wanted.
   [[nodiscard]] TaskDirectory& open_directory();
   [[nodiscard]] TaskDirectory* opened_directory() { return directory_.get(); }
   void close_directory() { directory_.reset(); }
   void set_executing(bool executing) { executing_ = executing; }
+  void forget_found_inputs() { found_inputs_.reset(); }
+  void append_found_inputs(std::vector<UpstreamSeen>& upstream);
 
  private:
   [[nodiscard]] std::filesystem::path path();
@@ -46,6 +51,7 @@ class NodeContext final : public TaskContext {
   const NodeIndex node_;
   bool executing_ = false;
   std::unique_ptr<TaskDirectory> directory_;
+  std::unique_ptr<InputFinder> found_inputs_;
 };
 
 class Execution final : public ContextSource {
@@ -72,6 +78,7 @@ class Execution final : public ContextSource {
   }
 
   int compress_level = 3;                   // of classes that do not say
+  Moment looked;                            // before the declared inputs were looked at
   bool keep_going = false;                  // a failure lets others start
   const std::atomic<bool>* stop = nullptr;  // null: nobody will
   std::function<void(NodeIndex, double, std::string_view)> on_progress;
@@ -85,6 +92,7 @@ class Execution final : public ContextSource {
 
   Store& store_;
   Plan* plan_ = nullptr;
+  DigestCache digests_;                      // of inputs found by tasks
   StableVector<NodeContext> contexts_;       // made while planning, by one thread
   std::array<std::mutex, 64> load_mutexes_;  // striped by node
   std::mutex contexts_mutex_;                // guards ids and directories being made

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "runtime/found_inputs.h"
 #include "src/context.h"
 
 #include <stook/canonical.hpp>
@@ -68,6 +69,10 @@ void describe_upstream(std::string& out, Store& store, const Record& record) {
       break;
     }
     const UpstreamSeen& seen = record.upstream[i];
+    if (is_found_mark(seen)) {
+      out += "  found       while it ran:\n";
+      continue;
+    }
     Entry entry;
     store.lookup({&seen.key, 1}, {&entry, 1});
     if (is_constant(seen)) {

@@ -155,8 +155,12 @@ class Flow {
 void run_flow(Scheduler& scheduler, Execution& execution, Plan& plan, Store& store,
               const FlowOptions& options) {
   // Where all is executed outside one thread keeps the books.
-  const auto threads =
-      options.threads ? static_cast<std::size_t>(std::max(1, options.jobs)) : std::size_t{1};
+  const bool inside = std::any_of(plan.classes.begin(), plan.classes.end(),
+                                  [](const PlannedClass& one) { return one.info->in_process; });
+  const auto jobs = static_cast<std::size_t>(std::max(1, options.jobs));
+  const auto threads = !options.outside            ? jobs
+                       : options.threads || inside ? jobs + 1
+                                                   : std::size_t{1};
   const auto allowed = std::max<std::size_t>(
       threads, tbb::global_control::active_value(tbb::global_control::max_allowed_parallelism));
   const tbb::global_control control(tbb::global_control::max_allowed_parallelism, allowed);

@@ -102,6 +102,13 @@ class JobRunner::Context final : public TaskContext {
     return runner_.stop_.load(std::memory_order_relaxed);
   }
 
+  void add_input(const fs::path& /*file*/) override { (void)found_inputs(); }
+  [[nodiscard]] InputFinder& found_inputs() override {
+    throw ExecutorError(job_.class_name +
+                        " finds inputs while it runs, which only the driver can enter: give the "
+                        "class `static constexpr bool task_in_process = true`");
+  }
+
   // Made when first wanted: most tasks have none, and paths are slow.
   [[nodiscard]] TaskDirectory& task_directory() {
     std::call_once(once_, [this] { directory_.emplace(runner_.root_, job_.key, path()); });

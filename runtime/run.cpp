@@ -90,8 +90,8 @@ std::uint64_t new_run_number() {
 
 class Runner {
  public:
-  Runner(Store& store, const RunRequest& request)
-      : store_(store), request_(request),
+  Runner(Store& store, const RunRequest& request, const Moment& looked)
+      : store_(store), request_(request), looked_(looked),
         observer_(request.observer != nullptr ? *request.observer : silent_),
         force_roots_(request.force_roots) {}
 
@@ -118,6 +118,7 @@ class Runner {
     execution.compress_level = request_.compress_level;
     execution.keep_going = request_.options.keep_going;
     execution.stop = request_.stop;
+    execution.looked = looked_;
     Plan plan(store_, execution, request_.roots, force_roots_);
     execution.attach(plan);
     for (const Key& key : counted_) {
@@ -169,9 +170,11 @@ class Runner {
 
   Store& store_;
   const RunRequest& request_;
+  const Moment looked_;  // before the outside world was looked at
   RunObserver silent_;
   RunObserver& observer_;
   [[nodiscard]] Lane lane_of(const ClassInfo& info) const {
+    if (info.in_process) return Lane::threads;
     return prefix_of(info, prefixes_) != nullptr ? Lane::prefix : lane_;
   }
 
@@ -204,11 +207,22 @@ void check_outside_world(Store& store) {
     const SpecPtr spec = external_from(known.class_name, known.arguments);
     if (!spec) continue;
     const auto& external = static_cast<const ExternalSpec&>(*spec);
+    if (external.looks_like(known.fingerprint)) continue;
     const std::string fingerprint = external.fingerprint();
-    if (!fingerprint.empty() && fingerprint == known.fingerprint) continue;
     const Digest digest = external.digest();
-    if (digest != known.digest || fingerprint != known.fingerprint) {
+    if (digest != known.digest) {
       store.update_external(known.key, fingerprint, digest);
+    } else if (fingerprint != known.fingerprint) {
+      // The same content: written down with the next batch, nothing becomes suspect.
+      Publication publication;
+      publication.key = known.key;
+      publication.id = known.id;
+      publication.kind = RecordKind::external;
+      publication.class_name = known.class_name;
+      publication.arguments = known.arguments;
+      publication.digest = digest;
+      publication.codec = fingerprint;
+      store.publish(publication);
     }
   }
   std::vector<ClassVersion> versions;
@@ -246,7 +260,7 @@ std::vector<std::string> check_options(const RunOptions& options) {
   for (const auto& [label, limit] : options.rate_limits) {
     if (known.contains(label)) continue;
     warnings.push_back("no task has the label '" + label + "' that is rate-limited; known are " +
-                       quoted_names(known));
+                       quoted_names(known, label));
   }
   return warnings;
 }
@@ -283,8 +297,9 @@ RunResult run(Store& store, const RunRequest& request) {
     throw Error("run_graph inside run_task() of " + task_text(*running_task) +
                 ": hold what it needs as a Future member instead");
   }
+  const Moment looked = Moment::now();
   check_outside_world(store);
-  return Runner(store, request).run();
+  return Runner(store, request, looked).run();
 }
 
 void run_roots(const std::vector<SpecPtr>& roots, const RunOptions& options,

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "runtime/found_inputs.h"
 #include "src/context.h"
 
 namespace stook::detail {
@@ -125,11 +126,28 @@ bool Scheduler::proves_fresh(const Node& node) const {
 }
 
 bool Scheduler::inputs_unchanged(const Node& node, const Record& record) const {
-  if (record.upstream.size() != node.input_count) return false;
+  const std::span<const UpstreamSeen> seen_then(record.upstream);
+  const bool has_found = seen_then.size() > node.input_count;
+  if (seen_then.size() < node.input_count) return false;
+  if (has_found && !is_found_mark(seen_then[node.input_count])) return false;
   for (std::uint32_t i = 0; i < node.input_count; ++i) {
     const Node& input = plan_.nodes[plan_.inputs[node.first_input + i]];
     const UpstreamSeen& seen = record.upstream[i];
     if (seen.key != input.spec->key || seen.digest != input.digest) return false;
+  }
+  return !has_found || found_unchanged(seen_then.subspan(node.input_count + 1));
+}
+
+// What the execution found while it ran: known as it was seen then.
+bool Scheduler::found_unchanged(std::span<const UpstreamSeen> found) const {
+  std::vector<Key> keys;
+  for (const UpstreamSeen& seen : found) keys.push_back(seen.key);
+  std::vector<Entry> entries(keys.size());
+  store_.lookup(keys, entries);
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    if (entries[i].state != RecordState::fresh || entries[i].digest != found[i].digest) {
+      return false;
+    }
   }
   return true;
 }

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <functional>
+#include <span>
 #include <string>
 #include <unordered_set>
 #include <vector>
@@ -82,6 +83,7 @@ class Scheduler {
   void settle(NodeIndex index);
   void settle_users();
   [[nodiscard]] bool inputs_unchanged(const Node& node, const Record& record) const;
+  [[nodiscard]] bool found_unchanged(std::span<const UpstreamSeen> found) const;
   [[nodiscard]] bool rebuilt_above(const Node& node) const;
   [[nodiscard]] bool proves_fresh(const Node& node) const;
   void release_inputs(const Node& node);

@@ -33,8 +33,8 @@ class RunningTask {
 [[nodiscard]] std::string task_text(const TaskSpec& spec);
 [[nodiscard]] std::string arguments_of(const TaskSpec& spec);  // canonical bytes
 [[nodiscard]] std::string demangled(const std::type_info& type);
-// "'a' 'b' 'c'", at most twenty of them.
-[[nodiscard]] std::string quoted_names(const std::set<std::string>& names);
+// "'a' 'b' 'c'", at most twenty of them, those most like `wanted` first.
+[[nodiscard]] std::string quoted_names(const std::set<std::string>& names, std::string_view wanted);
 // The type of an exception and what it says.
 [[nodiscard]] std::string describe_exception(std::exception_ptr error);
 

@@ -43,17 +43,12 @@ std::int64_t nanoseconds(const timespec& time) { return time.tv_sec * second_ns 
 
 // Appends what stat says; false where the file is too young for its times to be trusted.
 bool append_stat(std::string& out, const fs::path& path) {
-  struct stat info {};
-  if (::lstat(path.c_str(), &info) != 0) return false;
-  if (S_ISLNK(info.st_mode) && ::stat(path.c_str(), &info) != 0) return false;
+  const FileStamp stamp = stamp_of(path);
+  if (!stamp.exists()) return false;
   timespec now{};
   ::clock_gettime(CLOCK_REALTIME, &now);
-  const std::int64_t changed = std::max(nanoseconds(info.st_mtim), nanoseconds(info.st_ctim));
-  if (changed > nanoseconds(now) - racy_window_ns) return false;
-  const std::int64_t fields[] = {static_cast<std::int64_t>(info.st_dev),
-                                 static_cast<std::int64_t>(info.st_ino), info.st_size,
-                                 nanoseconds(info.st_mtim), nanoseconds(info.st_ctim)};
-  out.append(reinterpret_cast<const char*>(fields), sizeof fields);
+  if (stamp.newest_ns() > nanoseconds(now) - racy_window_ns) return false;
+  out += stamp.fingerprint();
   return true;
 }
 
@@ -132,6 +127,23 @@ Key external_key(ExternalSpec::What what, std::string_view arguments) {
 
 }  // namespace
 
+FileStamp stamp_of(const fs::path& path) {
+  FileStamp stamp;
+  struct stat info {};
+  if (::stat(path.c_str(), &info) != 0) return stamp;
+  stamp.device = static_cast<std::int64_t>(info.st_dev);
+  stamp.inode = static_cast<std::int64_t>(info.st_ino);
+  stamp.size = info.st_size;
+  stamp.modified_ns = nanoseconds(info.st_mtim);
+  stamp.changed_ns = nanoseconds(info.st_ctim);
+  return stamp;
+}
+
+std::string FileStamp::fingerprint() const {
+  const std::int64_t fields[] = {device, inode, size, modified_ns, changed_ns};
+  return {reinterpret_cast<const char*>(fields), sizeof fields};
+}
+
 Digest digest_directory(const fs::path& directory) {
   Hasher hasher;
   hash_text(hasher, "stook directory 1");
@@ -183,6 +195,11 @@ std::string ExternalSpec::fingerprint() const {
     }
     return print + to_hex(hasher.finish());
   } catch (const fs::filesystem_error&) { return {}; }
+}
+
+bool ExternalSpec::looks_like(std::string_view recorded) const {
+  if (recorded.empty()) return false;
+  return (what == What::file ? stamp_of(name).fingerprint() : fingerprint()) == recorded;
 }
 
 Digest ExternalSpec::digest() const {

@@ -3,13 +3,33 @@
 // Thread-safe. Design: src/README.md
 #pragma once
 
+#include <algorithm>
+#include <cstdint>
 #include <filesystem>
 #include <string>
+#include <string_view>
 
 #include <stook/key.hpp>
 #include <stook/spec.hpp>
 
 namespace stook::detail {
+
+// What stat says of a file. Two equal stamps mean the same content, unless the file was written
+// twice within one tick of its file system's clock. Size -1: it is not there.
+struct FileStamp {
+  std::int64_t device = 0;
+  std::int64_t inode = 0;
+  std::int64_t size = -1;
+  std::int64_t modified_ns = 0;  // Unix time
+  std::int64_t changed_ns = 0;
+
+  friend bool operator==(const FileStamp&, const FileStamp&) = default;
+  [[nodiscard]] bool exists() const { return size >= 0; }
+  [[nodiscard]] std::int64_t newest_ns() const { return std::max(modified_ns, changed_ns); }
+  // As ExternalSpec::fingerprint() of a file, whatever its age.
+  [[nodiscard]] std::string fingerprint() const;
+};
+[[nodiscard]] FileStamp stamp_of(const std::filesystem::path& path);
 
 class ExternalSpec final : public Spec {
  public:
@@ -23,6 +43,8 @@ class ExternalSpec final : public Spec {
   // What can be seen without reading contents. Empty: it must be read (it changed so recently that
   // its times say nothing, or it is not there).
   [[nodiscard]] std::string fingerprint() const;
+  // Whether it looks as it did when `recorded` was a fingerprint to be trusted.
+  [[nodiscard]] bool looks_like(std::string_view recorded) const;
   // Of the content; a fixed digest where it is not there.
   [[nodiscard]] Digest digest() const;
   [[nodiscard]] bool exists() const;

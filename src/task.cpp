@@ -1,14 +1,19 @@
 #include <stook/task.hpp>
 
 #include <cxxabi.h>
+
+#include <algorithm>
 #include <cstdlib>
 #include <memory>
+#include <vector>
 
 #include "src/context.h"
+#include "src/external.h"
 #include "src/hash.h"
 
 #include <stook/call.hpp>
 #include <stook/errors.hpp>
+#include <stook/external.hpp>
 
 namespace stook::detail {
 
@@ -31,6 +36,9 @@ std::filesystem::path TaskBase::task_checkpoint_directory() const {
 }
 void TaskBase::progress(double fraction, std::string_view text) const {
   context_->progress(fraction, text);
+}
+void TaskBase::add_input(const File& file) const {
+  context_->add_input(static_cast<const ExternalSpec&>(*file.spec()).name);
 }
 bool TaskBase::stop_requested() const { return context_->stop_requested(); }
 
@@ -92,14 +100,36 @@ std::string demangled(const std::type_info& type) {
   return status == 0 ? name.get() : type.name();
 }
 
-std::string quoted_names(const std::set<std::string>& names) {
-  constexpr std::size_t shown = 20;
-  std::string text;
-  std::size_t count = 0;
-  for (const std::string& name : names) {
-    if (count++ < shown) text += (text.empty() ? "'" : " '") + name + "'";
+namespace {
+
+// How many letters have to be changed, added or removed to make one of the other.
+std::size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    std::size_t corner = row[0];
+    row[0] = i;
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      const std::size_t change = corner + (a[i - 1] != b[j - 1]);
+      corner = row[j];
+      row[j] = std::min({change, row[j] + 1, row[j - 1] + 1});
+    }
   }
-  if (count > shown) text += " and " + std::to_string(count - shown) + " more";
+  return row[b.size()];
+}
+
+}  // namespace
+
+std::string quoted_names(const std::set<std::string>& names, std::string_view wanted) {
+  constexpr std::size_t shown = 20;
+  std::vector<std::pair<std::size_t, std::string_view>> order;
+  for (const std::string& name : names) order.emplace_back(edit_distance(name, wanted), name);
+  std::sort(order.begin(), order.end());
+  std::string text;
+  for (std::size_t i = 0; i < order.size() && i < shown; ++i) {
+    text += (i == 0 ? "'" : " '") + std::string(order[i].second) + "'";
+  }
+  if (order.size() > shown) text += " and " + std::to_string(order.size() - shown) + " more";
   return text;
 }
 

@@ -38,6 +38,7 @@ struct ClassInfo {
   stook::Store store = stook::Store::always;
   double timeout = 0;                 // seconds, in a process of its own; 0: that of the run
   std::uint64_t memory = 0;           // bytes, the same
+  bool in_process = false;            // runs in the driver, whatever the executor
   std::size_t object_size = 0;
   std::size_t object_alignment = 0;
   const ValueType* result = nullptr;

@@ -186,6 +186,7 @@ ClassInfo describe_class() {
   if constexpr (requires { D::task_store; }) info.store = D::task_store;
   if constexpr (requires { D::task_timeout; }) info.timeout = D::task_timeout;
   if constexpr (requires { D::task_memory; }) info.memory = D::task_memory;
+  if constexpr (requires { D::task_in_process; }) info.in_process = D::task_in_process;
   info.labels = labels_of<D>();
   info.object_size = sizeof(D);
   info.object_alignment = alignof(D);

@@ -12,7 +12,11 @@
 
 namespace stook {
 
+class File;
+
 namespace detail {
+
+class InputFinder;
 
 // What a task may ask of the run it is part of.
 class TaskContext {
@@ -25,6 +29,9 @@ class TaskContext {
   [[nodiscard]] virtual std::filesystem::path log_path(std::string_view name) = 0;
   virtual void progress(double fraction, std::string_view text) = 0;
   [[nodiscard]] virtual bool stop_requested() const = 0;
+  // Both throw Error outside of run_task().
+  virtual void add_input(const std::filesystem::path& file) = 0;
+  [[nodiscard]] virtual InputFinder& found_inputs() = 0;
 };
 
 // What every task has inside its run_task().
@@ -52,6 +59,13 @@ class TaskBase {
   [[nodiscard]] bool stop_requested() const;
 
  protected:
+  // For run_task(): the task is about to read `file`, which nobody could name before. From then on
+  // it is upstream as a File member is: the task runs again when its content changes, appears or
+  // goes. It need not be there. Call it before the file is read. Works in the driver only: a class
+  // that may run in worker processes needs `static constexpr bool task_in_process = true`.
+  void add_input(const File& file) const;
+  [[nodiscard]] TaskContext& task_context() const { return *context_; }
+
   TaskBase();
   TaskBase(const TaskBase&) = delete;
   TaskBase& operator=(const TaskBase&) = delete;

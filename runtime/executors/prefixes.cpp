@@ -56,7 +56,7 @@ std::map<std::string, Prefix> read_prefixes(const std::map<std::string, std::str
   for (const auto& [label, prefix] : prefixes) {
     if (known.contains(label)) continue;
     warnings.push_back("no task has the label '" + label +
-                       "' that a prefix is given for; known are " + quoted_names(known));
+                       "' that a prefix is given for; known are " + quoted_names(known, label));
   }
   return prefixes;
 }

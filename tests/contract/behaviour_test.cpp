@@ -128,7 +128,7 @@ TEST(Labels, LimitOfOneIsNeverExceeded) {
 TEST(Labels, LimitsThatCannotBeAreRefusedBeforeTheRun) {
   TempCache cache;
   EXPECT_THROW((void)Joined::make(2).run_graph({.rate_limits = {{"gpu", 0}}}), InvalidArgument);
-  EXPECT_THROW((void)Joined::make(2).run_graph({.prefixes = {{"gpu", "echo"}}}), ExecutorError);
+  EXPECT_THROW((void)Joined::make(2).run_graph({.prefixes = {{"gpu", "a 'b"}}}), InvalidArgument);
 }
 
 // As many tasks as jobs are in run_task at the same time, however few the cores.

@@ -1,0 +1,188 @@
+#include "runtime/command_files.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <ctime>
+#include <fstream>
+#include <iterator>
+
+#include "src/depfile.h"
+#include "src/hash.h"
+
+#include <stook/errors.hpp>
+
+namespace stook::detail {
+namespace {
+
+namespace fs = std::filesystem;
+
+// A name beside `path` that keeps its extension: programs look at it.
+std::string name_beside(const std::string& path, const std::string& mark, const char* kind) {
+  constexpr std::size_t longest = 255;
+  const fs::path whole(path);
+  std::string name = ".stook-" + mark + kind + whole.filename().string();
+  if (name.size() > longest) {
+    name = ".stook-" + mark + kind + to_hex(hash_bytes(path)) + whole.extension().string();
+  }
+  return (whole.parent_path() / name).string();
+}
+
+void rename_or_throw(const std::string& from, const std::string& to) {
+  if (::rename(from.c_str(), to.c_str()) != 0) {
+    throw Error("cannot rename " + from + " to " + to + ": " + std::strerror(errno));
+  }
+}
+
+bool is_regular(const std::string& path) {
+  std::error_code ignored;
+  return fs::is_regular_file(path, ignored);
+}
+
+// The kernel stamps files by a clock that moves in ticks, or exactly when it was asked meanwhile. A
+// time set to the exact nanosecond of now is one that no later change of the file will have.
+MadeFile settled_file(const std::string& path, const Digest& digest) {
+  timespec times[2] = {};
+  times[0].tv_nsec = UTIME_OMIT;
+  ::clock_gettime(CLOCK_REALTIME, &times[1]);
+  const bool set = ::utimensat(AT_FDCWD, path.c_str(), times, 0) == 0;
+  MadeFile made{digest, stamp_of(path), false};
+  const std::int64_t wanted = times[1].tv_sec * std::int64_t{1'000'000'000} + times[1].tv_nsec;
+  made.settled = set && made.stamp.modified_ns == wanted && times[1].tv_nsec % 1000 != 0;
+  return made;
+}
+
+// A hard link, else a copy; `to` is replaced.
+void link_or_copy(const fs::path& from, const fs::path& to) {
+  std::error_code linked;
+  fs::remove(to, linked);
+  fs::create_hard_link(from, to, linked);
+  if (linked) fs::copy_file(from, to, fs::copy_options::overwrite_existing);
+}
+
+void make_read_only(const fs::path& path) {
+  constexpr auto writers =
+      fs::perms::owner_write | fs::perms::group_write | fs::perms::others_write;
+  fs::permissions(path, writers, fs::perm_options::remove);
+}
+
+}  // namespace
+
+Digest digest_of_file(const std::string& path) {
+  const SpecPtr spec(new ExternalSpec(ExternalSpec::What::file, path, nullptr));
+  return static_cast<const ExternalSpec&>(*spec).digest();
+}
+
+CommandFiles::CommandFiles(const std::vector<std::string>& outputs, std::string depfile,
+                           const std::string& mark)
+    : outputs_(outputs), depfile_(std::move(depfile)) {
+  for (const std::string& output : outputs) {
+    temporary_.push_back(name_beside(output, mark, "-"));
+    aside_.push_back(name_beside(output, mark, "-was-"));
+  }
+  const std::string base = !depfile_.empty() ? depfile_ : !outputs.empty() ? outputs[0] : "depfile";
+  temporary_depfile_ = name_beside(base, mark, "-") + ".d";
+}
+
+CommandFiles::~CommandFiles() {
+  if (published_) return;
+  for (std::size_t i = 0; i < use_.out.size(); ++i) {
+    if (use_.out[i]) {
+      ::unlink(temporary_[i].c_str());
+    } else {
+      ::unlink(outputs_[i].c_str());
+      ::rename(aside_[i].c_str(), outputs_[i].c_str());
+    }
+  }
+  if (use_.depfile) ::unlink(temporary_depfile_.c_str());
+}
+
+const std::string& CommandFiles::made_at(std::size_t output) const {
+  return use_.out[output] ? temporary_[output] : outputs_[output];
+}
+
+void CommandFiles::prepare(const CommandUse& use) {
+  for (const std::string& output : outputs_) {
+    const fs::path parent = fs::path(output).parent_path();
+    std::error_code error;
+    if (!parent.empty()) fs::create_directories(parent, error);
+    if (error) throw Error("cannot make the directory of " + output + ": " + error.message());
+    if (fs::is_directory(output, error)) {
+      throw Error("the output " + output + " is a directory; a command makes files only");
+    }
+  }
+  use_.depfile = use.depfile;
+  for (std::size_t i = 0; i < outputs_.size(); ++i) {
+    ::unlink(temporary_[i].c_str());  // of an attempt that was killed
+    if (!use.out[i] && ::rename(outputs_[i].c_str(), aside_[i].c_str()) != 0 && errno != ENOENT) {
+      throw Error("cannot move " + outputs_[i] + " aside: " + std::strerror(errno));
+    }
+    use_.out.push_back(use.out[i]);
+  }
+  ::unlink((use_.depfile ? temporary_depfile_ : depfile_).c_str());
+}
+
+std::vector<std::string> CommandFiles::take_depfile() {
+  const std::string& path = use_.depfile ? temporary_depfile_ : depfile_;
+  if (path.empty()) return {};
+  const std::string shown = use_.depfile ? "{depfile}" : path;
+  std::string text;
+  {
+    std::ifstream file(path, std::ios::binary);
+    if (!file) {
+      throw Error("the command did not make its depfile " + shown +
+                  "; gcc and clang make it with -MD -MF {depfile}");
+    }
+    std::error_code ignored;
+    if (fs::file_size(path, ignored) > most_depfile_bytes) {
+      throw Error("the depfile " + shown + " is larger than 64 MiB");
+    }
+    text.assign(std::istreambuf_iterator<char>(file), {});
+  }
+  ::unlink(path.c_str());
+  try {
+    return parse_depfile(text);
+  } catch (const Error& error) {
+    throw Error("the depfile " + shown + " is not in Makefile syntax: " + error.what());
+  }
+}
+
+std::vector<MadeFile> CommandFiles::publish(const fs::path& keep) {
+  std::vector<MadeFile> made;
+  for (std::size_t i = 0; i < outputs_.size(); ++i) {
+    if (is_regular(made_at(i))) {
+      made.push_back({digest_of_file(made_at(i)), {}, false});
+      continue;
+    }
+    throw Error("the command succeeded and did not make its output " + outputs_[i] +
+                (use_.out[i] ? " (by the name that {out} stood for)" : ""));
+  }
+  for (std::size_t i = 0; i < outputs_.size(); ++i) {
+    if (!keep.empty()) {
+      make_read_only(made_at(i));
+      link_or_copy(made_at(i), keep / std::to_string(i));
+    }
+    if (use_.out[i]) rename_or_throw(temporary_[i], outputs_[i]);
+    made[i] = settled_file(outputs_[i], made[i].digest);
+  }
+  published_ = true;
+  for (const std::string& earlier : aside_) ::unlink(earlier.c_str());
+  return made;
+}
+
+MadeFile restore_kept(const fs::path& kept, const std::string& output, const std::string& mark,
+                      const Digest& digest) {
+  const fs::path parent = fs::path(output).parent_path();
+  if (!parent.empty()) fs::create_directories(parent);
+  const std::string temporary = name_beside(output, mark, "-");
+  link_or_copy(kept, temporary);
+  // Where the two are one file already, rename() would leave the temporary name.
+  fs::rename(temporary, output);
+  ::unlink(temporary.c_str());
+  return settled_file(output, digest);
+}
+
+}  // namespace stook::detail

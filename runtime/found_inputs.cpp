@@ -1,0 +1,186 @@
+#include "runtime/found_inputs.h"
+
+#include <ctime>
+
+#include "src/hash.h"
+
+namespace stook::detail {
+namespace {
+
+// A file changed less than this ago may change again without its stamp showing it.
+constexpr std::int64_t racy_window_ns = 2'000'000'000;
+
+std::int64_t clock_ns(clockid_t clock) {
+  timespec now{};
+  ::clock_gettime(clock, &now);
+  return now.tv_sec * std::int64_t{1'000'000'000} + now.tv_nsec;
+}
+
+SpecPtr file_spec(const std::string& path) {
+  const std::string name = std::filesystem::path(path).lexically_normal().string();
+  return SpecPtr(new ExternalSpec(ExternalSpec::What::file, name, nullptr));
+}
+
+const ExternalSpec& external(const SpecPtr& spec) {
+  return static_cast<const ExternalSpec&>(*spec);
+}
+
+// What no content has.
+Digest changed_meanwhile() { return Digest{hash_bytes("stook external: changed meanwhile")}; }
+
+}  // namespace
+
+UpstreamSeen found_mark() {
+  static const Hash128 mark = hash_bytes("stook: inputs found while running follow");
+  return {Key{mark}, Digest{mark}};
+}
+
+bool is_found_mark(const UpstreamSeen& seen) {
+  return seen.key == found_mark().key && is_constant(seen);
+}
+
+bool DigestCache::find(const std::string& path, const FileStamp& stamp, Digest& digest) {
+  const std::lock_guard lock(mutex_);
+  const auto found = known_.find(path);
+  if (found == known_.end() || found->second.stamp != stamp) return false;
+  digest = found->second.digest;
+  return true;
+}
+
+void DigestCache::put(const std::string& path, const FileStamp& stamp, const Digest& digest) {
+  const std::lock_guard lock(mutex_);
+  known_[path] = {stamp, digest};
+}
+
+Moment Moment::now() {
+  const std::int64_t tick = clock_ns(CLOCK_REALTIME_COARSE);
+  return {tick, clock_ns(CLOCK_REALTIME)};
+}
+
+// `held`: the file did not change while it was read.
+Digest InputFinder::read(const ExternalSpec& file, FileStamp& stamp, bool& held) {
+  Digest digest;
+  if (digests_.find(file.name, stamp, digest)) return digest;
+  constexpr int attempts = 3;
+  for (int i = 0; i < attempts; ++i) {
+    const std::int64_t now = clock_ns(CLOCK_REALTIME);
+    digest = file.digest();
+    const FileStamp after = stamp_of(file.name);
+    if (after == stamp) {
+      if (stamp.exists() && stamp.newest_ns() < now - racy_window_ns) {
+        digests_.put(file.name, stamp, digest);
+      }
+      return digest;
+    }
+    stamp = after;
+  }
+  held = false;
+  return digest;
+}
+
+Moment InputFinder::begin_reading() const {
+  Moment moment = Moment::now();
+  const std::int64_t give_up = moment.exact_ns + 100'000'000;  // clocks may be set back
+  while (moment.tick_ns <= looked_.exact_ns && moment.exact_ns < give_up) {
+    constexpr timespec pause{0, 500'000};
+    ::nanosleep(&pause, nullptr);
+    moment = Moment::now();
+  }
+  return moment;
+}
+
+FoundInput InputFinder::look(const std::string& path) {
+  FoundInput found;
+  found.spec = file_spec(path);
+  FileStamp stamp = stamp_of(path);
+  found.digest = read(external(found.spec), stamp, found.certain);
+  if (stamp.exists() && stamp.newest_ns() < clock_ns(CLOCK_REALTIME) - racy_window_ns) {
+    found.fingerprint = stamp.fingerprint();
+  }
+  return found;
+}
+
+FoundInput InputFinder::look(const std::string& path, const Moment& start) {
+  const FileStamp before = stamp_of(path);
+  FoundInput found = look(path);
+  if (!before.exists() || before.newest_ns() > start.exact_ns) {
+    found.certain = false;
+  } else if (before.newest_ns() >= start.tick_ns) {
+    // In the tick of the start: as it should be if this run, or one before, knew it like this.
+    Entry entry;
+    store_.lookup({&found.spec->key, 1}, {&entry, 1});
+    found.certain = entry.state == RecordState::fresh && entry.digest == found.digest;
+  }
+  return found;
+}
+
+FoundInput InputFinder::made(const std::string& path, const FileStamp& stamp, bool settled,
+                             const Digest& digest) {
+  FoundInput found;
+  found.spec = file_spec(path);
+  found.digest = digest;
+  found.made = true;
+  if (settled) {
+    found.fingerprint = stamp.fingerprint();
+    digests_.put(external(found.spec).name, stamp, digest);
+  }
+  return found;
+}
+
+void InputFinder::add(FoundInput input) {
+  if (keys_.insert(input.spec->key).second) found_.push_back(std::move(input));
+}
+
+bool InputFinder::recheck(const std::string& path, const Moment& start, const Digest* expected) {
+  const FileStamp stamp = stamp_of(path);
+  if (stamp.exists() && stamp.newest_ns() < looked_.tick_ns) return true;
+  FoundInput found = look(path, start);
+  if (expected != nullptr) {
+    if (found.certain && found.digest == *expected) return true;
+    found.certain = false;
+  }
+  const bool certain = found.certain;
+  add(std::move(found));
+  return certain;
+}
+
+void InputFinder::clear() {
+  found_.clear();
+  keys_.clear();
+}
+
+void InputFinder::append_to(std::vector<UpstreamSeen>& upstream) {
+  std::unordered_map<Key, std::size_t> declared;
+  if (!found_.empty()) {
+    for (std::size_t i = 0; i < upstream.size(); ++i) declared.emplace(upstream[i].key, i);
+  }
+  std::vector<Key> keys;
+  for (const FoundInput& input : found_) keys.push_back(input.spec->key);
+  std::vector<Entry> entries(keys.size());
+  store_.lookup(keys, entries);
+  if (!found_.empty()) upstream.push_back(found_mark());
+  for (std::size_t i = 0; i < found_.size(); ++i) {
+    const FoundInput& input = found_[i];
+    const Entry& entry = entries[i];
+    const bool known = entry.state == RecordState::fresh && entry.digest == input.digest;
+    if (!known || input.made) {
+      Publication publication;
+      publication.key = input.spec->key;
+      publication.id = entry.id != 0 ? entry.id : store_.id_of(input.spec->key);
+      publication.kind = RecordKind::external;
+      publication.class_name = external(input.spec).class_name();
+      publication.arguments = external(input.spec).arguments;
+      publication.digest = input.digest;
+      publication.codec = input.fingerprint;
+      store_.publish(publication);
+    }
+    const auto found = declared.find(input.spec->key);
+    if (found == declared.end()) {
+      upstream.push_back({keys[i], input.certain ? input.digest : changed_meanwhile()});
+    } else if (!input.certain || upstream[found->second].digest != input.digest) {
+      upstream[found->second].digest = changed_meanwhile();
+    }
+  }
+}
+
+}  // namespace stook::detail

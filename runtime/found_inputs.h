@@ -1,0 +1,94 @@
+// found_inputs.h - external inputs that a task finds while it runs: a compiler's headers, its own
+// outputs. They follow the declared ones in the task's record, each with the digest that was seen.
+// Unaware of commands and of the order of tasks.
+// InputFinder belongs to one execution; DigestCache is thread-safe. Design: runtime/README.md
+#pragma once
+
+#include <cstdint>
+#include <mutex>
+#include <string>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+#include "src/external.h"
+#include "src/store.h"
+
+namespace stook::detail {
+
+// Digests of files by their stamps, so that a header of a hundred sources is read once in a run.
+class DigestCache {
+ public:
+  [[nodiscard]] bool find(const std::string& path, const FileStamp& stamp, Digest& digest);
+  // REQUIRES: the stamp is of a file that cannot change without its stamp doing so.
+  void put(const std::string& path, const FileStamp& stamp, const Digest& digest);
+
+ private:
+  struct Known {
+    FileStamp stamp;
+    Digest digest;
+  };
+  std::mutex mutex_;
+  std::unordered_map<std::string, Known> known_;
+};
+
+// The moment before something began that reads files: on the clock that stamps files, which moves
+// in ticks, and on the exact one. A file stamped before `tick_ns` was changed before it, one
+// stamped after `exact_ns` after it; between the two nobody knows.
+struct Moment {
+  std::int64_t tick_ns = 0;
+  std::int64_t exact_ns = 0;
+  [[nodiscard]] static Moment now();
+};
+
+struct FoundInput {
+  SpecPtr spec;
+  Digest digest;            // of the content it has now
+  std::string fingerprint;  // empty: too young, it has to be read again
+  bool certain = true;      // this content, and no other, was there since the moment asked for
+  bool made = false;        // by this execution: the store is told even where it knows the content
+};
+
+// Stands in a record between the declared upstream and what was found; a constant to the store.
+[[nodiscard]] UpstreamSeen found_mark();
+[[nodiscard]] bool is_found_mark(const UpstreamSeen& seen);
+
+class InputFinder {
+ public:
+  // `looked`: before the run looked at its declared inputs.
+  InputFinder(Store& store, DigestCache& digests, const Moment& looked)
+      : store_(store), digests_(digests), looked_(looked) {}
+
+  // Now, but not in the tick in which the run began: whatever was changed before the run has an
+  // older stamp. Waits for the end of that tick, a few milliseconds, at the beginning of a run.
+  [[nodiscard]] Moment begin_reading() const;
+  // The file as it is now, and whether it was so all the time since `start`.
+  [[nodiscard]] FoundInput look(const std::string& path, const Moment& start);
+  // The same for a file that will be read after this call.
+  [[nodiscard]] FoundInput look(const std::string& path);
+  // A file this execution has just made.
+  [[nodiscard]] FoundInput made(const std::string& path, const FileStamp& stamp, bool settled,
+                                const Digest& digest);
+  // Enters an input into the task's record; one that is declared too is only compared.
+  void add(FoundInput input);
+  void clear();
+  // A declared input that has been read since `start`: was it all the time what the run knows of
+  // it? `expected`: its digest, where the caller knows it; else it is compared when the record is
+  // made, and this only says that it held still.
+  bool recheck(const std::string& path, const Moment& start, const Digest* expected);
+
+  // For the execution: brings the store up to date with what was found, and appends it. What was
+  // not certain gets a digest that nothing has, so that the record is suspect from the beginning.
+  void append_to(std::vector<UpstreamSeen>& upstream);
+
+ private:
+  [[nodiscard]] Digest read(const ExternalSpec& file, FileStamp& stamp, bool& held);
+
+  Store& store_;
+  DigestCache& digests_;
+  const Moment looked_;
+  std::vector<FoundInput> found_;
+  std::unordered_set<Key> keys_;
+};
+
+}  // namespace stook::detail
