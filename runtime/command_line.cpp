@@ -179,6 +179,11 @@ struct CommonFlags {
     app.add_option("--max-workers", slurm.max_workers, "Pilots at once")
         ->check(CLI::PositiveNumber)
         ->capture_default_str();
+    app.add_option(
+           "--show-output", line.run.show_output,
+           "Show what a task prints in a process of its own as it comes: a pattern of class "
+           "names, NAME(ARGUMENTS) or #ID")
+        ->type_name("TASK");
     app.add_option("--timeout", line.run.timeout,
                    "Seconds a task may take in a process of its own; 0: for ever")
         ->check(CLI::NonNegativeNumber);

@@ -14,7 +14,9 @@
 #include "runtime/executors/slurm.h"
 #include "runtime/executors/words.h"
 #include "runtime/executors/worker_pool.h"
+#include "runtime/live_output.h"
 #include "runtime/run.h"
+#include "runtime/select.h"
 #include "runtime/task_directory.h"
 #include "runtime/task_output.h"
 #include "src/build_id.h"
@@ -168,6 +170,11 @@ class Outside::Impl {
       pool_.request_stop();
       prefixed_.request_stop();
     }
+    for (const auto& [job, seen] : live_.jobs()) {
+      fs::path stem = pool_.stem_of(job);
+      if (stem.empty()) stem = prefixed_.stem_of(job);
+      if (!stem.empty()) live_.look(job, TaskOutput::out_file(stem), TaskOutput::err_file(stem));
+    }
     look_.expires_after(kLookEvery);
     look_.async_wait([this](boost::system::error_code error) {
       if (!error && !closing_) look();
@@ -294,6 +301,7 @@ class Outside::Impl {
     append_message(MessageKind::job, body, out.message);
     jobs.push_back(std::move(out));
     flights_.emplace(job.number, Flight{index, batch});
+    if (shown_.has(task, node.entry.id)) live_.add(job.number);
     return true;
   }
 
@@ -353,6 +361,7 @@ class Outside::Impl {
     Completion completion;
     completion.node = flight.node;
     Node& node = plan_.nodes[flight.node];
+    show_last(result.number, node, result.failed);
     try {
       settle(node, result, completion);
     } catch (const CacheError& error) {
@@ -361,6 +370,13 @@ class Outside::Impl {
     }
     if (completion.kind != Completion::Kind::ran) store_.release(node.spec->key);
     finish(std::move(completion), flight.batch);
+  }
+
+  void show_last(std::uint64_t job, const Node& node, bool failed) {
+    if (!live_.has(job)) return;
+    const fs::path path = store_.task_path(node.task().info.name, node.entry.id);
+    const std::string suffix = failed ? ".failed" : "";
+    live_.finish(job, path / ("stdout" + suffix), path / ("stderr" + suffix));
   }
 
   void settle(Node& node, JobResult& result, Completion& completion) {
@@ -471,6 +487,7 @@ class Outside::Impl {
     directory_of(node)->adopt();  // ... and give back
     const auto written = collect_output(
         lost.stem, store_.task_path(node.task().info.name, node.entry.id), options_.run->log_limit);
+    show_last(lost.number, node, true);
     add_logs(node, written.out, written.err, completion);
     store_.release(node.spec->key);
     finish(std::move(completion), flight.batch);
@@ -528,6 +545,8 @@ class Outside::Impl {
   std::vector<Completion> completions_;
   int finished_batches_ = 0;
   std::vector<UpstreamSeen> upstream_;
+  const Selection shown_{options_.run->show_output};
+  LiveOutput live_;
   bool told_stop_ = false;
   bool closing_ = false;
   WorkerPool pool_;

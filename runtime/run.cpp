@@ -12,6 +12,7 @@
 #include "runtime/flow.h"
 #include "runtime/progress.h"
 #include "runtime/scheduler.h"
+#include "runtime/select.h"
 #include "runtime/worker.h"
 #include "src/context.h"
 #include "src/external.h"
@@ -243,6 +244,7 @@ std::vector<std::string> check_options(const RunOptions& options) {
       mode != "pilots" && mode != "srun") {
     throw InvalidArgument("the mode of Slurm is '" + mode + "'; it can be pilots or srun");
   }
+  (void)Selection(options.show_output);
   (void)split_words(options.executor.slurm_options().arguments);
   if (options.executor.name() != "threads" && !can_be_worker()) {
     throw ExecutorError("executor " + options.executor.name() +

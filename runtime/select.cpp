@@ -39,6 +39,17 @@ SpecPtr spec_of(std::string_view name, std::string_view arguments) {
   return info->from_json(Json::parse("[" + std::string(arguments) + "]"));
 }
 
+// Where the arguments of NAME(ARGUMENTS) begin; npos: it is no such thing. Names may hold brackets
+// themselves: "(anonymous namespace)::Train(1)".
+std::size_t start_of_arguments(std::string_view what) {
+  if (!what.ends_with(')')) return std::string_view::npos;
+  const auto first = what.find('(');
+  for (auto open = first; open != std::string_view::npos; open = what.find('(', open + 1)) {
+    if (find_class(what.substr(0, open)) != nullptr) return open;
+  }
+  return first;
+}
+
 std::vector<Selected> records(Store& store, std::string_view pattern, std::uint64_t id,
                               std::size_t most) {
   std::vector<Selected> found;
@@ -53,9 +64,18 @@ std::vector<Selected> records(Store& store, std::string_view pattern, std::uint6
   return found;
 }
 
+std::uint64_t id_of(std::string_view what) {
+  std::uint64_t id = 0;
+  const auto [end, error] = std::from_chars(what.data() + 1, what.data() + what.size(), id);
+  if (error != std::errc() || end != what.data() + what.size() || id == 0) {
+    throw InvalidArgument("a task's id is a number: #17, not '" + std::string(what) + "'");
+  }
+  return id;
+}
+
 std::vector<Selected> select(Store& store, std::string_view what, std::size_t most) {
-  const auto open = what.find('(');
-  if (open != std::string_view::npos && what.ends_with(')')) {
+  const auto open = start_of_arguments(what);
+  if (open != std::string_view::npos) {
     const SpecPtr spec =
         spec_of(what.substr(0, open), what.substr(open + 1, what.size() - open - 2));
     const auto& task = static_cast<const TaskSpec&>(*spec);
@@ -63,18 +83,28 @@ std::vector<Selected> select(Store& store, std::string_view what, std::size_t mo
     store.lookup({&task.key, 1}, {&entry, 1});
     return {{{task.key, task.info.name, task.info.version, arguments_of(task)}, entry}};
   }
-  if (what.starts_with('#')) {
-    std::uint64_t id = 0;
-    const auto [end, error] = std::from_chars(what.data() + 1, what.data() + what.size(), id);
-    if (error != std::errc() || end != what.data() + what.size() || id == 0) {
-      throw InvalidArgument("a task's id is a number: #17, not '" + std::string(what) + "'");
-    }
-    return records(store, "", id, 1);
-  }
+  if (what.starts_with('#')) return records(store, "", id_of(what), 1);
   return records(store, what, 0, most);
 }
 
 }  // namespace
+
+Selection::Selection(std::string_view what) {
+  const auto open = start_of_arguments(what);
+  if (open != std::string_view::npos) {
+    key_ = spec_of(what.substr(0, open), what.substr(open + 1, what.size() - open - 2))->key;
+  } else if (what.starts_with('#')) {
+    id_ = id_of(what);
+  } else {
+    pattern_ = what;
+  }
+}
+
+bool Selection::has(const TaskSpec& task, std::uint64_t id) const {
+  if (!key_.is_zero()) return task.key == key_;
+  if (id_ != 0) return id == id_;
+  return !pattern_.empty() && ::fnmatch(pattern_.c_str(), task.info.name.c_str(), 0) == 0;
+}
 
 Invalidated clear_selected(Store& store, std::string_view what) {
   Invalidated total;

@@ -88,7 +88,8 @@ struct RunOptions {
                                                  // command that has ended well: file systems of
                                                  // clusters show files late
   bool allow_other_build = false;                // workers may be another build of the program
-  std::string show_output = {};                  // class name, or NAME(ARGUMENTS): shown as it comes
+  std::string show_output = {};                  // pattern of class names, NAME(ARGUMENTS) or #ID:
+                                                 // what such tasks print is shown as it comes
 };
 
 // One task counts in exactly one of ran, cached, unchanged, failed, skipped.

@@ -83,6 +83,8 @@ class PrefixRunner::Child : public std::enable_shared_from_this<Child> {
     kill_after(kGrace, "");
   }
 
+  [[nodiscard]] const fs::path& stem() const { return files_.stem(); }
+
   void kill() {
     done_ = true;
     limit_.cancel();
@@ -212,6 +214,11 @@ void PrefixRunner::submit(PrefixJob job) {
   auto child = std::make_shared<Child>(*this, std::move(job));
   child->start();
   children_.emplace(number, std::move(child));
+}
+
+std::filesystem::path PrefixRunner::stem_of(std::uint64_t number) const {
+  const auto found = children_.find(number);
+  return found == children_.end() ? fs::path() : found->second->stem();
 }
 
 void PrefixRunner::remove(std::uint64_t number) { children_.erase(number); }

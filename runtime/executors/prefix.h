@@ -60,6 +60,8 @@ class PrefixRunner {
   void request_stop();
   // Kills what is left; nothing is told any more.
   void close();
+  // Where what the job's task prints is; empty: it is not under way.
+  [[nodiscard]] std::filesystem::path stem_of(std::uint64_t number) const;
 
  private:
   class Child;

@@ -200,6 +200,19 @@ TEST(Processes, OutputGoesToTheTasksOwnFiles) {
   EXPECT_FALSE(fs::exists(Silent::make(1).task_stdout().parent_path()));
 }
 
+TEST(Processes, OutputIsShownWhereItIsAskedFor) {
+  TempCache cache;
+  RunOptions options = in_processes();
+  options.show_output = Prints::make(0).task_name() + "(2)";
+  testing::internal::CaptureStdout();
+  (void)run_graphs({Prints::make(1), Prints::make(2), Silent::make(1)}, options);
+  const std::string shown = testing::internal::GetCapturedStdout();
+  EXPECT_EQ(shown, read(Prints::make(2).task_stdout()));
+  EXPECT_TRUE(contains(shown, "cout 2"));
+  options.show_output = "NoSuchClass(1)";
+  EXPECT_THROW((void)Prints::make(3).run_graph(options), InvalidArgument);
+}
+
 struct PrintsMuch : Task<PrintsMuch, int()> {
   int run_task() {
     const std::string line(1023, 'x');
