@@ -166,6 +166,29 @@ TEST(Prefix, BadCommandsAreClearErrors) {
   EXPECT_TRUE(contains(failures[0].cause, "no-such-program-at-all")) << failures[0].cause;
 }
 
+// Each link is an argument of the next: what is above it is in no job.
+struct LinkByArgument : Task<LinkByArgument, long(Future<long>, int)> {
+  Future<long> before;
+  LinkByArgument(const Future<long>& last, int) : before(last) {}
+  long run_task() { return *before + 1; }
+};
+
+TEST(Prefix, AJobIsAsLargeAsItsOwnArgumentsAndInputs) {
+  TempCache cache;
+  const Wrapper wrapper("stat -c %s \"${@: -1}\" >> \"$(dirname \"$0\")/sizes\"; exec \"$@\"");
+  Future<long> last = Const(0L);
+  constexpr int links = 40;
+  for (int i = 0; i < links; ++i) last = LinkByArgument::make(last, i);
+  const std::string name = LinkByArgument::make(Const(0L), 0).task_name();
+  EXPECT_EQ(last.run_graph(with({{name, wrapper.command()}})).value, links);
+  std::ifstream sizes(wrapper / "sizes");
+  std::vector<long> all;
+  for (long size = 0; sizes >> size;) all.push_back(size);
+  ASSERT_EQ(all.size(), static_cast<std::size_t>(links));
+  EXPECT_LT(std::abs(all.back() - all[1]), 32);
+  EXPECT_LT(all.back(), 2000);
+}
+
 // --- Wrappers that lie -----------------------------------------------------------------------
 
 TEST(PrefixLies, ExitStatusDoesNotDecide) {
