@@ -39,10 +39,9 @@ constexpr std::chrono::seconds kEndWithin{1};
 
 class WorkerPool::Worker {
  public:
-  Worker(WorkerPool& pool, std::size_t index)
+  explicit Worker(WorkerPool& pool)
       : pool_(pool), socket_(pool.context_), timer_(pool.context_),
-        stem_(pool.options_.spool /
-              ("worker-" + std::to_string(::getpid()) + "-" + std::to_string(index))) {}
+        stem_(pool.options_.spool / ("worker-" + os_unique_name())) {}
   ~Worker() {
     if (!ended_) signal_group(pid_, SIGKILL);
     if (mark_ != nullptr) ::munmap(mark_, sizeof *mark_);
@@ -313,7 +312,7 @@ void WorkerPool::dispatch() {
 }
 
 void WorkerPool::start_worker() {
-  auto worker = std::make_unique<Worker>(*this, ++started_);
+  auto worker = std::make_unique<Worker>(*this);
   try {
     worker->start();
     workers_.push_back(std::move(worker));

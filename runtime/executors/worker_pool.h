@@ -85,7 +85,6 @@ class WorkerPool {
   std::deque<Batch> brief_;
   std::deque<Batch> others_;
   std::function<void()> ended_;
-  std::size_t started_ = 0;
   int failed_starts_ = 0;  // in a row, before a worker said hello
   bool stopping_ = false;
   bool closing_ = false;
