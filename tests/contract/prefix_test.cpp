@@ -141,14 +141,15 @@ TEST(Prefix, TheFirstOfClassNameAndLabelsCounts) {
 
 TEST(Prefix, FieldsAreFilledInAndNothingIsSplitAgain) {
   TempCache cache;
-  const Wrapper wrapper(R"(printf '%s\n' "$1" "$2" "$3"; shift 3; exec "$@")");
+  const Wrapper wrapper(R"(printf '%s\n' "$1" "$2" "$3" "$4"; shift 4; exec "$@")");
   const auto task = Noted::make(1, "");
-  (void)task.run_graph(
-      with({{"first", wrapper.command() +
-                          " '{task_name} #{task_id}' \"a\\\"b ; $HOME `x`\" 'new\nline ä'"}}));
+  (void)task.run_graph(with(
+      {{"first", wrapper.command() +
+                     " '{task_name} #{task_id}' \"a\\\"b ; $HOME `x`\" 'new\nline ä' {program}"}}));
   EXPECT_EQ(read(task.task_stdout().parent_path() / "wrapper.stdout"),
             task.task_name() + " #" + std::to_string(task.task_id()) +
-                "\na\"b ; $HOME `x`\nnew\nline ä\n");
+                "\na\"b ; $HOME `x`\nnew\nline ä\n" + fs::read_symlink("/proc/self/exe").string() +
+                "\n");
 }
 
 TEST(Prefix, OddCachePathsAreNotParsed) {
