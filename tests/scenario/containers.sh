@@ -1,6 +1,7 @@
 #!/bin/bash
-# containers.sh PROGRAM [KIND...] - leaves in a bubblewrap sandbox, a podman container, a charliecloud
-# image: they run inside, their failures are told, a cancel reaches them, their results are kept.
+# containers.sh PROGRAM [KIND...] - leaves in a bubblewrap sandbox, a podman container, a
+# charliecloud image: they run inside, their failures are told, a cancel reaches them, their results
+# are kept.
 # KIND: bubblewrap, podman, podman-init, charliecloud; none: all of them. The commands are those of
 # runtime/executors/README.md. What is not here, or is forbidden, is skipped, with the reason; exit
 # status 77: that was everything.
