@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
 
 #include "cache/compress.h"
 #include "cache/fault.h"
@@ -64,9 +63,8 @@ std::filesystem::path Objects::path_of(const Hash128& name) const {
 }
 
 Fd Objects::create_temporary(std::filesystem::path& path) const {
-  static std::atomic<std::uint64_t> counter{0};
-  path = directory_ / ("new-" + std::to_string(getpid()) + "-" + std::to_string(++counter));
-  Fd fd = os_open(path, O_CREAT | O_TRUNC | O_WRONLY);
+  path = directory_ / ("new-" + os_unique_name());
+  Fd fd = os_open(path, O_CREAT | O_EXCL | O_WRONLY);
   if (!fd) throw_cache_error("create", path);
   return fd;
 }

@@ -1,8 +1,5 @@
 #include "cache/trash.h"
 
-#include <unistd.h>
-
-#include <atomic>
 #include <map>
 #include <unordered_set>
 #include <vector>
@@ -12,10 +9,7 @@
 namespace stook::detail {
 namespace {
 
-std::filesystem::path new_place(const Layout& layout) {
-  static std::atomic<std::uint64_t> counter{0};
-  return layout.trash / (std::to_string(getpid()) + "-" + std::to_string(++counter));
-}
+std::filesystem::path new_place(const Layout& layout) { return layout.trash / os_unique_name(); }
 
 // Only the directories that are there are touched: most tasks have none.
 void move_class(const Layout& layout, const std::filesystem::path& directory,

@@ -1,6 +1,7 @@
 # run_example.cmake - runs an example twice in a fresh cache, compares its output with a file, and
 # looks that the second run ran the entry task only.
 #   cmake -D PROGRAM=... -D CACHE=... -D EXPECTED=... [-D UNCLI=TRUE] -P run_example.cmake -- ARGS
+#   NEEDS=COMMAND: skipped where this command fails; PRINTED=REGEX: a task printed it to its stderr.
 #   cmake -D PROGRAM=... -D CACHE=... -D STATUS=1 -D MESSAGE=REGEX -P run_example.cmake -- ARGS
 set(arguments)
 set(seen FALSE)
@@ -16,6 +17,15 @@ endforeach()
 file(REMOVE_RECURSE ${CACHE})
 get_filename_component(parent ${CACHE} DIRECTORY)
 file(MAKE_DIRECTORY ${parent})
+
+if(DEFINED NEEDS)
+  separate_arguments(needs UNIX_COMMAND "${NEEDS}")
+  execute_process(COMMAND ${needs} RESULT_VARIABLE status OUTPUT_VARIABLE said ERROR_VARIABLE said)
+  if(NOT status STREQUAL 0)
+    message("skipped - ${PROGRAM}: '${NEEDS}' ended with ${status}: ${said}")
+    return()
+  endif()
+endif()
 
 if(DEFINED STATUS)   # it must end with STATUS and say MESSAGE, a regular expression
   execute_process(COMMAND ${PROGRAM} ${arguments} -o ${CACHE} RESULT_VARIABLE status
@@ -47,6 +57,18 @@ foreach(round first second)
     message(FATAL_ERROR "the ${round} run printed\n${output}instead of\n${expected}${errors}")
   endif()
 endforeach()
+
+if(DEFINED PRINTED)
+  file(GLOB_RECURSE logs ${CACHE}/tasks/*/stderr)
+  set(printed)
+  foreach(log ${logs})
+    file(READ ${log} text)
+    string(APPEND printed "${text}")
+  endforeach()
+  if(NOT printed MATCHES "${PRINTED}")
+    message(FATAL_ERROR "no task printed '${PRINTED}', they printed:\n${printed}")
+  endif()
+endif()
 
 if(NOT UNCLI)
   file(READ ${CACHE}.stats stats)

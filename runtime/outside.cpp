@@ -224,6 +224,7 @@ class Outside::Impl {
         {"directory", (path / "data").string()},
         {"cache", fs::absolute(store_.root()).string()},
         {"label", prefix.label},
+        {"program", own_program()},
     };
     PrefixJob job;
     job.number = given.number;

@@ -41,7 +41,10 @@ constexpr std::size_t kTellAt = 64 << 10;
 constexpr std::chrono::milliseconds kWatchEvery{200};
 
 // The driver is gone, or says so: this process and all its tasks have started end.
-void end_group(int) { ::kill(0, SIGKILL); }
+void end_group(int) {
+  ::kill(0, SIGKILL);
+  ::_exit(128 + SIGKILL);  // the first process of a container cannot be killed from within it
+}
 
 std::string host_name() {
   char host[256] = "";
@@ -346,11 +349,12 @@ void ask_to_stop(int) {
   if (JobRunner* const runner = stopping_runner.load()) runner->request_stop();
 }
 
-// Ends this process and what it has started when the driver is gone, and cuts what grows too long.
+// Ends this process and what it has started when the driver is gone or has given the job up, and
+// cuts what grows too long. A signal may not have come through: it ends a container's client only.
 class JobWatch {
  public:
-  JobWatch(TaskOutput& output, const std::string& alive)
-      : output_(output), alive_(alive.empty() ? Fd() : os_open(alive, O_RDWR)),
+  JobWatch(const SpoolFiles& files, TaskOutput& output, const std::string& alive)
+      : files_(files), output_(output), alive_(alive.empty() ? Fd() : os_open(alive, O_RDWR)),
         thread_([this] { watch(); }) {}
   ~JobWatch() {
     {
@@ -371,9 +375,11 @@ class JobWatch {
     while (!wake_.wait_for(lock, kWatchEvery, [this] { return stop_; })) {
       output_.watch();
       if (can_tell && !os_is_locked(alive_.get(), 0)) end_group(0);
+      if (files_.given_up()) end_group(0);
     }
   }
 
+  const SpoolFiles& files_;
   TaskOutput& output_;
   const Fd alive_;
   std::mutex mutex_;
@@ -407,7 +413,7 @@ int execute_file(const char* path) {
     struct sigaction action {};
     action.sa_handler = &ask_to_stop;
     ::sigaction(SIGTERM, &action, nullptr);
-    const JobWatch watch(output, welcome.alive);
+    const JobWatch watch(files, output, welcome.alive);
     result = runner.run(job);
     stopping_runner = nullptr;
   }

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -46,6 +47,14 @@ Fd::~Fd() {
 
 Fd os_open(const std::filesystem::path& path, int flags, mode_t mode) {
   return Fd(retried([&] { return open(path.c_str(), flags | O_CLOEXEC | O_NOFOLLOW, mode); }));
+}
+
+std::string os_unique_name() {
+  unsigned words[3] = {};
+  retried([&] { return getrandom(words, sizeof words, 0); });
+  char text[25];
+  std::snprintf(text, sizeof text, "%08x%08x%08x", words[0], words[1], words[2]);
+  return text;
 }
 
 bool os_write(int fd, const void* data, std::size_t size) {

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <span>
+#include <string>
 #include <utility>
 
 namespace stook::detail {
@@ -34,6 +35,10 @@ class Fd {
  private:
   int fd_ = -1;
 };
+
+// Another one each time, in no other process either: containers and hosts that share a directory
+// share process numbers, too.
+[[nodiscard]] std::string os_unique_name();
 
 // O_CLOEXEC and O_NOFOLLOW are added: nothing in a cache is reached through a symbolic link.
 [[nodiscard]] Fd os_open(const std::filesystem::path& path, int flags, mode_t mode = 0600);

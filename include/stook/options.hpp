@@ -68,7 +68,7 @@ struct RunOptions {
   // label or class name -> command that tasks are started with, each in a process of its own; the
   // first of the class name and the labels, in their order, that has one counts. Empty: no wrapper.
   // Words are split at blanks, quotes and backslashes as in a shell, nothing else is special;
-  // {task_name} {task_id} {stdout} {stderr} {directory} {cache} {label} are filled in.
+  // {task_name} {task_id} {stdout} {stderr} {directory} {cache} {label} {program} are filled in.
   std::map<std::string, std::string> prefixes = {};
   Executor executor = threads();
   int jobs = 0;                                  // tasks in process at once; 0: the number of cores

@@ -6,7 +6,6 @@
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <atomic>
 #include <chrono>
 #include <csignal>
 #include <fstream>
@@ -30,11 +29,6 @@ constexpr std::chrono::milliseconds kLastLook{1000};
 constexpr std::chrono::seconds kGrace{2};
 constexpr double kWaitAfterFailure = 2;  // seconds, where the command itself says that it failed
 
-std::string unique_name() {
-  static std::atomic<std::uint64_t> counter{0};
-  return std::to_string(::getpid()) + "-" + std::to_string(++counter);
-}
-
 }  // namespace
 
 // --- One process -----------------------------------------------------------------------------
@@ -43,7 +37,7 @@ class PrefixRunner::Child : public std::enable_shared_from_this<Child> {
  public:
   Child(PrefixRunner& runner, PrefixJob job)
       : runner_(runner), job_(std::move(job)), limit_(runner.context_), look_(runner.context_),
-        files_(runner.options_.spool / ("job-" + unique_name())) {}
+        files_(runner.options_.spool / ("job-" + os_unique_name())) {}
 
   void start() {
     Welcome welcome;
@@ -199,7 +193,7 @@ class PrefixRunner::Child : public std::enable_shared_from_this<Child> {
 PrefixRunner::PrefixRunner(asio::io_context& context, ProcessLauncher& launcher,
                            PrefixOptions options, PrefixEvents events)
     : context_(context), launcher_(launcher), options_(std::move(options)),
-      events_(std::move(events)), alive_(options_.spool / ("driver-" + unique_name())) {}
+      events_(std::move(events)), alive_(options_.spool / ("driver-" + os_unique_name())) {}
 
 PrefixRunner::~PrefixRunner() { close(); }
 

@@ -33,10 +33,9 @@ constexpr std::chrono::seconds kEndWithin{1};
 class ProcessChannel final : public WorkerChannel {
  public:
   ProcessChannel(asio::io_context& context, ProcessLauncher& launcher,
-                 const ProcessOptions& options, std::size_t index)
+                 const ProcessOptions& options)
       : launcher_(launcher), options_(options), socket_(context), timer_(context),
-        stem_(options.spool /
-              ("worker-" + std::to_string(::getpid()) + "-" + std::to_string(index))) {}
+        stem_(options.spool / ("worker-" + os_unique_name())) {}
   ~ProcessChannel() override {
     if (!exited_) signal_group(pid_, SIGKILL);
     if (mark_ != nullptr) ::munmap(mark_, sizeof *mark_);
@@ -154,8 +153,8 @@ class ProcessChannel final : public WorkerChannel {
 
 ChannelFactory process_channels(asio::io_context& context, ProcessLauncher& launcher,
                                 ProcessOptions options) {
-  return [&context, &launcher, options = std::move(options)](std::size_t index) {
-    return std::make_unique<ProcessChannel>(context, launcher, options, index);
+  return [&context, &launcher, options = std::move(options)](std::size_t) {
+    return std::make_unique<ProcessChannel>(context, launcher, options);
   };
 }
 

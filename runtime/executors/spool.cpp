@@ -131,6 +131,10 @@ Result<std::unique_ptr<SpoolFiles::Order>> SpoolFiles::take() const {
   } catch (const Error& error) { return Failed{job().string() + ": " + error.what()}; }
 }
 
+bool SpoolFiles::given_up() const {
+  return ::access(with(".claim").c_str(), F_OK) != 0 && errno == ENOENT;
+}
+
 void SpoolFiles::write_result(const JobResult& result) const {
   Writer body;
   encode_result(result, body);

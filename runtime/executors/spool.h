@@ -39,6 +39,8 @@ class SpoolFiles {
   };
   // Fails where it is not there any more, or somebody else has claimed it.
   [[nodiscard]] Result<std::unique_ptr<Order>> take() const;
+  // True: nobody waits for the result of the job that was taken.
+  [[nodiscard]] bool given_up() const;
   void write_result(const JobResult& result) const;  // throws CacheError
 
  private:

@@ -141,14 +141,15 @@ TEST(Prefix, TheFirstOfClassNameAndLabelsCounts) {
 
 TEST(Prefix, FieldsAreFilledInAndNothingIsSplitAgain) {
   TempCache cache;
-  const Wrapper wrapper(R"(printf '%s\n' "$1" "$2" "$3"; shift 3; exec "$@")");
+  const Wrapper wrapper(R"(printf '%s\n' "$1" "$2" "$3" "$4"; shift 4; exec "$@")");
   const auto task = Noted::make(1, "");
-  (void)task.run_graph(
-      with({{"first", wrapper.command() +
-                          " '{task_name} #{task_id}' \"a\\\"b ; $HOME `x`\" 'new\nline ä'"}}));
+  (void)task.run_graph(with(
+      {{"first", wrapper.command() +
+                     " '{task_name} #{task_id}' \"a\\\"b ; $HOME `x`\" 'new\nline ä' {program}"}}));
   EXPECT_EQ(read(task.task_stdout().parent_path() / "wrapper.stdout"),
             task.task_name() + " #" + std::to_string(task.task_id()) +
-                "\na\"b ; $HOME `x`\nnew\nline ä\n");
+                "\na\"b ; $HOME `x`\nnew\nline ä\n" + fs::read_symlink("/proc/self/exe").string() +
+                "\n");
 }
 
 TEST(Prefix, OddCachePathsAreNotParsed) {
@@ -269,6 +270,56 @@ TEST(Prefix, TimeLimitEndsTheWrapperAndTheTask) {
   const auto failures = failures_of(Noted::make(1, ""), options);
   ASSERT_EQ(failures.size(), 1u);
   EXPECT_TRUE(contains(failures[0].cause, "time limit of 0.1 s")) << failures[0].cause;
+}
+
+// It holds the pipe `directory`/alive open as long as it lives, and never looks whether it should
+// end.
+struct Stubborn : Task<Stubborn, int(std::string)> {
+  static constexpr auto task_label = "stubborn";
+  const fs::path directory;
+  explicit Stubborn(const std::string& where) : directory(where) {}
+  int run_task() {
+    const int alive = ::open((directory / "alive").c_str(), O_WRONLY | O_CLOEXEC);
+    std::ofstream(directory / "begun");
+    for (;;) ::pause();
+    return alive;
+  }
+};
+
+// Waits until it is gone.
+struct Witness : Task<Witness, int(std::string)> {
+  const fs::path directory;
+  explicit Witness(const std::string& where) : directory(where) {}
+  int run_task() {
+    const int alive = ::open((directory / "alive").c_str(), O_RDONLY | O_CLOEXEC);
+    char byte = 0;
+    const auto got = ::read(alive, &byte, 1);
+    ::close(alive);
+    return got == 0 ? 1 : 0;
+  }
+};
+struct StubbornAndWitness : Task<StubbornAndWitness, int(std::string)> {
+  Future<int> stubborn, witness;
+  explicit StubbornAndWitness(const std::string& where)
+      : stubborn(Stubborn::make(where)), witness(Witness::make(where)) {}
+  int run_task() { return *stubborn + *witness; }
+};
+
+TEST(PrefixLies, TaskThatIsLeftBehindEndsWhileTheRunGoesOn) {
+  TempCache cache;
+  const Wrapper wrapper(R"(
+    setsid -f "$@"
+    until [[ -e "$(dirname "$0")/begun" ]]; do read -t 0.01 <> <(:); done
+    kill -KILL $$)");
+  ASSERT_EQ(::mkfifo((wrapper / "alive").c_str(), 0600), 0);
+  const std::string where = (wrapper / "alive").parent_path();
+  RunOptions options = with({{"stubborn", wrapper.command()}});
+  options.result_wait = 0.1;
+  options.keep_going = true;
+  const auto failures = failures_of(StubbornAndWitness::make(where), options);
+  ASSERT_EQ(failures.size(), 1u);
+  EXPECT_TRUE(contains(failures[0].cause, "signal 9")) << failures[0].cause;
+  EXPECT_EQ(Witness::make(where).run_graph().value, 1);
 }
 
 // --- Many ------------------------------------------------------------------------------------

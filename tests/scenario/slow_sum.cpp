@@ -1,11 +1,12 @@
 // A program for the scenario tests: leaves note each of their executions in a file; a leaf may be
-// told to wait for a file (and not to look whether it should stop), to fail, or to kill its
-// process.
+// told to print a file, to wait for a file (and not to look whether it should stop), to fail, or to
+// kill its process.
 #include <fcntl.h>
 #include <unistd.h>
 
 #include <csignal>
 #include <filesystem>
+#include <fstream>
 #include <iostream>
 #include <stdexcept>
 #include <string>
@@ -33,7 +34,11 @@ struct Leaf : stook::Task<Leaf, long(int)> {
     if (::write(fd, line.data(), line.size()) < 0) throw std::runtime_error("cannot note");
     ::close(fd);
     if (setting("KILL_AT") == std::to_string(n)) ::raise(SIGKILL);
-    if (setting("FAIL_AT") == std::to_string(n)) throw std::runtime_error("told to fail");
+    if (!setting("SHOW").empty()) std::cout << std::ifstream(setting("SHOW")).rdbuf();
+    if (setting("FAIL_AT") == std::to_string(n)) {
+      std::cerr << "leaf " << n << " is about to fail\n";
+      throw std::runtime_error("told to fail");
+    }
     if (setting("WAIT_AT") == std::to_string(n)) {
       const bool stubborn = !setting("STUBBORN").empty();
       while (!std::filesystem::exists(setting("WAIT_FOR")) && (stubborn || !stop_requested())) {

@@ -1,4 +1,5 @@
 // Several processes on one cache. The others are this program again, with a hidden argument.
+#include <sched.h>
 #include <spawn.h>
 #include <sys/wait.h>
 
@@ -6,6 +7,7 @@
 #include <fstream>
 #include <thread>
 
+#include "cache/objects.h"
 #include "tests/unit/cache/support.h"
 
 extern char** environ;
@@ -203,6 +205,45 @@ TEST(Processes, ThreadsPublishTogether) {
   }
   for (std::thread& thread : threads) thread.join();
   for (int i = 0; i < 4000; ++i) ASSERT_EQ(store.value(name_of(i)), name_of(i));
+}
+
+// Writes large values of its own and reads each of them back; the exit status says whether they are
+// what they were.
+[[noreturn]] void write_large(const fs::path& objects, int who) {
+  bool same = getpid() == 1;
+  for (int i = 0; i < 50 && same; ++i) {
+    const std::string value(2 << 20, static_cast<char>('0' + who * 50 + i));
+    const ByteSpan piece = bytes_of(value);
+    const Objects files(objects);
+    const StoredObject stored = files.write({&piece, 1}, value.size(), 0);
+    same = static_cast<bool>(files.read(stored.name, value.size(), value.size(), false));
+  }
+  _exit(same ? 0 : 1);
+}
+
+// In a container every program may have the process number 1.
+TEST(Processes, OfTheSameNumberDoNotMixUpTheirLargeResults) {
+  const TemporaryDirectory dir;
+  fs::create_directories(dir.path());
+  std::vector<pid_t> others;
+  for (int who = 0; who < 2; ++who) {
+    others.push_back(fork());
+    if (others.back() != 0) continue;
+    if (unshare(CLONE_NEWPID) != 0 && unshare(CLONE_NEWUSER | CLONE_NEWPID) != 0) _exit(77);
+    const pid_t first = fork();
+    if (first == 0) write_large(dir.path(), who);
+    int status = 1;
+    waitpid(first, &status, 0);
+    _exit(WIFEXITED(status) ? WEXITSTATUS(status) : 1);
+  }
+  bool forbidden = false;
+  for (const pid_t other : others) {
+    int status = 0;
+    ASSERT_EQ(waitpid(other, &status, 0), other);
+    forbidden = forbidden || WEXITSTATUS(status) == 77;
+    EXPECT_TRUE(forbidden || WEXITSTATUS(status) == 0);
+  }
+  if (forbidden) GTEST_SKIP() << "no process namespace of one's own may be made here";
 }
 
 }  // namespace
