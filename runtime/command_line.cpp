@@ -168,9 +168,11 @@ struct CommonFlags {
         ->capture_default_str();
     app.add_option("--slurm-args", slurm.arguments, "Arguments for sbatch or srun")
         ->type_name("WORDS");
-    app.add_option("--slurm-mode", slurm.mode,
-                   "pilots: jobs that execute tasks as long as there are any; srun: one per task")
-        ->check(CLI::IsMember({"pilots", "srun"}))
+    app.add_option(
+           "--slurm-mode", slurm.mode,
+           "pilots: jobs that execute tasks as long as there are any; array: an element of a job "
+           "array per task; srun: one per task")
+        ->check(CLI::IsMember({"pilots", "array", "srun"}))
         ->capture_default_str();
     app.add_option("--slurm-timeout", slurm.command_timeout,
                    "Seconds sbatch, squeue and scancel may take")

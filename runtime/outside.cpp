@@ -6,6 +6,7 @@
 #include <boost/asio/steady_timer.hpp>
 #include <chrono>
 #include <filesystem>
+#include <optional>
 #include <thread>
 #include <unordered_map>
 
@@ -51,7 +52,7 @@ class Outside::Impl {
   Impl(Store& store, Plan& plan, Execution& execution, const OutsideOptions& options, Report report)
       : store_(store), plan_(plan), execution_(execution), options_(options),
         report_(std::move(report)), files_(store.root()), work_(asio::make_work_guard(context_)),
-        look_(context_), launcher_(make_launcher(context_)),
+        look_(context_), launcher_(make_launcher(context_)), cluster_(cluster()),
         pool_(context_, channels(), pool_options(), pool_events()),
         prefixed_(context_, *launcher_, prefix_options(), prefix_events()),
         thread_([this] { run(); }) {}
@@ -60,6 +61,7 @@ class Outside::Impl {
     asio::post(context_, [this] {
       closing_ = true;
       look_.cancel();
+      if (arrays_) arrays_->close();
       prefixed_.close();
       pool_.close([this] { work_.reset(); });
     });
@@ -105,15 +107,19 @@ class Outside::Impl {
     return path;
   }
 
+  [[nodiscard]] std::shared_ptr<SlurmCluster> cluster() {
+    if (options_.run->executor.name() != "slurm") return nullptr;
+    const SlurmOptions& slurm = options_.run->executor.slurm_options();
+    SlurmSettings settings;
+    settings.spool = spool();
+    settings.arguments = split_words(slurm.arguments);
+    settings.directory = options_.run->working_directory;
+    settings.command_timeout = slurm.command_timeout;
+    return std::make_shared<SlurmCluster>(context_, *launcher_, std::move(settings));
+  }
+
   [[nodiscard]] ChannelFactory channels() {
-    if (options_.run->executor.name() == "slurm") {
-      SlurmPilots pilots;
-      pilots.spool = spool();
-      pilots.arguments = split_words(options_.run->executor.slurm_options().arguments);
-      pilots.directory = options_.run->working_directory;
-      pilots.command_timeout = options_.run->executor.slurm_options().command_timeout;
-      return slurm_channels(context_, *launcher_, std::move(pilots));
-    }
+    if (cluster_) return slurm_channels(context_, cluster_);
     ProcessOptions processes;
     processes.spool = spool();
     processes.environment = options_.run->environment;
@@ -173,6 +179,7 @@ class Outside::Impl {
     for (const auto& [job, seen] : live_.jobs()) {
       fs::path stem = pool_.stem_of(job);
       if (stem.empty()) stem = prefixed_.stem_of(job);
+      if (stem.empty() && arrays_) stem = arrays_->stem_of(job);
       if (!stem.empty()) live_.look(job, TaskOutput::out_file(stem), TaskOutput::err_file(stem));
     }
     look_.expires_after(kLookEvery);
@@ -211,6 +218,18 @@ class Outside::Impl {
     return jobs;
   }
 
+  // The prefix that stands for elements of job arrays; null: tasks do not go there.
+  [[nodiscard]] const Prefix* array_prefix() const {
+    if (!cluster_ || options_.run->executor.slurm_options().mode != "array") return nullptr;
+    const auto found = options_.prefixes->find(any_class);
+    return found == options_.prefixes->end() ? nullptr : &found->second;
+  }
+
+  void submit_element(PrefixJob job) {
+    if (!arrays_) arrays_.emplace(context_, cluster_, prefix_options(), prefix_events());
+    arrays_->submit(std::move(job));
+  }
+
   void start_prefixed(NodeIndex index, PoolJob&& given) {
     const Node& node = plan_.nodes[index];
     const ClassInfo& info = node.task().info;
@@ -234,7 +253,8 @@ class Outside::Impl {
     for (const std::string& word : prefix.words) job.words.push_back(fill_fields(word, fields));
     try {
       store_.expose_id(node.spec->key, node.entry.id, info.name);
-      prefixed_.submit(std::move(job));
+      if (&prefix == array_prefix()) submit_element(std::move(job));
+      else prefixed_.submit(std::move(job));
     } catch (const Error& error) {
       flights_.erase(given.number);
       Completion completion;
@@ -550,8 +570,10 @@ class Outside::Impl {
   LiveOutput live_;
   bool told_stop_ = false;
   bool closing_ = false;
+  const std::shared_ptr<SlurmCluster> cluster_;  // null: tasks do not go to Slurm
   WorkerPool pool_;
   PrefixRunner prefixed_;
+  std::optional<SlurmArrays> arrays_;
   std::thread thread_;  // last: everything is there when it starts
 };
 

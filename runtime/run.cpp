@@ -188,8 +188,8 @@ class Runner {
 
   [[nodiscard]] static Lane lane_of(const Executor& executor) {
     if (executor.name() == "threads") return Lane::threads;
-    const bool srun = executor.name() == "slurm" && executor.slurm_options().mode == "srun";
-    return srun ? Lane::prefix : Lane::workers;
+    const bool pilots = executor.slurm_options().mode == "pilots";
+    return executor.name() == "slurm" && !pilots ? Lane::prefix : Lane::workers;
   }
 
   const Lane lane_ = lane_of(request_.options.executor);
@@ -241,8 +241,8 @@ std::vector<std::string> check_options(const RunOptions& options) {
   if (options.jobs < 0)
     throw InvalidArgument("jobs must not be negative; 0 is the number of cores");
   if (const std::string& mode = options.executor.slurm_options().mode;
-      mode != "pilots" && mode != "srun") {
-    throw InvalidArgument("the mode of Slurm is '" + mode + "'; it can be pilots or srun");
+      mode != "pilots" && mode != "srun" && mode != "array") {
+    throw InvalidArgument("the mode of Slurm is '" + mode + "'; it can be pilots, array or srun");
   }
   (void)Selection(options.show_output);
   (void)split_words(options.executor.slurm_options().arguments);

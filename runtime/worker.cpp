@@ -421,6 +421,11 @@ int execute_file(const char* path) {
   return result.failed ? 1 : 0;
 }
 
+std::string file_of_element(const std::string& stem) {
+  const char* const index = std::getenv("SLURM_ARRAY_TASK_ID");
+  return stem + "-" + (index != nullptr ? index : "none") + ".job";
+}
+
 }  // namespace
 
 bool can_be_worker() { return called.load(); }
@@ -430,7 +435,8 @@ void become_worker(int argc, char** argv) {
   if (argc < 3) return;
   const bool serves = std::strcmp(argv[1], worker_flag) == 0;
   const bool pilots = std::strcmp(argv[1], pilot_flag) == 0;
-  if (!serves && !pilots && std::strcmp(argv[1], job_flag) != 0) return;
+  const bool element = std::strcmp(argv[1], array_flag) == 0;
+  if (!serves && !pilots && !element && std::strcmp(argv[1], job_flag) != 0) return;
   int status = 3;
   try {
     if (serves || pilots) {
@@ -438,7 +444,10 @@ void become_worker(int argc, char** argv) {
       action.sa_handler = &end_group;
       ::sigaction(SIGTERM, &action, nullptr);
     }
-    status = serves ? serve_socket(argv[2]) : pilots ? serve_files(argv[2]) : execute_file(argv[2]);
+    status = serves    ? serve_socket(argv[2])
+             : pilots  ? serve_files(argv[2])
+             : element ? execute_file(file_of_element(argv[2]).c_str())
+                       : execute_file(argv[2]);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "stook worker: %s\n", error.what());
   }

@@ -13,6 +13,9 @@ inline constexpr const char* job_flag = "--stook-job";
 // PROGRAM --stook-pilot DIRECTORY: as a worker, over the files `in` and `out` there.
 inline constexpr const char* pilot_flag = "--stook-pilot";
 
+// PROGRAM --stook-array STEM: as --stook-job, the file being STEM-INDEX.job of the array's element.
+inline constexpr const char* array_flag = "--stook-array";
+
 inline constexpr int worker_socket = 3;
 inline constexpr int worker_mark = 4;  // shared memory: the number of the job that has begun
 

@@ -19,13 +19,13 @@ enum class Progress { none, automatic, bar, plain };
 // Whether results are kept in the cache or only shared within a run.
 enum class Store { always, never };
 
-// How tasks go to Slurm: to pilots, jobs that execute tasks as long as there are any, or each by an
-// srun of its own.
+// How tasks go to Slurm: to pilots, jobs that execute tasks as long as there are any, each as an
+// element of a job array, or each by an srun of its own.
 struct SlurmOptions {
   std::string arguments = {};  // for sbatch or srun, e.g. "--partition=main --cpus-per-task=2";
                                // split into words as prefixes are
   int max_workers = 8;         // pilots at once
-  std::string mode = "pilots";   // or "srun"
+  std::string mode = "pilots";   // or "array", "srun"
   double idle_seconds = 30;    // after which a pilot that has nothing to do ends
   double command_timeout = 30;   // seconds sbatch, squeue and scancel may take
 };

@@ -1,27 +1,36 @@
-// slurm.h - workers in allocations of Slurm: pilot jobs that execute tasks as long as there are
-// any. Speaks to Slurm by sbatch, squeue, scontrol and scancel, to the pilots by files under the
-// cache. Belongs to the thread that runs its io_context. Design: runtime/executors/README.md
+// slurm.h - tasks on a cluster under Slurm: by pilots, which are workers of a pool, or as elements
+// of job arrays. Belongs to the thread that runs its io_context. Design:
+// runtime/executors/README.md
 #pragma once
 
-#include <filesystem>
-#include <string>
-#include <vector>
-
+#include "runtime/executors/prefix.h"
+#include "runtime/executors/slurm_cluster.h"
 #include "runtime/executors/worker_channel.h"
 
 namespace stook::detail {
 
-struct SlurmPilots {
-  std::filesystem::path spool;
-  std::vector<std::string> arguments;  // for sbatch: partition, CPUs, memory, time
-  std::filesystem::path directory;     // working directory; empty: this process's
-  double command_timeout = 30;         // seconds sbatch, squeue and the others may take
-};
-
 [[nodiscard]] ChannelFactory slurm_channels(boost::asio::io_context& context,
-                                            ProcessLauncher& launcher, SlurmPilots options);
+                                            std::shared_ptr<SlurmCluster> cluster);
 
-// What `scontrol show job` says of a job that has ended, as a cause, and whose doing it was.
-[[nodiscard]] WorkerEnd slurm_end(const std::string& shown);
+// One element of a job array per task. Jobs that come within a moment of each other are submitted
+// together.
+class SlurmArrays {
+ public:
+  SlurmArrays(boost::asio::io_context& context, std::shared_ptr<SlurmCluster> cluster,
+              PrefixOptions options, PrefixEvents events);
+  ~SlurmArrays();
+  SlurmArrays(const SlurmArrays&) = delete;
+  SlurmArrays& operator=(const SlurmArrays&) = delete;
+
+  void submit(PrefixJob job);
+  // Cancels what is there; nothing is told any more.
+  void close();
+  // Where what the job's task prints is; empty: it is not under way.
+  [[nodiscard]] std::filesystem::path stem_of(std::uint64_t number) const;
+
+ private:
+  class Impl;
+  const std::shared_ptr<Impl> impl_;
+};
 
 }  // namespace stook::detail

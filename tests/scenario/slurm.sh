@@ -9,7 +9,7 @@ for command in slurmctld slurmd sbatch munged; do
 done
 [[ $EUID == 0 ]] || { echo "skipped: the daemons need root"; exit 77; }
 work=$(mktemp -d)
-export SVC_STATE=$work SLURM_NODES=4 SLURM_CPUS=2 SLURM_PORT=$((20000 + RANDOM % 20000))
+export SVC_STATE=$work SLURM_NODES=4 SLURM_CPUS=2 SLURM_PORT=$((20000 + RANDOM % 20000)) SLURM_ARRAY=10
 trap '"$support/slurm.sh" stop; rm -rf "$work"' EXIT
 "$support/slurm.sh" start > "$work/start.log" 2>&1 ||
   { echo "skipped: Slurm does not start here:"; tail -n 5 "$work/start.log"; exit 77; }
@@ -53,6 +53,12 @@ run srun 0 20 --slurm-mode srun
 result srun "$(sum 0 20)"
 each_once srun 20
 
+# Indexes of arrays are smaller than 10 here: 100 tasks are a dozen arrays.
+run array 0 100 --slurm-mode array
+result array "$(sum 0 100)"
+each_once array 100
+check "array: the spool is empty" test -z "$(find array/spool -type f)"
+
 # From here on leaf 5 waits for the gate, so that there is something to be broken.
 export WAIT_AT=5 WAIT_FOR=$work/gate
 held() { until grep -qx 5 "$EXECUTIONS" 2> /dev/null; do pause; done; }
@@ -88,6 +94,14 @@ scontrol update nodename="$node" state=down reason=test
 touch gate
 result node_down "$(sum 0 200)"
 scontrol update nodename="$node" state=resume 2> /dev/null
+
+# Stubborn: it does not look whether it is to stop, and is killed.
+STUBBORN=1 run array_scancel 0 20 --slurm-mode array
+held
+scancel --full --name="$(squeue -h -t RUNNING -o '%j' | head -n 1)"
+until [[ $(grep -cx 5 "$EXECUTIONS") -ge 2 ]]; do pause; done
+touch gate
+result array_scancel "$(sum 0 20)"
 
 unset WAIT_AT
 # A task that ends every worker is declared failed, the others are done.

@@ -7,6 +7,7 @@
 # SLURM_CPUS=2          CPUs each node claims (may be more than the machine has)
 # SLURM_PORT=16817      slurmctld port; slurmd k listens on SLURM_PORT+k; srun listens on SLURM_PORT+100..SLURM_PORT+1099
 # SLURM_AUTH=munge      or: none (auth/none + cred/none, no munged at all: tests only)
+# SLURM_ARRAY=100001    indexes of job arrays are smaller than this
 # SLURM_EXTRA=...       extra slurm.conf lines
 # After start: eval "$(SVC_STATE=... slurm.sh env)"  (exports SLURM_CONF), then sinfo/srun/sbatch as usual.
 set -u
@@ -62,7 +63,7 @@ SchedulerType=sched/backfill
 SchedulerParameters=batch_sched_delay=0,sched_min_interval=0,bf_interval=1,default_queue_depth=1000,max_rpc_cnt=0
 SlurmdParameters=config_overrides
 ReturnToService=2
-MaxArraySize=100001
+MaxArraySize=${SLURM_ARRAY:-100001}
 MaxJobCount=200000
 MaxStepCount=1000000
 MinJobAge=300

@@ -1,0 +1,277 @@
+#include "runtime/executors/slurm_cluster.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+#include <algorithm>
+#include <csignal>
+#include <cstdlib>
+#include <random>
+#include <sstream>
+
+#include "src/os.h"
+
+#include <stook/errors.hpp>
+
+namespace stook::detail {
+namespace {
+
+namespace asio = boost::asio;
+namespace fs = std::filesystem;
+using boost::system::error_code;
+
+constexpr std::chrono::milliseconds kFirstPoll{500};
+constexpr std::chrono::milliseconds kLongestPoll{5000};
+constexpr int kMostSubmissions = 3;
+constexpr int kBadNode = 3;  // jobs in a row that a node did not let speak
+
+std::string trimmed(std::string text) {
+  while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) text.pop_back();
+  return text;
+}
+
+// A word for the shell that runs a batch script.
+std::string quoted(const std::string& word) {
+  std::string text = "'";
+  for (const char c : word) {
+    if (c == '\'') text += "'\\''";
+    else text += c;
+  }
+  return text + "'";
+}
+
+std::string random_token() {
+  std::random_device random;
+  char text[20];
+  std::snprintf(text, sizeof text, "%08x%08x", random(), random());
+  return text;
+}
+
+std::string field(const std::string& shown, const std::string& name) {
+  const auto at = shown.find(name + "=");
+  if (at == std::string::npos) return {};
+  const auto from = at + name.size() + 1;
+  return shown.substr(from, shown.find_first_of(" \n", from) - from);
+}
+
+}  // namespace
+
+WorkerEnd slurm_end(const std::string& shown) {
+  const std::string state = field(shown, "JobState");
+  const std::string reason = field(shown, "Reason");
+  const std::string id = "its Slurm job " + field(shown, "JobId");
+  if (state == "NODE_FAIL" || state == "BOOT_FAIL") return {id + " lost its node", true};
+  if (state == "PREEMPTED") return {id + " was preempted", true};
+  if (state == "CANCELLED") return {id + " was cancelled", true};
+  if (state == "TIMEOUT" || state == "DEADLINE") return {id + " reached its time limit", true};
+  if (state == "OUT_OF_MEMORY") return {id + " ran out of memory", true};
+  if (state == "PENDING" || state == "REQUEUED" || state == "REQUEUE_HOLD" || state == "RUNNING" ||
+      state == "CONFIGURING") {
+    return {id + " was requeued", true};
+  }
+  const std::string code = field(shown, "ExitCode");  // status:signal
+  const auto colon = code.find(':');
+  const int status = std::atoi(code.c_str());
+  const int signal = colon == std::string::npos ? 0 : std::atoi(code.c_str() + colon + 1);
+  if (signal == SIGKILL || signal == SIGTERM) {
+    return {id + " was killed by " + describe_exit({0, signal}), true};
+  }
+  if (signal != 0) return {id + " was killed by " + describe_exit({0, signal}), false};
+  if (state == "FAILED" || status != 0) {
+    return {id + " ended with " + describe_exit({status, 0}), false};
+  }
+  if (state.empty()) return {id + "is not known to Slurm any more", true};
+  return {id + " ended (" + state + ", " + reason + ")", true};
+}
+
+SlurmCluster::SlurmCluster(asio::io_context& context, ProcessLauncher& launcher,
+                           SlurmSettings settings)
+    : context_(context), launcher_(launcher), settings_(std::move(settings)), timer_(context),
+      run_(random_token()), pause_(kFirstPoll) {}
+
+// --- Submitting ------------------------------------------------------------------------------
+
+void SlurmCluster::write_script(const fs::path& script,
+                                const std::vector<std::string>& command) const {
+  const fs::path work = settings_.directory.empty() ? fs::current_path() : settings_.directory;
+  std::string text = "#!/bin/sh\ncd " + quoted(work.string()) + "\nexec";
+  for (const std::string& word : command) text += " " + quoted(word);
+  text += "\n";
+  const Fd file = os_open(script, O_CREAT | O_TRUNC | O_WRONLY, 0700);
+  if (!file || !os_write(file.get(), text.data(), text.size())) {
+    throw ExecutorError("cannot write " + script.string());
+  }
+}
+
+void SlurmCluster::submit(const std::string& token, const fs::path& script,
+                          const std::vector<std::string>& more, Submitted done, int tried) {
+  std::vector<std::string> argv{
+      "sbatch",           "--parsable", "--no-requeue", "--job-name=" + token, "--output=/dev/null",
+      "--error=/dev/null"};
+  if (!bad_nodes_.empty()) {
+    std::string list;
+    for (const std::string& node : bad_nodes_) list += (list.empty() ? "" : ",") + node;
+    argv.push_back("--exclude=" + list);
+  }
+  argv.insert(argv.end(), settings_.arguments.begin(), settings_.arguments.end());
+  argv.insert(argv.end(), more.begin(), more.end());
+  argv.push_back(script.string());
+  command(argv, [self = shared_from_this(), token, script, more, done, tried](
+                    const Exit& exit, const std::string& said, bool in_time) {
+    const std::string id = said.substr(0, said.find_first_of(";\n"));
+    if (in_time && exit.signal == 0 && exit.code == 0 && !id.empty()) return done(id, "");
+    self->look_up(token, [=](const std::string& found) {
+      if (!found.empty()) return done(found, "");
+      if (tried + 1 >= kMostSubmissions) {
+        return done("", in_time ? "sbatch: " + trimmed(said) : "sbatch does not answer");
+      }
+      self->later(std::chrono::seconds(1 << tried),
+                  [=] { self->submit(token, script, more, done, tried + 1); });
+    });
+  });
+}
+
+void SlurmCluster::look_up(const std::string& token,
+                           std::function<void(const std::string& id)> found) {
+  command({"squeue", "--noheader", "--name=" + token, "--format=%F"},
+          [found](const Exit& exit, const std::string& said, bool) {
+            found(exit.code == 0 && exit.signal == 0 ? said.substr(0, said.find('\n')) : "");
+          });
+}
+
+void SlurmCluster::later(std::chrono::seconds after, std::function<void()> what) {
+  auto timer = std::make_shared<asio::steady_timer>(context_, after);
+  timer->async_wait([timer, what = std::move(what)](error_code error) {
+    if (!error) what();
+  });
+}
+
+void SlurmCluster::cancel(const std::string& id) {
+  command({"scancel", "--full", id}, [](const Exit&, const std::string&, bool) {});
+}
+
+void SlurmCluster::note_node(const std::string& node, bool spoke) {
+  if (node.empty()) return;
+  if (spoke) silent_[node] = 0;
+  else if (++silent_[node] >= kBadNode) bad_nodes_.insert(node);
+}
+
+void SlurmCluster::show(const std::string& id, std::function<void(const std::string&)> shown) {
+  command({"scontrol", "show", "job", id},
+          [shown](const Exit&, const std::string& said, bool) { shown(said); });
+}
+
+void SlurmCluster::ask_array_limit(std::function<void(int)> answered) {
+  command({"scontrol", "show", "config"}, [answered](const Exit&, const std::string& said, bool) {
+    const auto at = said.find("MaxArraySize");
+    const auto equals = at == std::string::npos ? at : said.find('=', at);
+    const int size = equals == std::string::npos ? 0 : std::atoi(said.c_str() + equals + 1);
+    answered(size > 1 ? size - 1 : 1);  // indexes are smaller than MaxArraySize
+  });
+}
+
+// Runs a command; what it says is stdout and stderr together.
+void SlurmCluster::command(std::vector<std::string> argv, Said done) {
+  struct Running {
+    fs::path file;
+    asio::steady_timer timer;
+    Said done;
+    pid_t pid = 0;
+    bool in_time = true;
+  };
+  auto running = std::make_shared<Running>(
+      Running{settings_.spool / ("slurm-" + run_ + "-" + std::to_string(++commands_)),
+              asio::steady_timer(context_), std::move(done)});
+  const Fd out = os_open(running->file, O_CREAT | O_TRUNC | O_RDWR | O_APPEND);
+  LaunchSpec spec;
+  spec.argv = std::move(argv);
+  spec.out = spec.err = out.get();
+  try {
+    running->pid = launcher_.start(spec, [running](Exit exit) {
+      running->timer.cancel();
+      std::string said(8192, '\0');
+      const Fd in = os_open(running->file, O_RDONLY);
+      const ssize_t got = in ? os_pread(in.get(), said.data(), said.size(), 0) : 0;
+      said.resize(got > 0 ? static_cast<std::size_t>(got) : 0);
+      ::unlink(running->file.c_str());
+      running->done(exit, said, running->in_time);
+    });
+  } catch (const ExecutorError& error) {
+    ::unlink(running->file.c_str());
+    asio::post(context_, [running, text = std::string(error.what())] {
+      running->done({127, 0}, text, true);
+    });
+    return;
+  }
+  running->timer.expires_after(std::chrono::duration_cast<std::chrono::nanoseconds>(
+      std::chrono::duration<double>(settings_.command_timeout)));
+  running->timer.async_wait([running](error_code error) {
+    if (error) return;
+    running->in_time = false;
+    signal_group(running->pid, SIGKILL);
+  });
+}
+
+// --- States ----------------------------------------------------------------------------------
+
+void SlurmCluster::watch(const std::string& id, Watched watched) {
+  watched_[id] = std::move(watched);
+  poll_soon();
+}
+
+void SlurmCluster::forget(const std::string& id) {
+  watched_.erase(id);
+  if (watched_.empty()) timer_.cancel();
+}
+
+void SlurmCluster::poll_soon() {
+  pause_ = kFirstPoll;
+  arm();
+}
+
+void SlurmCluster::arm() {
+  if (polling_ || watched_.empty()) return;
+  timer_.expires_after(pause_);
+  timer_.async_wait([self = shared_from_this()](error_code error) {
+    if (!error) self->poll();
+  });
+}
+
+// One call for all jobs.
+void SlurmCluster::poll() {
+  if (watched_.empty()) return;
+  polling_ = true;
+  command({"squeue", "--noheader", "--me", "--array", "--format=%F|%K|%T|%N"},
+          [self = shared_from_this()](const Exit& exit, const std::string& said, bool in_time) {
+            self->polling_ = false;
+            // A controller that does not answer says nothing about jobs.
+            if (in_time && exit.code == 0 && exit.signal == 0) self->take(said);
+            self->pause_ = std::min(self->pause_ * 2, kLongestPoll);
+            self->arm();
+          });
+}
+
+void SlurmCluster::take(const std::string& said) {
+  std::map<std::string, Seen> listed;
+  std::istringstream lines(said);
+  for (std::string line; std::getline(lines, line);) {
+    std::istringstream columns(line);
+    Seen seen;
+    std::string index;
+    std::getline(columns, seen.id, '|');
+    std::getline(columns, index, '|');
+    std::getline(columns, seen.state, '|');
+    std::getline(columns, seen.node, '|');
+    if (index != "N/A") seen.id += "_" + index;
+    listed[seen.id] = seen;
+  }
+  const auto watched = watched_;  // those who are told may forget
+  for (const auto& [id, tell] : watched) {
+    const auto found = listed.find(id);
+    tell(found == listed.end() ? nullptr : &found->second);
+  }
+}
+
+}  // namespace stook::detail
