@@ -44,7 +44,8 @@ class KeyTable {
   }
 
   void grow() {
-    std::vector<Slot> larger(slots_.size() * 2);
+    constexpr std::size_t small = 1 << 16;  // growing in fewer steps costs little memory there
+    std::vector<Slot> larger(slots_.size() * (slots_.size() < small ? 4 : 2));
     for (const Slot& slot : slots_) {
       if (slot.index != none) larger[probe(larger, slot.key)] = slot;
     }

@@ -116,9 +116,10 @@ void bench_plan(const fs::path& dir) {
                          if (planned.order.size() != leaves + 1) std::abort();
                        }) /
       leaves;
-  std::printf("plan: make and hold %.1f ns, plan (making, constructing, ordering) %.1f ns a task, "
-              "ratio %.1f\n",
-              make, plan, plan / make);
+  std::printf(
+      "plan: make and hold %.1f ns, planning what was made %.1f ns a task, ratio %.1f; with "
+      "the making %.1f\n",
+      make, plan - make, (plan - make) / make, plan / make);
 }
 
 void cold(int n, const fs::path& dir) {

@@ -225,7 +225,8 @@ int main(int argc, char** argv) {
   const int n = argc > 2 ? std::atoi(argv[2]) : 0;
   const fs::path dir = argc > 3 ? argv[3] : "";
   if (what == "pool") pool(n, dir);
-  else if (what == "pilots" || what == "srun" || what == "prefix") outside(what, n, dir);
+  else if (what == "pilots" || what == "srun" || what == "array" || what == "prefix")
+    outside(what, n, dir);
   else if (what == "spawn") spawn(n);
   else if (what == "pair") pair(n, dir);
   else if (what == "input") input(n, dir);
