@@ -175,6 +175,7 @@ class Outside::Impl {
     if (execution_.stop_requested() && !std::exchange(told_stop_, true)) {
       pool_.request_stop();
       prefixed_.request_stop();
+      if (arrays_) arrays_->request_stop();
     }
     for (const auto& [job, seen] : live_.jobs()) {
       fs::path stem = pool_.stem_of(job);
@@ -204,11 +205,9 @@ class Outside::Impl {
             if (make_job(node, batch, jobs, completion)) continue;
             store_.release(plan_.nodes[node].spec->key);
           }
-        } catch (const CacheError& error) {
-          completion.kind = Completion::Kind::cache_failed;
-          completion.cause = error.what();
         } catch (const Error& error) {
-          completion.kind = Completion::Kind::failed;
+          const bool cache = dynamic_cast<const CacheError*>(&error) != nullptr;
+          completion.kind = cache ? Completion::Kind::cache_failed : Completion::Kind::failed;
           completion.cause = error.what();
           store_.release(plan_.nodes[node].spec->key);
         }

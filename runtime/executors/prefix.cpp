@@ -45,7 +45,7 @@ class PrefixRunner::Child : public std::enable_shared_from_this<Child> {
     welcome.build = runner_.options_.build;
     welcome.directory = runner_.options_.directory.empty() ? fs::current_path().string()
                                                            : runner_.options_.directory.string();
-    welcome.alive = runner_.alive_.string();
+    welcome.alive = runner_.alive_.path().string();
     files_.write_job(welcome, job_.message);
     job_.message = {};
     LaunchSpec spec;
@@ -193,17 +193,12 @@ class PrefixRunner::Child : public std::enable_shared_from_this<Child> {
 PrefixRunner::PrefixRunner(asio::io_context& context, ProcessLauncher& launcher,
                            PrefixOptions options, PrefixEvents events)
     : context_(context), launcher_(launcher), options_(std::move(options)),
-      events_(std::move(events)), alive_(options_.spool / ("driver-" + os_unique_name())) {}
+      events_(std::move(events)), alive_(options_.spool) {}
 
 PrefixRunner::~PrefixRunner() { close(); }
 
 void PrefixRunner::submit(PrefixJob job) {
-  if (!alive_lock_) {
-    allow_many_files();
-    alive_lock_ = os_open(alive_, O_CREAT | O_RDWR);
-    // Where the file system has no locks the workers cannot tell, and go on.
-    if (alive_lock_) (void)os_try_lock(alive_lock_.get(), 0, LockMode::exclusive);
-  }
+  if (!std::exchange(many_files_, true)) allow_many_files();
   const std::uint64_t number = job.number;
   auto child = std::make_shared<Child>(*this, std::move(job));
   child->start();
@@ -224,7 +219,6 @@ void PrefixRunner::request_stop() {
 void PrefixRunner::close() {
   for (const auto& [number, child] : children_) child->kill();
   children_.clear();
-  if (alive_lock_) ::unlink(alive_.c_str());
 }
 
 }  // namespace stook::detail

@@ -12,8 +12,8 @@
 #include <vector>
 
 #include "runtime/executors/launcher.h"
+#include "runtime/executors/spool.h"
 #include "src/job.h"
-#include "src/os.h"
 
 namespace stook::detail {
 
@@ -71,8 +71,8 @@ class PrefixRunner {
   ProcessLauncher& launcher_;
   const PrefixOptions options_;
   const PrefixEvents events_;
-  std::filesystem::path alive_;  // locked while this process lives
-  Fd alive_lock_;
+  AliveFile alive_;
+  bool many_files_ = false;  // were allowed
   std::unordered_map<std::uint64_t, std::shared_ptr<Child>> children_;
 };
 

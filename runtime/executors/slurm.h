@@ -23,6 +23,8 @@ class SlurmArrays {
   SlurmArrays& operator=(const SlurmArrays&) = delete;
 
   void submit(PrefixJob job);
+  // Cancels what is there; nothing is submitted again.
+  void request_stop();
   // Cancels what is there; nothing is told any more.
   void close();
   // Where what the job's task prints is; empty: it is not under way.

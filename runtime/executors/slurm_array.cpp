@@ -29,6 +29,7 @@ constexpr std::chrono::milliseconds kFirstLook{50};
 constexpr std::chrono::milliseconds kLongestLook{1000};
 constexpr std::size_t kMostAtOnce = 1000;
 constexpr int kMostAttempts = 3;
+constexpr const char* interrupted = "the run was interrupted";
 
 }  // namespace
 
@@ -37,11 +38,21 @@ class SlurmArrays::Impl : public std::enable_shared_from_this<Impl> {
   Impl(asio::io_context& context, std::shared_ptr<SlurmCluster> cluster, PrefixOptions options,
        PrefixEvents events)
       : cluster_(std::move(cluster)), options_(std::move(options)), events_(std::move(events)),
-        gather_(context), look_(context) {}
+        alive_(options_.spool), gather_(context), look_(context) {}
 
   void submit(PrefixJob job) {
+    if (stopping_) throw ExecutorError(interrupted);
+    elements_[job.number].files = SpoolFiles(options_.spool / ("job-" + os_unique_name()));
     waiting_.push_back(std::move(job));
     gather();
+  }
+
+  void request_stop() {
+    stopping_ = true;
+    gather_.cancel();
+    for (const PrefixJob& job : std::exchange(waiting_, {})) lose(job.number, interrupted);
+    events_.idle();
+    for (const auto& [id, array] : arrays_) cluster_->cancel(id);
   }
 
   void close() {
@@ -64,13 +75,13 @@ class SlurmArrays::Impl : public std::enable_shared_from_this<Impl> {
  private:
   struct Element {
     std::vector<std::byte> message;  // kept: it may have to be submitted again
-    SpoolFiles files{fs::path()};
-    std::string array;
-    std::string id;  // ARRAY_INDEX
+    SpoolFiles files{fs::path()};    // set when it is submitted
+    std::string id;                  // ARRAY_INDEX
     int attempts = 1;
-    bool ended = false;
+    bool ended = false;      // Slurm does not list it any more
+    bool end_known = false;  // ... and has said how it ended:
     WorkerEnd end;
-    Clock::time_point until;  // it has ended: a result is waited for so long
+    Clock::time_point until;  // a result is waited for so long
   };
 
   void gather() {
@@ -104,14 +115,14 @@ class SlurmArrays::Impl : public std::enable_shared_from_this<Impl> {
     welcome.build = options_.build;
     welcome.directory =
         options_.directory.empty() ? fs::current_path().string() : options_.directory.string();
+    welcome.alive = alive_.path().string();
     std::vector<std::uint64_t> numbers;
     for (std::size_t i = 0; i < jobs.size(); ++i) {
       Element& element = elements_[jobs[i].number];
       element.files = SpoolFiles(stem.native() + "-" + std::to_string(i));
-      element.array = token;
       if (element.message.empty()) element.message = std::move(jobs[i].message);
       element.files.write_job(welcome, element.message);
-      element.ended = false;
+      element.ended = element.end_known = false;
       numbers.push_back(jobs[i].number);
     }
     const fs::path script = stem.native() + ".sh";
@@ -126,9 +137,9 @@ class SlurmArrays::Impl : public std::enable_shared_from_this<Impl> {
 
   void submitted(const std::vector<std::uint64_t>& numbers, const std::string& id,
                  const std::string& error) {
-    if (closed_) {
+    if (closed_ || stopping_) {
       if (!id.empty()) cluster_->cancel(id);
-      return;
+      if (closed_) return;
     }
     if (!id.empty()) arrays_.emplace(id, numbers.size());
     for (std::size_t i = 0; i < numbers.size(); ++i) {
@@ -170,7 +181,7 @@ class SlurmArrays::Impl : public std::enable_shared_from_this<Impl> {
                               : self->options_.result_wait;
       element->second.until = Clock::now() + std::chrono::duration_cast<Clock::duration>(
                                                  std::chrono::duration<double>(wait));
-      element->second.attempts = -std::abs(element->second.attempts);  // its end is known
+      element->second.end_known = true;
     });
   }
 
@@ -199,7 +210,7 @@ class SlurmArrays::Impl : public std::enable_shared_from_this<Impl> {
     std::vector<std::uint64_t> over;
     for (const auto& [number, element] : elements_) {
       if (there.contains(element.files.stem().filename().string())) done.push_back(number);
-      else if (element.attempts < 0 && Clock::now() >= element.until) over.push_back(number);
+      else if (element.end_known && Clock::now() >= element.until) over.push_back(number);
     }
     for (const std::uint64_t number : done) take_result(number);
     for (const std::uint64_t number : over) take_end(number);
@@ -220,7 +231,7 @@ class SlurmArrays::Impl : public std::enable_shared_from_this<Impl> {
   // It has ended without a result.
   void take_end(std::uint64_t number) {
     Element& element = elements_.at(number);
-    element.attempts = std::abs(element.attempts);
+    if (stopping_) return lose(number, interrupted);
     if (!element.end.infrastructure || element.attempts >= kMostAttempts) {
       const std::string lasting =
           element.end.infrastructure ? std::to_string(kMostAttempts) + " attempts ended, the last: "
@@ -228,6 +239,8 @@ class SlurmArrays::Impl : public std::enable_shared_from_this<Impl> {
       return lose(number, lasting + element.end.cause + ", and there is no result of the task");
     }
     ++element.attempts;
+    element.end_known = false;
+    leave_array(element);
     element.files.remove();
     PrefixJob again;
     again.number = number;
@@ -244,16 +257,23 @@ class SlurmArrays::Impl : public std::enable_shared_from_this<Impl> {
 
   void remove(std::uint64_t number) {
     const auto found = elements_.find(number);
-    if (!found->second.id.empty()) cluster_->forget(found->second.id);
-    const auto array = arrays_.find(found->second.id.substr(0, found->second.id.find('_')));
-    if (array != arrays_.end() && --array->second == 0) arrays_.erase(array);
+    leave_array(found->second);
     found->second.files.remove();
     elements_.erase(found);
+  }
+
+  void leave_array(Element& element) {
+    if (element.id.empty()) return;
+    cluster_->forget(element.id);
+    const auto array = arrays_.find(element.id.substr(0, element.id.find('_')));
+    if (array != arrays_.end() && --array->second == 0) arrays_.erase(array);
+    element.id.clear();
   }
 
   const std::shared_ptr<SlurmCluster> cluster_;
   const PrefixOptions options_;
   const PrefixEvents events_;
+  AliveFile alive_;
   asio::steady_timer gather_;
   asio::steady_timer look_;
   std::vector<PrefixJob> waiting_;
@@ -262,6 +282,7 @@ class SlurmArrays::Impl : public std::enable_shared_from_this<Impl> {
   std::chrono::milliseconds pause_ = kFirstLook;
   std::size_t limit_ = 0;
   bool looking_ = false;
+  bool stopping_ = false;
   bool closed_ = false;
 };
 
@@ -271,6 +292,7 @@ SlurmArrays::SlurmArrays(asio::io_context& context, std::shared_ptr<SlurmCluster
                                    std::move(events))) {}
 SlurmArrays::~SlurmArrays() { impl_->close(); }
 void SlurmArrays::submit(PrefixJob job) { impl_->submit(std::move(job)); }
+void SlurmArrays::request_stop() { impl_->request_stop(); }
 void SlurmArrays::close() { impl_->close(); }
 fs::path SlurmArrays::stem_of(std::uint64_t number) const { return impl_->stem_of(number); }
 

@@ -42,6 +42,21 @@ std::string this_process() {
 
 }  // namespace
 
+AliveFile::AliveFile(const fs::path& spool) : path_(spool / ("driver-" + os_unique_name())) {}
+
+AliveFile::~AliveFile() {
+  if (lock_) ::unlink(path_.c_str());
+}
+
+const fs::path& AliveFile::path() {
+  if (!lock_) {
+    lock_ = os_open(path_, O_CREAT | O_RDWR);
+    // Where the file system has no locks the workers cannot tell, and go on.
+    if (lock_) (void)os_try_lock(lock_.get(), 0, LockMode::exclusive);
+  }
+  return path_;
+}
+
 SpoolFiles SpoolFiles::of_job(const fs::path& job) {
   fs::path stem = job;
   return SpoolFiles(stem.replace_extension());

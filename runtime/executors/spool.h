@@ -10,9 +10,25 @@
 #include <vector>
 
 #include "src/job.h"
+#include "src/os.h"
 #include "src/result.h"
 
 namespace stook::detail {
+
+// A file of which a byte is locked while this process lives: who executes its jobs looks.
+class AliveFile {
+ public:
+  // Nothing is made before path() is asked for. `spool`: where.
+  explicit AliveFile(const std::filesystem::path& spool);
+  ~AliveFile();
+  AliveFile(const AliveFile&) = delete;
+  AliveFile& operator=(const AliveFile&) = delete;
+  [[nodiscard]] const std::filesystem::path& path();
+
+ private:
+  const std::filesystem::path path_;
+  Fd lock_;
+};
 
 class SpoolFiles {
  public:

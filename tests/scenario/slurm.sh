@@ -2,7 +2,7 @@
 # slurm.sh PROGRAM - pilots and srun on a real Slurm of this test's own, and what happens when parts
 # of it fail. Exits 77 where Slurm cannot be had or does not start here.
 set -u
-program=$1
+program=$(realpath "$1")
 support=$(cd "$(dirname "$0")/../support" && pwd)
 for command in slurmctld slurmd sbatch munged; do
   PATH=$PATH:/usr/sbin command -v $command > /dev/null || { echo "skipped: no $command"; exit 77; }
@@ -140,4 +140,12 @@ wait $pid
 check "interrupted: exit 130" test $? == 130
 until [[ -z $(squeue -h) ]]; do pause; done
 ok "interrupted: no job is left"
+
+STUBBORN=1 run array_interrupted 0 50 --slurm-mode array
+held
+kill -INT $pid
+wait $pid
+check "an array interrupted: exit 130" test $? == 130
+until [[ -z $(squeue -h) ]]; do pause; done
+ok "an array interrupted: no job is left"
 exit $status
