@@ -7,7 +7,6 @@
 #include <mutex>
 #include <optional>
 #include <set>
-#include <system_error>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -15,6 +14,7 @@
 #include "runtime/command_text.h"
 #include "runtime/found_inputs.h"
 #include "runtime/process.h"
+#include "runtime/task_output.h"
 #include "src/context.h"
 #include "src/hash.h"
 
@@ -125,15 +125,6 @@ bool all_as_recorded(const std::vector<CommandOutput>& files) {
   return true;
 }
 
-std::string indented(const std::string& text) {
-  std::string out = "    ";
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    out += text[i];
-    if (text[i] == '\n' && i + 1 < text.size()) out += "    ";
-  }
-  return out;
-}
-
 }  // namespace
 
 void Argument<CommandInput>::encode(CanonicalWriter& writer, const CommandInput& input) {
@@ -211,11 +202,11 @@ struct Command::Work {
     const Moment start = finds ? found.begin_reading() : Moment::now();
     const ProcessEnd end = start_and_wait(words, files);
     if (end.stopped) throw Error("killed, because the run is to end:" + shown(files));
-    if (end.wait_status != 0) {
-      std::string text = "the command " + wait_status_text(end.wait_status) + ":" + shown(files);
+    if (end.exit.code != 0 || end.exit.signal != 0) {
+      std::string text = "the command ended with " + describe_exit(end.exit) + ":" + shown(files);
       if (!end.output.empty()) {
         text += std::string("\n  ") + (end.cut ? "the end of its output:" : "its output:") + "\n" +
-                indented(last_of(end.output));
+                quoted_lines(last_of(end.output));
       }
       throw Error(text);
     }
@@ -257,7 +248,7 @@ struct Command::Work {
     try {
       return run_process({words, arguments.environment, arguments.directory},
                          [this] { return task.stop_requested(); });
-    } catch (const std::system_error& error) {
+    } catch (const ExecutorError& error) {
       throw Error(std::string(error.what()) +
                   (arguments.directory.empty() ? "" : " (in " + arguments.directory + ")") + ":" +
                   shown(files));

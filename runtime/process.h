@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "runtime/executors/launcher.h"
+
 namespace stook::detail {
 
 struct ProcessRequest {
@@ -17,7 +19,7 @@ struct ProcessRequest {
 };
 
 struct ProcessEnd {
-  int wait_status = 0;   // as waitpid gives it
+  Exit exit;
   std::string output;    // the end of its stdout and stderr, in the order of writing
   bool cut = false;      // `output` does not begin at the beginning
   bool stopped = false;  // killed, because stop() said so
@@ -28,11 +30,8 @@ constexpr std::size_t most_output_bytes = 64 << 10;
 
 // stdin is /dev/null; other descriptors of this process are closed. What the program leaves running
 // in its group when it ends is killed. `stop` is asked every 50 ms; when it says yes the group gets
-// SIGTERM, and SIGKILL half a second later. Throws std::system_error where it cannot be started.
+// SIGTERM, and SIGKILL half a second later. Throws ExecutorError where it cannot be started.
 [[nodiscard]] ProcessEnd run_process(const ProcessRequest& request,
                                      const std::function<bool()>& stop);
-
-// "exited with status 1", "was killed by SIGSEGV (Segmentation fault)".
-[[nodiscard]] std::string wait_status_text(int wait_status);
 
 }  // namespace stook::detail

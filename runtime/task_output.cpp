@@ -146,4 +146,13 @@ std::string last_lines(const fs::path& file, int lines) {
   return text;
 }
 
+std::string quoted_lines(const std::string& text) {
+  std::string result = "    | ";
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    result += text[i];
+    if (text[i] == '\n' && i + 1 < text.size()) result += "    | ";
+  }
+  return result;
+}
+
 }  // namespace stook::detail

@@ -60,5 +60,7 @@ TaskOutput::Written collect_output(const std::filesystem::path& stem,
 
 // The last `lines` lines of a file, at most some 8 KiB; empty where there is none.
 [[nodiscard]] std::string last_lines(const std::filesystem::path& file, int lines);
+// Each line after "    | ".
+[[nodiscard]] std::string quoted_lines(const std::string& text);
 
 }  // namespace stook::detail

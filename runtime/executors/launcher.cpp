@@ -95,7 +95,6 @@ struct VforkLauncher : bp::posix::default_launcher {
 };
 
 std::string find_program(const std::string& name) {
-  if (name.empty()) throw ExecutorError("start a process: its command is empty");
   if (name.find('/') != std::string::npos) return name;
   const char* path = std::getenv("PATH");
   std::string_view left = path != nullptr ? path : "/usr/bin:/bin";
@@ -107,68 +106,39 @@ std::string find_program(const std::string& name) {
     if (colon == std::string_view::npos) break;
     left = left.substr(colon + 1);
   }
-  throw ExecutorError("start '" + name + "': there is no such program in PATH");
+  throw ExecutorError("cannot start '" + name + "': there is no such program in PATH");
 }
 
-Exit exit_of(int status) {
-  if (WIFSIGNALED(status)) return {0, WTERMSIG(status)};
-  return {WEXITSTATUS(status), 0};
+int null_device() {
+  static const int device = ::open("/dev/null", O_RDWR | O_CLOEXEC);
+  return device;
+}
+
+const char* advice(int error) {
+  switch (error) {
+    case EMFILE:
+    case ENFILE: return "; raise the limit of open files (ulimit -n)";
+    case EAGAIN: return "; raise the limit of processes (ulimit -u)";
+    default: return "";
+  }
 }
 
 class BoostLauncher final : public ProcessLauncher {
  public:
-  explicit BoostLauncher(asio::io_context& context)
-      : context_(context), null_(::open("/dev/null", O_RDWR | O_CLOEXEC)) {}
-  ~BoostLauncher() override { ::close(null_); }
+  explicit BoostLauncher(asio::io_context& context) : context_(context) {}
 
   pid_t start(const LaunchSpec& spec, std::function<void(Exit)> on_exit) override {
-    std::vector<char*> environment;
-    if (spec.environment) {
-      for (const std::string& entry : *spec.environment) {
-        environment.push_back(const_cast<char*>(entry.c_str()));
-      }
-      environment.push_back(nullptr);
-    }
-    const std::string program = find_program(spec.argv.front());
-    const std::string directory = spec.directory.string();
-    int highest = 3;
-    for (const auto& [from, to] : spec.descriptors) highest = std::max({highest, from, to});
-    ChildSetup setup{spec, directory.empty() ? nullptr : directory.c_str(), null_,
-                     spec.environment ? environment.data() : nullptr, highest + 1};
-    const std::vector<std::string> arguments(spec.argv.begin() + 1, spec.argv.end());
-    const pid_t pid = VforkLauncher().start(program, arguments, setup);
-    if (setup.error != 0) {
-      if (pid > 0) ::waitpid(pid, nullptr, 0);
-      throw ExecutorError("start '" + program + "': " + std::strerror(setup.error) +
-                          advice(setup.error));
-    }
-    {
-      const std::lock_guard lock(started_mutex);
-      started.insert(pid);
-    }
+    const pid_t pid = start_process(spec);
     auto watched = std::make_shared<bp::process>(context_.get_executor(), pid);
     watched->async_wait([watched, pid, on_exit = std::move(on_exit)](bp::error_code, int) {
-      {
-        const std::lock_guard lock(started_mutex);
-        started.erase(pid);
-      }
+      forget_started(pid);
       on_exit(exit_of(watched->native_exit_code()));
     });
     return pid;
   }
 
  private:
-  static const char* advice(int error) {
-    switch (error) {
-      case EMFILE:
-      case ENFILE: return "; raise the limit of open files (ulimit -n)";
-      case EAGAIN: return "; raise the limit of processes (ulimit -u)";
-      default: return "";
-    }
-  }
-
   asio::io_context& context_;
-  const int null_;
 };
 
 }  // namespace
@@ -177,9 +147,52 @@ std::unique_ptr<ProcessLauncher> make_launcher(asio::io_context& context) {
   return std::make_unique<BoostLauncher>(context);
 }
 
+pid_t start_process(const LaunchSpec& spec) {
+  if (spec.argv.empty() || spec.argv.front().empty()) {
+    throw ExecutorError("cannot start a process: its command is empty");
+  }
+  std::vector<char*> environment;
+  if (spec.environment) {
+    for (const std::string& entry : *spec.environment) {
+      environment.push_back(const_cast<char*>(entry.c_str()));
+    }
+    environment.push_back(nullptr);
+  }
+  const std::string program = find_program(spec.argv.front());
+  const std::string directory = spec.directory.string();
+  int highest = 3;
+  for (const auto& [from, to] : spec.descriptors) highest = std::max({highest, from, to});
+  ChildSetup setup{spec, directory.empty() ? nullptr : directory.c_str(), null_device(),
+                   spec.environment ? environment.data() : nullptr, highest + 1};
+  const std::vector<std::string> arguments(spec.argv.begin() + 1, spec.argv.end());
+  const pid_t pid = VforkLauncher().start(program, arguments, setup);
+  if (setup.error != 0) {
+    if (pid > 0) ::waitpid(pid, nullptr, 0);
+    throw ExecutorError("cannot start '" + spec.argv.front() + "': " + std::strerror(setup.error) +
+                        advice(setup.error));
+  }
+  const std::lock_guard lock(started_mutex);
+  started.insert(pid);
+  return pid;
+}
+
+void forget_started(pid_t pid) noexcept {
+  const std::lock_guard lock(started_mutex);
+  started.erase(pid);
+}
+
+Exit exit_of(int wait_status) {
+  if (WIFSIGNALED(wait_status)) return {0, WTERMSIG(wait_status)};
+  return {WEXITSTATUS(wait_status), 0};
+}
+
 std::string describe_exit(const Exit& exit) {
   if (exit.signal == 0) return "exit status " + std::to_string(exit.code);
-  return "signal " + std::to_string(exit.signal) + " (" + ::strsignal(exit.signal) + ")";
+  const char* const name = ::sigabbrev_np(exit.signal);
+  const char* const text = ::sigdescr_np(exit.signal);
+  std::string out = "signal " + std::to_string(exit.signal);
+  if (name != nullptr && text != nullptr) out += std::string(" (SIG") + name + ": " + text + ")";
+  return out;
 }
 
 void allow_many_files() {
@@ -206,6 +219,20 @@ std::optional<std::vector<std::string>> allowed_environment(
   for (const std::string& name : allowed) {
     if (const char* value = std::getenv(name.c_str())) environment.push_back(name + "=" + value);
   }
+  return environment;
+}
+
+std::optional<std::vector<std::string>> environment_with(
+    const std::map<std::string, std::string>& replaced) {
+  if (replaced.empty()) return std::nullopt;
+  std::vector<std::string> environment;
+  for (char** variable = environ; *variable != nullptr; ++variable) {
+    std::string entry(*variable);
+    if (!replaced.contains(entry.substr(0, entry.find('=')))) {
+      environment.push_back(std::move(entry));
+    }
+  }
+  for (const auto& [name, value] : replaced) environment.push_back(name + "=" + value);
   return environment;
 }
 

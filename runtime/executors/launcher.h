@@ -1,12 +1,13 @@
 // launcher.h - starts child processes and hears of their end. The seam between the executors and
 // the system; the real one is Boost.Process v2.
-// Unaware of tasks. Belongs to one io_context and the thread that runs it.
+// Unaware of tasks. A ProcessLauncher belongs to one io_context and the thread that runs it.
 #pragma once
 
 #include <sys/types.h>
 
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -34,15 +35,20 @@ struct Exit {
   int signal = 0;  // what killed it; 0: nothing did
 };
 
-// "exit status 3", "signal 11 (Segmentation fault)".
+[[nodiscard]] Exit exit_of(int wait_status);
+// "exit status 3", "signal 11 (SIGSEGV: Segmentation fault)".
 [[nodiscard]] std::string describe_exit(const Exit& exit);
+
+// Starts a process in a process group of its own, whose number is its own; it gets SIGTERM when
+// the thread that started it ends. Who reaps it says so to forget_started() before.
+// Throws ExecutorError where it cannot be started. Thread-safe.
+[[nodiscard]] pid_t start_process(const LaunchSpec& spec);
+void forget_started(pid_t pid) noexcept;
 
 class ProcessLauncher {
  public:
   virtual ~ProcessLauncher() = default;
-  // Starts a process in a process group of its own, whose number is its own; it gets SIGTERM when
-  // the thread that started it ends. `on_exit` is called on the io_context's thread, once.
-  // Throws ExecutorError where it cannot be started.
+  // As start_process(). `on_exit` is called on the io_context's thread, once.
   virtual pid_t start(const LaunchSpec& spec, std::function<void(Exit)> on_exit) = 0;
 };
 
@@ -61,6 +67,9 @@ void signal_group(pid_t pid, int signal) noexcept;
 // This process's environment without what is not in `allowed`; all of it where that is empty.
 [[nodiscard]] std::optional<std::vector<std::string>> allowed_environment(
     const std::vector<std::string>& allowed);
+// This process's environment with some variables replaced or added.
+[[nodiscard]] std::optional<std::vector<std::string>> environment_with(
+    const std::map<std::string, std::string>& replaced);
 
 // The path of this program, as a child can start it.
 [[nodiscard]] std::string own_program();
