@@ -32,14 +32,17 @@ enum ExitCode { done = 0, task_failed = 1, bad_usage = 2, environment_failed = 3
 constexpr int signal_exit = 128;
 constexpr int grace_seconds = 2;
 
-// Turns SIGINT and SIGTERM into a flag; what does not stop within the grace, or a second signal,
-// ends the process. Finished results are in the packs by then: a pack is written within
+// Turns SIGINT, SIGTERM and SIGHUP into a flag; what does not stop within the grace, or a second
+// signal, ends the process. Finished results are in the packs by then: a pack is written within
 // milliseconds.
 class SignalWatch {
  public:
   explicit SignalWatch(Store& store) : store_(store) {
     sigemptyset(&signals_);
     for (const int number : {SIGINT, SIGTERM, SIGUSR2}) sigaddset(&signals_, number);
+    struct sigaction hang_up {};
+    ::sigaction(SIGHUP, nullptr, &hang_up);
+    if (hang_up.sa_handler != SIG_IGN) sigaddset(&signals_, SIGHUP);  // else it is for nohup
     pthread_sigmask(SIG_BLOCK, &signals_, &previous_);
     thread_ = std::thread([this] { watch(); });
   }
@@ -62,7 +65,9 @@ class SignalWatch {
     number_ = number;
     stop_ = true;
     std::fprintf(stderr, "%s: finishing; once more ends at once\n",
-                 number == SIGINT ? "interrupted" : "terminated");
+                 number == SIGINT   ? "interrupted"
+                 : number == SIGHUP ? "hung up"
+                                    : "terminated");
     const timespec grace{grace_seconds, 0};
     const int again = wait(&grace);
     if (ending_) return;

@@ -74,6 +74,33 @@ got=$?
 [[ $got == 130 ]] && ok "interrupted: exit 130" || bad "interrupted: exit $got, not 130"
 expect "after the interruption" 0 '^3$' "$program" --from 0 --to 3 -o interrupted
 
+# The terminal goes away; with nohup the program stays.
+rm -f "$EXECUTIONS" gate
+for signal in HUP TERM; do
+  rm -f "$EXECUTIONS"
+  WAIT_AT=1 WAIT_FOR=$work/gate nohup "$program" --from 0 --to 3 -o with_nohup -j 1 > out 2> /dev/null &
+  pid=$!
+  until [[ $(executions) -ge 2 ]] || ! kill -0 $pid; do :; done
+  kill -HUP $pid
+  if [[ $signal == HUP ]]; then touch gate; else kill -TERM $pid; fi
+  wait $pid
+  got=$?
+  rm -rf gate with_nohup
+  case $signal-$got in
+    HUP-0 | TERM-143) ok "nohup: $signal" ;;
+    *) bad "nohup: $signal: exit $got" ;;
+  esac
+done
+rm -f "$EXECUTIONS"
+WAIT_AT=1 WAIT_FOR=$work/never "$program" --from 0 --to 3 -o hung_up -j 1 &
+pid=$!
+until [[ $(executions) -ge 2 ]] || ! kill -0 $pid; do :; done
+kill -HUP $pid
+wait $pid
+got=$?
+[[ $got == 129 ]] && ok "hung up: exit 129" || bad "hung up: exit $got, not 129"
+expect "after it was hung up" 0 '^3$' "$program" --from 0 --to 3 -o hung_up
+
 # A leaf that never looks whether it should stop cannot hold the process: it ends after the grace.
 rm -f "$EXECUTIONS"
 STUBBORN=1 WAIT_AT=1 WAIT_FOR=$work/never "$program" --from 0 --to 3 -o stubborn -j 1 &
