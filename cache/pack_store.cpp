@@ -41,12 +41,7 @@ PackHeader identity(const StoreOptions& options) {
   header.created_ns = std::chrono::duration_cast<std::chrono::nanoseconds>(
                           std::chrono::system_clock::now().time_since_epoch())
                           .count();
-  header.host = options.host;
-  if (header.host.empty()) {
-    char host[256] = "";
-    gethostname(host, sizeof host - 1);
-    header.host = host;
-  }
+  header.host = options.host.empty() ? os_host_name() : options.host;
   header.build = options.build_id.empty() ? "unknown" : options.build_id;
   return header;
 }

@@ -32,12 +32,6 @@ std::string read_holder(int fd) {
   return std::string(text, n > 0 ? static_cast<std::size_t>(n) : 0);
 }
 
-std::string name_of_this_process() {
-  char host[128] = "";
-  gethostname(host, sizeof host - 1);
-  return "process " + std::to_string(getpid()) + " on " + host;
-}
-
 void init_robust_mutex(pthread_mutex_t& mutex) {
   pthread_mutexattr_t attributes;
   pthread_mutexattr_init(&attributes);
@@ -130,7 +124,7 @@ void Shared::raise(const Counters& least) {
 }
 
 void Shared::initialise() {
-  const std::string holder = name_of_this_process();
+  const std::string holder = os_this_process();
   const std::size_t size = alone_ ? 0 : sizeof(SharedState);
   if (ftruncate(fd_.get(), static_cast<off_t>(size)) != 0) throw_cache_error("write", file_);
   if (alone_ && !os_pwrite(fd_.get(), holder.data(), holder.size(), 0)) {

@@ -21,6 +21,38 @@ std::int64_t unix_nanoseconds() {
 
 }  // namespace
 
+bool claim_task(Store& store, Node& node, Completion& completion) {
+  for (;;) {
+    const Claim claim = store.claim(node.spec->key, node.entry);
+    if (claim == Claim::acquired) return true;
+    if (claim == Claim::published && node.forced) continue;  // it runs all the same
+    completion.kind = claim == Claim::held ? Completion::Kind::held : Completion::Kind::published;
+    return false;
+  }
+}
+
+void take_upstream(const Plan& plan, const Node& node, std::vector<UpstreamSeen>& upstream) {
+  upstream.clear();
+  upstream.reserve(node.input_count);
+  for (std::uint32_t i = 0; i < node.input_count; ++i) {
+    const Node& input = plan.nodes[plan.inputs[node.first_input + i]];
+    upstream.push_back({input.spec->key, input.digest});
+  }
+}
+
+Publication publication_of(const Node& node, std::uint64_t run) {
+  const TaskSpec& task = node.task();
+  Publication publication;
+  publication.key = task.key;
+  publication.id = node.entry.id;
+  publication.class_name = task.info.name;
+  publication.version = task.info.version;
+  publication.codec = task.value_type.signature;
+  publication.run = run;
+  if (task.info.store == stook::Store::never) publication.kind = RecordKind::transient;
+  return publication;
+}
+
 TaskContext* Execution::context_for(NodeIndex node) { return &contexts_.emplace_back(*this, node); }
 
 bool Execution::load(Node& node) {
@@ -78,7 +110,7 @@ class Execution::Attempt {
     Completion completion;
     completion.node = index_;
     try {
-      if (!claim(completion)) return completion;
+      if (!claim_task(store_, node_, completion)) return completion;
       if (!execution_.load_inputs(node_, completion.input)) {
         store_.release(node_.spec->key);
         completion.kind = Completion::Kind::damaged;
@@ -104,16 +136,6 @@ class Execution::Attempt {
   }
 
  private:
-  bool claim(Completion& completion) {
-    for (;;) {
-      const Claim claim = store_.claim(node_.spec->key, node_.entry);
-      if (claim == Claim::acquired) return true;
-      if (claim == Claim::published && node_.forced) continue;  // it runs all the same
-      completion.kind = claim == Claim::held ? Completion::Kind::held : Completion::Kind::published;
-      return false;
-    }
-  }
-
   void execute() {
     const TaskSpec& task = node_.task();
     if (node_.entry.id != 0 && node_.entry.pack != 0) context_.open_directory().put_aside();
@@ -138,17 +160,10 @@ class Execution::Attempt {
     CanonicalWriter arguments;
     task.write_arguments(arguments);
     TaskDirectory* const directory = context_.opened_directory();
-    std::vector<UpstreamSeen> upstream(node_.input_count);
-    for (std::uint32_t i = 0; i < node_.input_count; ++i) {
-      const Node& input = execution_.plan_->nodes[execution_.plan_->inputs[node_.first_input + i]];
-      upstream[i] = {input.spec->key, input.digest};
-    }
+    std::vector<UpstreamSeen> upstream;
+    take_upstream(*execution_.plan_, node_, upstream);
     context_.append_found_inputs(upstream);
-    Publication publication;
-    publication.key = task.key;
-    publication.id = node_.entry.id;
-    publication.class_name = task.info.name;
-    publication.version = task.info.version;
+    Publication publication = publication_of(node_, run_);
     publication.arguments = arguments.bytes();
     publication.upstream = upstream;
     publication.digest = digest_of(writer);
@@ -156,16 +171,10 @@ class Execution::Attempt {
       publication.directory = directory->digest();
       publication.digest = combine_digests(publication.digest, publication.directory);
     }
-    publication.codec = task.value_type.signature;
     publication.started_ns = started_ns_;
     publication.duration_ns = duration_ns_;
-    publication.run = run_;
     publication.compress_level = task.info.compress_level.value_or(execution_.compress_level);
-    if (task.info.store == stook::Store::never) {
-      publication.kind = RecordKind::transient;
-    } else {
-      publication.value = writer.pieces();
-    }
+    if (publication.kind != RecordKind::transient) publication.value = writer.pieces();
     node_.entry = store_.publish(publication);
     node_.digest = publication.digest;
     if (directory != nullptr) directory->commit();

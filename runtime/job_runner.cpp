@@ -153,6 +153,10 @@ JobResult JobRunner::run(const Job& job) {
     result.cause = describe_exception(std::current_exception());
   }
   inputs_.clear();
+  if (result.failed) {
+    result.host = os_host_name();
+    if (result.started_ns != 0) result.duration_ns = unix_nanoseconds() - result.started_ns;
+  }
   if (output != nullptr) {
     const auto written = output->end([&] { return files_.task_path(job.class_name, job.id); },
                                      result.failed, job.has_result);

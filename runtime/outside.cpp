@@ -36,15 +36,6 @@ namespace fs = std::filesystem;
 constexpr int kShownLines = 20;
 constexpr std::chrono::milliseconds kLookEvery{100};
 
-std::string indented(const std::string& text) {
-  std::string result = "    | ";
-  for (const char c : text) {
-    result += c;
-    if (c == '\n') result += "    | ";
-  }
-  return result;
-}
-
 }  // namespace
 
 class Outside::Impl {
@@ -53,9 +44,8 @@ class Outside::Impl {
       : store_(store), plan_(plan), execution_(execution), options_(options),
         report_(std::move(report)), files_(store.root()), work_(asio::make_work_guard(context_)),
         look_(context_), launcher_(make_launcher(context_)), cluster_(cluster()),
-        pool_(context_, channels(), pool_options(), pool_events()),
-        prefixed_(context_, *launcher_, prefix_options(), prefix_events()),
-        thread_([this] { run(); }) {}
+        pool_(context_, channels(), pool_options(), events()),
+        prefixed_(context_, *launcher_, prefix_options(), events()), thread_([this] { run(); }) {}
 
   ~Impl() {
     asio::post(context_, [this] {
@@ -139,8 +129,8 @@ class Outside::Impl {
     return pool;
   }
 
-  [[nodiscard]] PoolEvents pool_events() {
-    PoolEvents events;
+  [[nodiscard]] JobEvents events() {
+    JobEvents events;
     events.result = [this](JobResult&& result) { take_result(std::move(result)); };
     events.lost = [this](const LostJob& lost) { take_lost(lost); };
     events.progress = [this](const JobProgress& progress) { take_progress(progress); };
@@ -158,16 +148,6 @@ class Outside::Impl {
     prefix.directory = options_.run->working_directory;
     prefix.result_wait = options_.run->result_wait;
     return prefix;
-  }
-
-  [[nodiscard]] PrefixEvents prefix_events() {
-    PrefixEvents events;
-    events.result = [this](JobResult&& result) { take_result(std::move(result)); };
-    events.lost = [this](const LostPrefixJob& lost) {
-      take_lost({lost.number, lost.cause, lost.stem});
-    };
-    events.idle = [this] { tell(); };
-    return events;
   }
 
   // Looks now and then whether the run is to end.
@@ -201,7 +181,7 @@ class Outside::Impl {
         completion.kind = Completion::Kind::not_started;
       } else {
         try {
-          if (claim(plan_.nodes[node], completion)) {
+          if (claim_task(store_, plan_.nodes[node], completion)) {
             if (make_job(node, batch, jobs, completion)) continue;
             store_.release(plan_.nodes[node].spec->key);
           }
@@ -225,7 +205,7 @@ class Outside::Impl {
   }
 
   void submit_element(PrefixJob job) {
-    if (!arrays_) arrays_.emplace(context_, cluster_, prefix_options(), prefix_events());
+    if (!arrays_) arrays_.emplace(context_, cluster_, prefix_options(), events());
     arrays_->submit(std::move(job));
   }
 
@@ -265,16 +245,6 @@ class Outside::Impl {
     }
   }
 
-  bool claim(Node& node, Completion& completion) {
-    for (;;) {
-      const Claim claim = store_.claim(node.spec->key, node.entry);
-      if (claim == Claim::acquired) return true;
-      if (claim == Claim::published && node.forced) continue;  // it runs all the same
-      completion.kind = claim == Claim::held ? Completion::Kind::held : Completion::Kind::published;
-      return false;
-    }
-  }
-
   // False: an input turned out damaged.
   bool make_job(NodeIndex index, std::uint64_t batch, std::vector<PoolJob>& jobs,
                 Completion& completion) {
@@ -286,10 +256,8 @@ class Outside::Impl {
     job.id = node.entry.id;
     job.class_name = task.info.name;
     job.version = task.info.version;
-    job.run = options_.run_number;
-    job.transient = task.info.store == stook::Store::never;
-    job.compress_level =
-        job.transient ? 0 : task.info.compress_level.value_or(options_.compress_level);
+    const bool kept = task.info.store != stook::Store::never;
+    job.compress_level = kept ? task.info.compress_level.value_or(options_.compress_level) : 0;
     job.has_result = node.entry.pack != 0;
     job.allow_other_build = options_.run->allow_other_build;
     job.memory = task.info.memory != 0 ? task.info.memory : options_.run->memory;
@@ -428,30 +396,16 @@ class Outside::Impl {
     const TaskSpec& task = node.task();
     CanonicalWriter arguments;
     task.write_arguments(arguments);
-    upstream_.clear();
-    for (std::uint32_t i = 0; i < node.input_count; ++i) {
-      const Node& input = plan_.nodes[plan_.inputs[node.first_input + i]];
-      upstream_.push_back({input.spec->key, input.digest});
-    }
-    Publication publication;
-    publication.key = task.key;
-    publication.id = node.entry.id;
-    publication.class_name = task.info.name;
-    publication.version = task.info.version;
+    take_upstream(plan_, node, upstream_);
+    Publication publication = publication_of(node, options_.run_number);
     publication.arguments = arguments.bytes();
     publication.upstream = upstream_;
     publication.digest = result.digest;
     publication.directory = result.directory;
-    publication.codec = task.value_type.signature;
     publication.started_ns = result.started_ns;
     publication.duration_ns = result.duration_ns;
-    publication.run = options_.run_number;
-    if (task.info.store == stook::Store::never) {
-      publication.kind = RecordKind::transient;
-      take_transient(node, result);
-    } else {
-      publication.stored = &result.value;
-    }
+    if (publication.kind == RecordKind::transient) take_transient(node, result);
+    else publication.stored = &result.value;
     node.entry = store_.publish(publication);
     node.digest = result.digest;
     node.outside = publication.kind != RecordKind::transient;
@@ -481,7 +435,16 @@ class Outside::Impl {
     }
     completion.kind = Completion::Kind::failed;
     completion.cause = std::move(result.cause);
+    add_place(result.host, result.attempt, static_cast<double>(result.duration_ns) * 1e-9,
+              completion);
     add_logs(node, result.wrote_stdout, result.wrote_stderr, completion);
+  }
+
+  static void add_place(const std::string& host, int attempt, double seconds,
+                        Completion& completion) {
+    char text[64];
+    std::snprintf(text, sizeof text, ", attempt %d, after %.3g s", attempt, seconds);
+    completion.cause += "\n  on host " + host + text;
   }
 
   void add_logs(const Node& node, bool out, bool err, Completion& completion) {
@@ -490,7 +453,7 @@ class Outside::Impl {
     if (err) {
       completion.stderr_path = (directory / "stderr.failed").string();
       const std::string end = last_lines(completion.stderr_path, kShownLines);
-      if (!end.empty()) completion.cause += "\n  the end of its stderr:\n" + indented(end);
+      if (!end.empty()) completion.cause += "\n  the end of its stderr:\n" + quoted_lines(end);
     }
   }
 
@@ -504,6 +467,7 @@ class Outside::Impl {
     completion.node = flight.node;
     completion.kind = Completion::Kind::failed;
     completion.cause = lost.cause;
+    if (!lost.host.empty()) add_place(lost.host, lost.attempt, lost.seconds, completion);
     directory_of(node)->adopt();  // ... and give back
     const auto written = collect_output(
         lost.stem, store_.task_path(node.task().info.name, node.entry.id), options_.run->log_limit);

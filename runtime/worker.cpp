@@ -46,12 +46,6 @@ void end_group(int) {
   ::_exit(128 + SIGKILL);  // the first process of a container cannot be killed from within it
 }
 
-std::string host_name() {
-  char host[256] = "";
-  ::gethostname(host, sizeof host - 1);
-  return host;
-}
-
 // The way to the driver and back.
 class Link {
  public:
@@ -239,7 +233,7 @@ class LinkedWorker {
 
   void send_hello() {
     Writer body;
-    encode_hello({kProtocol, build_id(), host_name(), static_cast<std::uint64_t>(::getpid())},
+    encode_hello({kProtocol, build_id(), os_host_name(), static_cast<std::uint64_t>(::getpid())},
                  body);
     const std::lock_guard lock(out_mutex_);
     append_message(MessageKind::hello, body, out_);

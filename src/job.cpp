@@ -3,16 +3,15 @@
 //
 //   message  = length:u32 kind:u8 body                 ; length: of the body, at most 2^30
 //   spooled  = message                                 ; a file of the spool: a job or a result
-//   job      = number:u64 attempt:u32 key:hash id:u64 class:text version:u32 arguments:text
-//              run:u64 level:i32 flags:u8 memory:u64 log-limit:u64 count:u64 *input
-//              ; flags: 1 transient, 2 its directory holds a result, 4 other builds may execute it
+//   job      = number:u64 key:hash id:u64 class:text version:u32 arguments:text
+//              level:i32 flags:u8 memory:u64 log-limit:u64 count:u64 *input
+//              ; flags: 1 its directory holds a result, 2 other builds may execute it
 //   input    = key:hash digest:hash place:u8 (value | pack:u32 offset:u64 | value)
 //              ; place: 0 here, 1 in a pack, 2 an object
 //   value    = raw:u64 stored:u64 flags:u8 object:hash bytes:text
 //              ; flags: 1 compressed, 2 in an object, then no bytes
-//   result   = number:u64 key:hash flags:u8 damaged-input:hash cause:text signature:text
-//   digest:hash directory:hash
-//              started-ns:i64 duration-ns:i64 value
+//   result   = number:u64 key:hash flags:u8 damaged-input:hash cause:text host:text
+//              signature:text digest:hash directory:hash started-ns:i64 duration-ns:i64 value
 //              ; flags: 1 failed, 2 out of memory, 4 directory moved, 8 stdout, 16 stderr written
 //   hello    = protocol:u32 build:text host:text process:u64
 //   welcome  = protocol:u32 root:text build:text directory:text alive:text
@@ -106,16 +105,13 @@ JobInput take_input(Reader& reader) {
 
 void encode_job(const Job& job, Writer& writer) {
   writer.put(job.number);
-  writer.put(job.attempt);
   put_hash(writer, job.key);
   writer.put(job.id);
   writer.write_text(job.class_name);
   writer.put(job.version);
   writer.write_text(job.arguments);
-  writer.put(job.run);
   writer.put(static_cast<std::int32_t>(job.compress_level));
-  writer.put(static_cast<std::uint8_t>(flag(job.transient, 0) | flag(job.has_result, 1) |
-                                       flag(job.allow_other_build, 2)));
+  writer.put(static_cast<std::uint8_t>(flag(job.has_result, 0) | flag(job.allow_other_build, 1)));
   writer.put(job.memory);
   writer.put(job.log_limit);
   writer.write_count(job.inputs.size());
@@ -125,18 +121,15 @@ void encode_job(const Job& job, Writer& writer) {
 Job decode_job(Reader& reader) {
   Job job;
   job.number = reader.take<std::uint64_t>();
-  job.attempt = reader.take<std::uint32_t>();
   job.key = take_hash<Key>(reader);
   job.id = reader.take<std::uint64_t>();
   job.class_name = take_text(reader);
   job.version = reader.take<std::uint32_t>();
   job.arguments = take_text(reader);
-  job.run = reader.take<std::uint64_t>();
   job.compress_level = reader.take<std::int32_t>();
   const auto flags = reader.take<std::uint8_t>();
-  job.transient = has(flags, 0);
-  job.has_result = has(flags, 1);
-  job.allow_other_build = has(flags, 2);
+  job.has_result = has(flags, 0);
+  job.allow_other_build = has(flags, 1);
   job.memory = reader.take<std::uint64_t>();
   job.log_limit = reader.take<std::uint64_t>();
   const std::size_t count = reader.read_count(32 + 1 + 12);  // the shortest input
@@ -153,6 +146,7 @@ void encode_result(const JobResult& result, Writer& writer) {
       flag(result.wrote_stdout, 3) | flag(result.wrote_stderr, 4)));
   put_hash(writer, result.damaged_input);
   writer.write_text(result.cause);
+  writer.write_text(result.host);
   writer.write_text(result.signature);
   put_hash(writer, result.digest);
   put_hash(writer, result.directory);
@@ -173,6 +167,7 @@ JobResult decode_result(Reader& reader) {
   result.wrote_stderr = has(flags, 4);
   result.damaged_input = take_hash<Key>(reader);
   result.cause = take_text(reader);
+  result.host = take_text(reader);
   result.signature = take_text(reader);
   result.digest = take_hash<Digest>(reader);
   result.directory = take_hash<Digest>(reader);

@@ -30,17 +30,14 @@ struct JobInput {
 
 // Everything a process needs to execute one task, and no more.
 struct Job {
-  std::uint64_t number = 0;   // the driver's, to tell results apart
-  std::uint32_t attempt = 1;  // of this task in this run
+  std::uint64_t number = 0;  // the driver's, to tell results apart
   Key key;
   std::uint64_t id = 0;
   std::string class_name;
   std::uint32_t version = 0;
   std::string arguments;  // canonical bytes
   std::vector<JobInput> inputs;
-  std::uint64_t run = 0;
   int compress_level = 3;
-  bool transient = false;   // the value goes back whole and is not kept
   bool has_result = false;  // its directory holds a result that a failure must leave alone
   bool allow_other_build = false;
   std::uint64_t memory = 0;     // bytes it may allocate; 0: unlimited
@@ -54,6 +51,8 @@ struct JobResult {
   bool out_of_memory = false;
   Key damaged_input;  // not zero: the stored value of this input cannot be read; `cause` says why
   std::string cause;  // where it failed
+  std::string host;   // the same
+  int attempt = 1;    // how often it was begun, as its driver counts; not sent
   std::string signature;  // of the value's encoding
   Digest digest;
   Digest directory;              // zero: the task did not use its directory

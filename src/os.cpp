@@ -57,6 +57,16 @@ std::string os_unique_name() {
   return text;
 }
 
+std::string os_host_name() {
+  char name[256] = "";
+  gethostname(name, sizeof name - 1);
+  return name;
+}
+
+std::string os_this_process() {
+  return "process " + std::to_string(getpid()) + " on " + os_host_name();
+}
+
 bool os_write(int fd, const void* data, std::size_t size) {
   auto from = static_cast<const std::byte*>(data);
   while (size > 0) {

@@ -40,6 +40,10 @@ class Fd {
 // share process numbers, too.
 [[nodiscard]] std::string os_unique_name();
 
+[[nodiscard]] std::string os_host_name();
+// "process 4711 on HOST".
+[[nodiscard]] std::string os_this_process();
+
 // O_CLOEXEC and O_NOFOLLOW are added: nothing in a cache is reached through a symbolic link.
 [[nodiscard]] Fd os_open(const std::filesystem::path& path, int flags, mode_t mode = 0600);
 

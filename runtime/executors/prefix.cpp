@@ -153,7 +153,8 @@ class PrefixRunner::Child : public std::enable_shared_from_this<Child> {
     done_ = true;
     files_.withdraw();  // whoever still starts it finds nothing to do
     keep_wrapper_output();
-    runner_.events_.lost({job_.number, cause, files_.stem()});
+    const std::chrono::duration<double> lasted = Clock::now() - started_;
+    runner_.events_.lost({job_.number, cause, files_.stem(), files_.begun_on(), lasted.count(), 1});
     runner_.events_.idle();
     clean();
     runner_.remove(job_.number);
@@ -183,6 +184,7 @@ class PrefixRunner::Child : public std::enable_shared_from_this<Child> {
   pid_t pid_ = 0;
   Exit exit_;
   std::string cause_;  // why we ended it ourselves
+  const Clock::time_point started_ = Clock::now();
   Clock::time_point until_;
   std::chrono::milliseconds pause_ = kFirstLook;
   bool done_ = false;
@@ -191,7 +193,7 @@ class PrefixRunner::Child : public std::enable_shared_from_this<Child> {
 // --- All of them -----------------------------------------------------------------------------
 
 PrefixRunner::PrefixRunner(asio::io_context& context, ProcessLauncher& launcher,
-                           PrefixOptions options, PrefixEvents events)
+                           PrefixOptions options, JobEvents events)
     : context_(context), launcher_(launcher), options_(std::move(options)),
       events_(std::move(events)), alive_(options_.spool) {}
 

@@ -11,9 +11,9 @@
 #include <unordered_map>
 #include <vector>
 
+#include "runtime/executors/job_events.h"
 #include "runtime/executors/launcher.h"
 #include "runtime/executors/spool.h"
-#include "src/job.h"
 
 namespace stook::detail {
 
@@ -34,22 +34,10 @@ struct PrefixJob {
   std::filesystem::path logs;      // directory of the wrapper's output: wrapper.stdout, .stderr
 };
 
-struct LostPrefixJob {
-  std::uint64_t number = 0;
-  std::string cause;
-  std::filesystem::path stem;  // of the TaskOutput of whoever may have executed it
-};
-
-struct PrefixEvents {
-  std::function<void(JobResult&&)> result;
-  std::function<void(const LostPrefixJob&)> lost;
-  std::function<void()> idle;  // what there was has been told
-};
-
 class PrefixRunner {
  public:
   PrefixRunner(boost::asio::io_context& context, ProcessLauncher& launcher, PrefixOptions options,
-               PrefixEvents events);
+               JobEvents events);
   ~PrefixRunner();
   PrefixRunner(const PrefixRunner&) = delete;
   PrefixRunner& operator=(const PrefixRunner&) = delete;
@@ -70,7 +58,7 @@ class PrefixRunner {
   boost::asio::io_context& context_;
   ProcessLauncher& launcher_;
   const PrefixOptions options_;
-  const PrefixEvents events_;
+  const JobEvents events_;
   AliveFile alive_;
   bool many_files_ = false;  // were allowed
   std::unordered_map<std::uint64_t, std::shared_ptr<Child>> children_;

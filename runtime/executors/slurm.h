@@ -17,7 +17,7 @@ namespace stook::detail {
 class SlurmArrays {
  public:
   SlurmArrays(boost::asio::io_context& context, std::shared_ptr<SlurmCluster> cluster,
-              PrefixOptions options, PrefixEvents events);
+              PrefixOptions options, JobEvents events);
   ~SlurmArrays();
   SlurmArrays(const SlurmArrays&) = delete;
   SlurmArrays& operator=(const SlurmArrays&) = delete;

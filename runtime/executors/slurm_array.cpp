@@ -36,7 +36,7 @@ constexpr const char* interrupted = "the run was interrupted";
 class SlurmArrays::Impl : public std::enable_shared_from_this<Impl> {
  public:
   Impl(asio::io_context& context, std::shared_ptr<SlurmCluster> cluster, PrefixOptions options,
-       PrefixEvents events)
+       JobEvents events)
       : cluster_(std::move(cluster)), options_(std::move(options)), events_(std::move(events)),
         alive_(options_.spool), gather_(context), look_(context) {}
 
@@ -78,6 +78,7 @@ class SlurmArrays::Impl : public std::enable_shared_from_this<Impl> {
     SpoolFiles files{fs::path()};    // set when it is submitted
     std::string id;                  // ARRAY_INDEX
     int attempts = 1;
+    Clock::time_point submitted;
     bool ended = false;      // Slurm does not list it any more
     bool end_known = false;  // ... and has said how it ended:
     WorkerEnd end;
@@ -122,6 +123,7 @@ class SlurmArrays::Impl : public std::enable_shared_from_this<Impl> {
       element.files = SpoolFiles(stem.native() + "-" + std::to_string(i));
       if (element.message.empty()) element.message = std::move(jobs[i].message);
       element.files.write_job(welcome, element.message);
+      element.submitted = Clock::now();
       element.ended = element.end_known = false;
       numbers.push_back(jobs[i].number);
     }
@@ -249,9 +251,11 @@ class SlurmArrays::Impl : public std::enable_shared_from_this<Impl> {
   }
 
   void lose(std::uint64_t number, const std::string& cause) {
-    const fs::path stem = elements_.at(number).files.stem();
-    elements_.at(number).files.withdraw();
-    events_.lost({number, cause, stem});
+    const Element& element = elements_.at(number);
+    const std::chrono::duration<double> lasted = Clock::now() - element.submitted;
+    element.files.withdraw();
+    events_.lost({number, cause, element.files.stem(), element.files.begun_on(), lasted.count(),
+                  element.attempts});
     remove(number);
   }
 
@@ -272,7 +276,7 @@ class SlurmArrays::Impl : public std::enable_shared_from_this<Impl> {
 
   const std::shared_ptr<SlurmCluster> cluster_;
   const PrefixOptions options_;
-  const PrefixEvents events_;
+  const JobEvents events_;
   AliveFile alive_;
   asio::steady_timer gather_;
   asio::steady_timer look_;
@@ -287,7 +291,7 @@ class SlurmArrays::Impl : public std::enable_shared_from_this<Impl> {
 };
 
 SlurmArrays::SlurmArrays(asio::io_context& context, std::shared_ptr<SlurmCluster> cluster,
-                         PrefixOptions options, PrefixEvents events)
+                         PrefixOptions options, JobEvents events)
     : impl_(std::make_shared<Impl>(context, std::move(cluster), std::move(options),
                                    std::move(events))) {}
 SlurmArrays::~SlurmArrays() { impl_->close(); }

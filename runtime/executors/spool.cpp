@@ -34,12 +34,6 @@ MessageBuffer buffer_of(const std::string& bytes) {
   return buffer;
 }
 
-std::string this_process() {
-  char host[256] = "";
-  ::gethostname(host, sizeof host - 1);
-  return "process " + std::to_string(::getpid()) + " on " + host;
-}
-
 }  // namespace
 
 AliveFile::AliveFile(const fs::path& spool) : path_(spool / ("driver-" + os_unique_name())) {}
@@ -103,6 +97,13 @@ std::optional<Result<std::unique_ptr<JobResult>>> SpoolFiles::read_result(
   }
 }
 
+std::string SpoolFiles::begun_on() const {
+  bool there = false;
+  const std::string holder = read_whole(with(".claim"), there);
+  const auto at = holder.rfind(" on ");
+  return at == std::string::npos ? "" : holder.substr(at + 4);
+}
+
 void SpoolFiles::withdraw() const { ::unlink(job().c_str()); }
 
 void SpoolFiles::remove() const {
@@ -120,7 +121,7 @@ Result<std::unique_ptr<SpoolFiles::Order>> SpoolFiles::take() const {
     if (there) return Failed{"the job has been begun already, by " + holder};
     return Failed{"cannot claim " + job().string() + ": " + std::strerror(error)};
   }
-  const std::string me = this_process();
+  const std::string me = os_this_process();
   (void)os_write(claim.get(), me.data(), me.size());
   bool there = false;
   const std::string bytes = read_whole(job(), there);

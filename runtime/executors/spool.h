@@ -45,6 +45,8 @@ class SpoolFiles {
   // Nothing: it is not there (yet). Fails where what is there is not the result of job `number`.
   [[nodiscard]] std::optional<Result<std::unique_ptr<JobResult>>> read_result(
       std::uint64_t number) const;
+  // The host of whoever has begun it; empty: nobody has.
+  [[nodiscard]] std::string begun_on() const;
   void withdraw() const;  // nobody may begin it any more
   void remove() const;
 

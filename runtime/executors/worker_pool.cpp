@@ -81,6 +81,11 @@ class WorkerPool::Worker {
   [[nodiscard]] bool was_ready() const { return ready_; }
   [[nodiscard]] bool was_closing() const { return closing_; }
   [[nodiscard]] const std::string& cause() const { return cause_; }
+  [[nodiscard]] LostJob lost(const PoolJob& job, std::string cause) const {
+    const std::chrono::duration<double> lasted =
+        asio::steady_timer::clock_type::now() - front_since_;
+    return {job.number, std::move(cause), stem(), host_, lasted.count(), std::max(1, job.attempts)};
+  }
   // The job it had begun when it died; 0: none.
   [[nodiscard]] std::uint64_t begun() const { return std::max(begun_, channel_->begun()); }
 
@@ -102,6 +107,7 @@ class WorkerPool::Worker {
   // A job with a time limit is sent alone, to a worker that has nothing else to do.
   void watch_front() {
     timer_.cancel();
+    front_since_ = asio::steady_timer::clock_type::now();
     if (jobs_.empty() || jobs_.front().timeout <= 0) return;
     char text[64];
     std::snprintf(text, sizeof text, "its time limit of %g s has passed", jobs_.front().timeout);
@@ -145,11 +151,10 @@ class WorkerPool::Worker {
     }
     timer_.cancel();
     ready_ = true;
+    host_ = hello.host;
     pool_.failed_starts_ = 0;
     Writer body;
-    encode_welcome({kProtocol, pool_.options_.root.string(), pool_.options_.build,
-                    pool_.options_.directory.string(), ""},
-                   body);
+    encode_welcome({kProtocol, pool_.options_.root.string(), pool_.options_.build, "", ""}, body);
     send(MessageKind::welcome, body);
     if (pool_.stopping_) tell_stop();
     if (closing_) finish();
@@ -160,6 +165,7 @@ class WorkerPool::Worker {
       Reader::throw_malformed("a result of another job than the one it has");
     }
     if (!ends_.empty() && ends_.front() == result.number) ends_.pop_front();
+    result.attempt = jobs_.front().attempts + 1;
     jobs_.pop_front();
     watch_front();
     pool_.events_.result(std::move(result));
@@ -178,6 +184,8 @@ class WorkerPool::Worker {
   std::deque<std::uint64_t> ends_;  // the last job of each batch
   std::string cause_;               // why we ended it ourselves
   std::uint64_t begun_ = 0;
+  std::string host_;
+  asio::steady_timer::time_point front_since_;
   bool ready_ = false;
   bool killed_ = false;
   bool closing_ = false;
@@ -186,7 +194,7 @@ class WorkerPool::Worker {
 // --- The pool --------------------------------------------------------------------------------
 
 WorkerPool::WorkerPool(asio::io_context& context, ChannelFactory channels, PoolOptions options,
-                       PoolEvents events)
+                       JobEvents events)
     : context_(context), channels_(std::move(channels)), options_(std::move(options)),
       events_(std::move(events)), idle_timer_(std::make_unique<asio::steady_timer>(context)) {}
 
@@ -291,7 +299,7 @@ void WorkerPool::worker_ended(Worker& worker, const WorkerEnd& end) {
           end.infrastructure && worker.cause().empty()
               ? "it ended " + std::to_string(kMostAttempts) + " workers in a row, the last one: "
               : "";
-      events_.lost({job.number, lasting + cause, worker.stem()});
+      events_.lost(worker.lost(job, lasting + cause));
     } else {
       again.push_back(std::move(job));
     }

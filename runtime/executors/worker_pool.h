@@ -12,8 +12,8 @@
 #include <string>
 #include <vector>
 
+#include "runtime/executors/job_events.h"
 #include "runtime/executors/worker_channel.h"
-#include "src/job.h"
 
 namespace stook::detail {
 
@@ -22,24 +22,7 @@ struct PoolOptions {
   std::filesystem::path root;  // of the cache
   std::string build;           // of this program
   bool allow_other_build = false;
-  std::filesystem::path directory;  // a worker is to work in; empty: where it is
-  double idle_seconds = 0;          // after which an idle worker ends; 0: it stays
-};
-
-// Why a job has no result though a worker had it.
-struct LostJob {
-  std::uint64_t number = 0;
-  std::string cause;           // "killed by signal 11 (Segmentation fault)", ...
-  std::filesystem::path stem;  // of the worker's TaskOutput
-};
-
-struct PoolEvents {
-  std::function<void(JobResult&&)> result;
-  std::function<void(const LostJob&)> lost;
-  std::function<void(const JobProgress&)> progress;
-  std::function<void()> idle;  // what had been read has been told
-  // Workers cannot be had at all: nothing will be executed any more.
-  std::function<void(const std::string& why)> broken;
+  double idle_seconds = 0;  // after which an idle worker ends; 0: it stays
 };
 
 // A job on its way to a worker.
@@ -53,7 +36,7 @@ struct PoolJob {
 class WorkerPool {
  public:
   WorkerPool(boost::asio::io_context& context, ChannelFactory channels, PoolOptions options,
-             PoolEvents events);
+             JobEvents events);
   ~WorkerPool();  // kills what is left
   WorkerPool(const WorkerPool&) = delete;
   WorkerPool& operator=(const WorkerPool&) = delete;
@@ -81,7 +64,7 @@ class WorkerPool {
   boost::asio::io_context& context_;
   const ChannelFactory channels_;
   const PoolOptions options_;
-  const PoolEvents events_;
+  const JobEvents events_;
   std::vector<std::unique_ptr<Worker>> workers_;
   std::deque<Batch> brief_;
   std::deque<Batch> others_;

@@ -7,6 +7,7 @@
 
 #include <fstream>
 #include <iostream>
+#include <regex>
 #include <set>
 #include <thread>
 
@@ -274,6 +275,9 @@ TEST(Processes, DeathsAreNamedAndTheOthersGoOn) {
     } catch (const TaskFailed& error) { failures = error.failures(); }
     ASSERT_EQ(failures.size(), 1u) << way;
     EXPECT_TRUE(contains(failures[0].cause, named)) << failures[0].cause;
+    EXPECT_TRUE(std::regex_search(failures[0].cause,
+                                  std::regex("\n  on host \\S+, attempt 1, after [0-9.e-]+ s\n")))
+        << failures[0].cause;
     EXPECT_TRUE(contains(failures[0].cause, std::string("last words of ") + way))
         << failures[0].cause;
     EXPECT_EQ(read(failures[0].stderr_path), std::string("last words of ") + way + "\n");
