@@ -194,8 +194,8 @@ class Execution::Attempt {
 
 Completion Execution::execute(NodeIndex index, std::uint64_t run) {
   Completion completion = Attempt(*this, plan_->nodes[index], index, run).run();
-  const bool failed = completion.kind == Completion::Kind::failed && !keep_going;
-  if (failed || completion.kind == Completion::Kind::cache_failed) failed_ = true;
+  if (completion.kind == Completion::Kind::failed) note_failure();
+  if (completion.kind == Completion::Kind::cache_failed) failed_ = true;
   return completion;
 }
 

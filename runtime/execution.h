@@ -79,6 +79,9 @@ class Execution final : public ContextSource {
   [[nodiscard]] bool stop_requested() const {
     return stop != nullptr && stop->load(std::memory_order_relaxed);
   }
+  void note_failure() {
+    if (!keep_going) failed_ = true;
+  }
   // Nothing new is to be started: the run is to end, or something has failed.
   [[nodiscard]] bool starts_nothing() const {
     return failed_.load(std::memory_order_relaxed) || stop_requested();

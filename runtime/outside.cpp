@@ -123,6 +123,7 @@ class Outside::Impl {
     pool.root = fs::absolute(store_.root());
     pool.build = build_id();
     pool.allow_other_build = options_.run->allow_other_build;
+    pool.hold_after_failure = !options_.run->keep_going;
     if (options_.run->executor.name() == "slurm") {
       pool.idle_seconds = options_.run->executor.slurm_options().idle_seconds;
     }
@@ -134,6 +135,7 @@ class Outside::Impl {
     events.result = [this](JobResult&& result) { take_result(std::move(result)); };
     events.lost = [this](const LostJob& lost) { take_lost(lost); };
     events.progress = [this](const JobProgress& progress) { take_progress(progress); };
+    events.returned = [this](std::uint64_t job) { take_back(job); };
     events.idle = [this] { tell(); };
     events.broken = [this](const std::string& why) { take_broken(why); };
     return events;
@@ -152,6 +154,7 @@ class Outside::Impl {
 
   // Looks now and then whether the run is to end.
   void look() {
+    if (execution_.starts_nothing()) pool_.hold();
     if (execution_.stop_requested() && !std::exchange(told_stop_, true)) {
       pool_.request_stop();
       prefixed_.request_stop();
@@ -498,7 +501,24 @@ class Outside::Impl {
     tell();
   }
 
+  // Nobody has begun it.
+  void take_back(std::uint64_t job) {
+    const auto found = flights_.find(job);
+    if (found == flights_.end()) return;
+    const Flight flight = found->second;
+    flights_.erase(found);
+    store_.release(plan_.nodes[flight.node].spec->key);
+    Completion completion;
+    completion.node = flight.node;
+    completion.kind = Completion::Kind::not_started;
+    finish(std::move(completion), flight.batch);
+  }
+
   void finish(Completion completion, std::uint64_t batch) {
+    if (completion.kind == Completion::Kind::failed) {
+      execution_.note_failure();
+      if (execution_.starts_nothing()) pool_.hold();
+    }
     completions_.push_back(std::move(completion));
     if (batch == 0) return;
     const auto found = batches_.find(batch);

@@ -179,6 +179,7 @@ class LinkedWorker {
         std::error_code ignored;
         if (!welcome.directory.empty()) std::filesystem::current_path(welcome.directory, ignored);
         const std::lock_guard lock(mutex_);
+        hold_after_failure_ = welcome.hold_after_failure;
         runner_.emplace(welcome.root);
         runner_->output = &output_;
         runner_->on_progress = [this](const JobProgress& progress) { tell(progress); };
@@ -187,10 +188,12 @@ class LinkedWorker {
       case MessageKind::job: {
         Job job = decode_job(reader);
         const std::lock_guard lock(mutex_);
+        if (holding_) return tell_returned(job.number);
         jobs_.push_back(std::move(job));
         wake_.notify_all();
         return;
       }
+      case MessageKind::hold: return hold();
       case MessageKind::stop:
         if (runner_) runner_->request_stop();
         return;
@@ -198,6 +201,12 @@ class LinkedWorker {
       case MessageKind::beat: return;
       default: Reader::throw_malformed("a message that no driver sends");
     }
+  }
+
+  void hold() {
+    const std::lock_guard lock(mutex_);
+    holding_ = true;
+    for (const Job& job : std::exchange(jobs_, {})) tell_returned(job.number);
   }
 
   // --- The thread that executes.
@@ -218,16 +227,24 @@ class LinkedWorker {
       if (!runner_) return;  // a job before the welcome
       lock.unlock();
       note_begun(job.number);
-      tell(runner_->run(job));
+      const JobResult result = runner_->run(job);
+      tell(result);
+      // An input that turned out damaged is no failure: it is computed again.
+      if (hold_after_failure_ && result.failed && result.damaged_input.is_zero()) hold();
     }
   }
 
   void note_begun(std::uint64_t number) {
     if (mark_ != nullptr) return mark_->store(number, std::memory_order_release);
+    tell_number(MessageKind::started, number);
+  }
+  void tell_returned(std::uint64_t number) { tell_number(MessageKind::returned, number); }
+
+  void tell_number(MessageKind kind, std::uint64_t number) {
     Writer body;
     body.put(number);
     const std::lock_guard lock(out_mutex_);
-    append_message(MessageKind::started, body, out_);
+    append_message(kind, body, out_);
     write_out();
   }
 
@@ -300,9 +317,11 @@ class LinkedWorker {
   std::optional<JobRunner> runner_;
   std::mutex mutex_;
   std::condition_variable wake_;
-  std::deque<Job> jobs_;  // guarded by mutex_, like the next two
+  std::deque<Job> jobs_;  // guarded by mutex_, like the next three
   bool closed_ = false;
   bool busy_ = false;
+  bool holding_ = false;
+  bool hold_after_failure_ = false;  // set before the first job comes
   std::mutex out_mutex_;
   std::vector<std::byte> out_;  // guarded by out_mutex_
   Clock::time_point first_;     // of what is in out_

@@ -1,4 +1,4 @@
-// The bytes of jobs, results and messages. Version 1, kProtocol in job.h. Integers and floating
+// The bytes of jobs, results and messages. Version 2, kProtocol in job.h. Integers and floating
 // point numbers little-endian, no padding; text = length:u64 bytes; hash = high:u64 low:u64. BNF:
 //
 //   message  = length:u32 kind:u8 body                 ; length: of the body, at most 2^30
@@ -14,12 +14,15 @@
 //              signature:text digest:hash directory:hash started-ns:i64 duration-ns:i64 value
 //              ; flags: 1 failed, 2 out of memory, 4 directory moved, 8 stdout, 16 stderr written
 //   hello    = protocol:u32 build:text host:text process:u64
-//   welcome  = protocol:u32 root:text build:text directory:text alive:text
+//   welcome  = protocol:u32 root:text build:text directory:text alive:text flags:u8
+//              ; flags: 1 hold after a failure
 //   progress = number:u64 fraction:f64 text
 //   started  = number:u64
 //   stop     =
 //   end      =
 //   beat     =
+//   hold     =
+//   returned = number:u64
 //
 // Binary and not JSON, as section 2.4 of the design has it: arguments are canonical bytes anyway,
 // values are bytes, and a JSON document costs more than executing a small task does.
@@ -199,6 +202,7 @@ void encode_welcome(const Welcome& welcome, Writer& writer) {
   writer.write_text(welcome.build);
   writer.write_text(welcome.directory);
   writer.write_text(welcome.alive);
+  writer.put(flag(welcome.hold_after_failure, 0));
 }
 
 Welcome decode_welcome(Reader& reader) {
@@ -208,6 +212,7 @@ Welcome decode_welcome(Reader& reader) {
   welcome.build = take_text(reader);
   welcome.directory = take_text(reader);
   welcome.alive = take_text(reader);
+  welcome.hold_after_failure = has(reader.take<std::uint8_t>(), 0);
   return welcome;
 }
 
@@ -261,7 +266,8 @@ bool MessageBuffer::next(Message& message) {
   std::uint32_t length = 0;
   std::memcpy(&length, bytes_.data() + taken_, sizeof length);
   const auto kind = static_cast<std::uint8_t>(bytes_[taken_ + sizeof length]);
-  if (length > kMostMessage || kind < 1 || kind > static_cast<std::uint8_t>(MessageKind::beat)) {
+  if (length > kMostMessage || kind < 1 ||
+      kind > static_cast<std::uint8_t>(MessageKind::returned)) {
     Reader::throw_malformed("a message that is none");
   }
   if (filled_ - taken_ < kMessageHead + length) return false;

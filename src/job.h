@@ -72,20 +72,22 @@ void encode_result(const JobResult& result, Writer& writer);
 [[nodiscard]] JobResult decode_result(Reader& reader);
 
 // --- Messages between a driver and its workers, and what a file of the spool holds.
-inline constexpr std::uint32_t kProtocol = 1;
+inline constexpr std::uint32_t kProtocol = 2;
 // A root above a million tasks is some 60 MB.
 inline constexpr std::uint32_t kMostMessage = std::uint32_t{1} << 30;
 
 enum class MessageKind : std::uint8_t {
-  hello = 1,     // worker: protocol:u32, build id, host, process id
-  welcome = 2,   // driver: protocol:u32, cache root, what else is the same for all jobs
-  job = 3,       // driver
-  started = 4,   // worker: the number of the job it has begun
-  result = 5,    // worker
-  progress = 6,  // worker: number, fraction, text
-  stop = 7,      // driver: stop_requested() is true from now on
-  end = 8,       // driver: no more will come
-  beat = 9,      // driver: it lives; over files only
+  hello = 1,      // worker: protocol:u32, build id, host, process id
+  welcome = 2,    // driver: protocol:u32, cache root, what else is the same for all jobs
+  job = 3,        // driver
+  started = 4,    // worker: the number of the job it has begun
+  result = 5,     // worker
+  progress = 6,   // worker: number, fraction, text
+  stop = 7,       // driver: stop_requested() is true from now on
+  end = 8,        // driver: no more will come
+  beat = 9,       // driver: it lives; over files only
+  hold = 10,      // driver: begin nothing more, give back what has not begun
+  returned = 11,  // worker: the number of a job that it has not begun and will not
 };
 
 struct Hello {
@@ -101,6 +103,7 @@ struct Welcome {
   std::string build;
   std::string directory;  // to work in; empty: where it is
   std::string alive;      // a file whose first byte is locked while the driver lives; empty: none
+  bool hold_after_failure = false;  // as if `hold` came with the first task that fails
 };
 
 struct JobProgress {

@@ -59,6 +59,10 @@ class WorkerPool::Worker {
     channel_->write(out);
   }
 
+  void tell_hold() {
+    if (ready_) send(MessageKind::hold, Writer());
+  }
+
   void tell_stop() {
     if (ready_) send(MessageKind::stop, Writer());
   }
@@ -135,6 +139,7 @@ class WorkerPool::Worker {
       case MessageKind::started: begun_ = reader.take<std::uint64_t>(); return;
       case MessageKind::progress: return pool_.events_.progress(decode_progress(reader));
       case MessageKind::result: return take_result(decode_result(reader));
+      case MessageKind::returned: return take_back(reader.take<std::uint64_t>());
       default: Reader::throw_malformed("a message that no worker sends");
     }
   }
@@ -154,8 +159,13 @@ class WorkerPool::Worker {
     host_ = hello.host;
     pool_.failed_starts_ = 0;
     Writer body;
-    encode_welcome({kProtocol, pool_.options_.root.string(), pool_.options_.build, "", ""}, body);
+    Welcome welcome;
+    welcome.root = pool_.options_.root.string();
+    welcome.build = pool_.options_.build;
+    welcome.hold_after_failure = pool_.options_.hold_after_failure;
+    encode_welcome(welcome, body);
     send(MessageKind::welcome, body);
+    if (pool_.holding_) tell_hold();
     if (pool_.stopping_) tell_stop();
     if (closing_) finish();
   }
@@ -169,6 +179,15 @@ class WorkerPool::Worker {
     jobs_.pop_front();
     watch_front();
     pool_.events_.result(std::move(result));
+  }
+
+  void take_back(std::uint64_t number) {
+    const auto job = std::find_if(jobs_.begin(), jobs_.end(),
+                                  [&](const PoolJob& one) { return one.number == number; });
+    if (job == jobs_.end()) Reader::throw_malformed("a job that it does not have");
+    jobs_.erase(job);
+    std::erase(ends_, number);
+    pool_.events_.returned(number);
   }
 
   void over(const WorkerEnd& end) {
@@ -202,6 +221,7 @@ WorkerPool::~WorkerPool() = default;
 
 void WorkerPool::submit(Batch batch, bool brief) {
   if (broken_) { return give_up("no worker process can be started"); }
+  if (holding_) return give_back(batch);
   (brief ? brief_ : others_).push_back(std::move(batch));
   dispatch();
 }
@@ -304,6 +324,7 @@ void WorkerPool::worker_ended(Worker& worker, const WorkerEnd& end) {
       again.push_back(std::move(job));
     }
   }
+  if (holding_) give_back(std::exchange(again, {}));
   for (auto job = again.rbegin(); job != again.rend(); ++job) {
     Batch one;
     one.push_back(std::move(*job));
@@ -318,6 +339,19 @@ void WorkerPool::worker_ended(Worker& worker, const WorkerEnd& end) {
     return;
   }
   dispatch();
+}
+
+void WorkerPool::give_back(const Batch& batch) {
+  for (const PoolJob& job : batch) events_.returned(job.number);
+  events_.idle();
+}
+
+void WorkerPool::hold() {
+  if (std::exchange(holding_, true)) return;
+  for (const auto& worker : workers_) worker->tell_hold();
+  for (auto* const waiting : {&brief_, &others_}) {
+    for (const Batch& batch : std::exchange(*waiting, {})) give_back(batch);
+  }
 }
 
 void WorkerPool::request_stop() {

@@ -22,7 +22,8 @@ struct PoolOptions {
   std::filesystem::path root;  // of the cache
   std::string build;           // of this program
   bool allow_other_build = false;
-  double idle_seconds = 0;  // after which an idle worker ends; 0: it stays
+  bool hold_after_failure = false;  // a worker does so by itself, and hold() is still to be called
+  double idle_seconds = 0;          // after which an idle worker ends; 0: it stays
 };
 
 // A job on its way to a worker.
@@ -43,6 +44,8 @@ class WorkerPool {
 
   // Jobs for one worker, one after the other. `brief`: they may wait behind others at a worker.
   void submit(std::vector<PoolJob> batch, bool brief);
+  // Nothing more is begun: jobs that have not begun are returned, also those that come later.
+  void hold();
   // Tells running tasks that the run wants to end.
   void request_stop();
   // No more jobs will come: workers end by themselves. `ended` is called when all have.
@@ -60,6 +63,7 @@ class WorkerPool {
   void end_idle(std::size_t waiting);
   [[nodiscard]] Worker* least_busy(std::size_t most_batches);
   void give_up(const std::string& why);
+  void give_back(const Batch& batch);
 
   boost::asio::io_context& context_;
   const ChannelFactory channels_;
@@ -72,6 +76,7 @@ class WorkerPool {
   std::unique_ptr<boost::asio::steady_timer> idle_timer_;
   std::size_t started_ = 0;
   int failed_starts_ = 0;  // in a row, before a worker said hello
+  bool holding_ = false;
   bool stopping_ = false;
   bool closing_ = false;
   bool broken_ = false;

@@ -285,6 +285,45 @@ TEST(Processes, DeathsAreNamedAndTheOthersGoOn) {
   }
 }
 
+struct Quick : Task<Quick, int(int, int, std::string)> {
+  const int n;
+  const int fails_at;
+  const std::string log;
+  Quick(int number, int fails, std::string file)
+      : n(number), fails_at(fails), log(std::move(file)) {}
+  int run_task() {
+    std::ofstream(log, std::ios::app) << n << '\n';
+    if (n == fails_at) throw std::runtime_error("told to fail");
+    return 1;
+  }
+};
+
+// Short tasks wait at a worker, many at a time: those behind one that fails do not begin.
+TEST(Processes, NothingStartsAfterAFailure) {
+  TempCache cache;
+  test::TempDirectory files;
+  const std::string log = (files / "log").string();
+  for (const int fails_at : {100, -1}) {
+    std::vector<AnyFuture> roots;
+    for (int i = 0; i < 300; ++i) roots.push_back(Quick::make(i, fails_at, log));
+    try {
+      (void)run_graphs(roots, in_processes(1));
+      EXPECT_EQ(fails_at, -1);
+    } catch (const TaskFailed& error) { EXPECT_EQ(error.failures().size(), 1u); }
+    std::istringstream lines(read(log));
+    int count = 0;
+    int last = -1;
+    for (; lines >> last; ++count) {}
+    if (fails_at < 0) {
+      EXPECT_EQ(count, 300);
+    } else {
+      EXPECT_EQ(last, fails_at);
+      EXPECT_LT(count, 300);
+    }
+    fs::remove(log);
+  }
+}
+
 TEST(Processes, TimeLimitKillsTheTaskAndItsChildren) {
   TempCache cache;
   RunOptions options = in_processes();
