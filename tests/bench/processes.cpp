@@ -1,5 +1,6 @@
 // Figures of the executors, each beside what the machine can do, measured in the same run.
-//   bench_processes pool N DIR | spawn N | pair N DIR | input MIB DIR | prefix N DIR
+//   bench_processes pool N DIR | pair N DIR | input MIB DIR | prefix N DIR | alone N DIR
+//   bench_processes spawn N | spawnenv N           the program alone, or behind env
 //   bench_processes pilots N DIR | srun N DIR      where a Slurm is running
 // One measurement a process: tools/dev/bench dispatch calls it and prints the table.
 
@@ -77,8 +78,8 @@ void pool(int n, const fs::path& dir) {
 void outside(const std::string& how, int n, const fs::path& dir) {
   stook::Cache cache(dir);
   stook::RunOptions options;
-  if (how == "prefix") {
-    options.prefixes = {{Leaf::make(0).task_name(), "/usr/bin/env"}};
+  if (how == "prefix" || how == "alone") {
+    options.prefixes = {{Leaf::make(0).task_name(), how == "prefix" ? "/usr/bin/env" : ""}};
     options.rate_limits = {{Leaf::make(0).task_name(), 2}};
   } else {
     options.executor = stook::slurm({.max_workers = 4, .mode = how});
@@ -89,21 +90,24 @@ void outside(const std::string& how, int n, const fs::path& dir) {
               outcome.stats.ran);
 }
 
-// One start of this program for each task.
-void spawn(int n) {
+// One start of this program for each task, with `env` in front of it or without.
+void spawn(int n, bool env) {
+  const char* const program = env ? "/usr/bin/env" : "/proc/self/exe";
+  const std::string self = fs::read_symlink("/proc/self/exe").string();
   const auto start = Clock::now();
   for (int i = 0; i < n; i += 2) {
     pid_t children[2];
     for (pid_t& child : children) {
-      const char* argv[] = {"/proc/self/exe", "nothing", nullptr};
-      if (::posix_spawn(&child, "/proc/self/exe", nullptr, nullptr, const_cast<char**>(argv),
-                        environ) != 0) {
+      const char* argv[] = {program, env ? self.c_str() : "nothing", env ? "nothing" : nullptr,
+                            nullptr};
+      if (::posix_spawn(&child, program, nullptr, nullptr, const_cast<char**>(argv), environ) !=
+          0) {
         std::abort();
       }
     }
     for (const pid_t child : children) ::waitpid(child, nullptr, 0);
   }
-  std::printf("spawn %d: %.2f us a task\n", n, seconds_since(start) * 1e6 / n);
+  std::printf("spawn%s %d: %.2f us a task\n", env ? "env" : "", n, seconds_since(start) * 1e6 / n);
 }
 
 // Two bare processes that get the same messages in batches, answer with the same, and have the
@@ -225,9 +229,10 @@ int main(int argc, char** argv) {
   const int n = argc > 2 ? std::atoi(argv[2]) : 0;
   const fs::path dir = argc > 3 ? argv[3] : "";
   if (what == "pool") pool(n, dir);
-  else if (what == "pilots" || what == "srun" || what == "array" || what == "prefix")
+  else if (what == "pilots" || what == "srun" || what == "array" || what == "prefix" ||
+           what == "alone")
     outside(what, n, dir);
-  else if (what == "spawn") spawn(n);
+  else if (what == "spawn" || what == "spawnenv") spawn(n, what == "spawnenv");
   else if (what == "pair") pair(n, dir);
   else if (what == "input") input(n, dir);
   else if (what == "nothing") return 0;
