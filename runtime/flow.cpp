@@ -5,7 +5,7 @@
 #include <tbb/task_arena.h>
 
 #include <algorithm>
-#include <condition_variable>
+#include <exception>
 #include <memory>
 #include <optional>
 #include <thread>
@@ -32,8 +32,10 @@ class Flow {
        const FlowOptions& options)
       : scheduler_(scheduler), execution_(execution), store_(store), options_(options),
         books_(graph_, tbb::flow::serial,
-               [this](const Completions& completions, Books::output_ports_type& ports) {
-                 keep_books(completions, std::get<0>(ports));
+               [this](const Completions& report, Books::output_ports_type& ports) noexcept {
+                 try {
+                   if (!error_) keep_books(report, std::get<0>(ports));
+                 } catch (...) { error_ = std::current_exception(); }
                }),
         workers_(graph_, tbb::flow::unlimited,
                  [this](const Batch& batch) { return work(*batch); }) {
@@ -50,10 +52,14 @@ class Flow {
     books_.try_put(std::make_shared<Report>());
     graph_.wait_for_all();
     if (watcher_.joinable()) watcher_.join();
+    if (error_) std::rethrow_exception(error_);
   }
 
  private:
-  using Books = tbb::flow::multifunction_node<Completions, std::tuple<Batch>>;
+  // Lightweight: whoever brings a report keeps the books at once. A thread that had to be woken for
+  // each would look for work a while before it sleeps again, and take that time from the tasks.
+  using Books = tbb::flow::multifunction_node<Completions, std::tuple<Batch>,
+                                              tbb::flow::queueing_lightweight>;
 
   void keep_books(const Completions& report, auto& port) {
     if (report == nullptr) {
@@ -142,6 +148,7 @@ class Flow {
   tbb::flow::graph graph_;
   Books books_;
   tbb::flow::function_node<Batch, Completions> workers_;
+  std::exception_ptr error_;    // of the serial node: nothing more is handed out
   int batches_ = 0;             // under way; the serial node's
   int outside_batches_ = 0;     // the same, in other processes
   bool watching_ = false;       // the serial node's
