@@ -13,6 +13,7 @@
 #include <array>
 #include <cerrno>
 #include <climits>
+#include <csignal>
 #include <cstdio>
 #include <ctime>
 
@@ -55,6 +56,17 @@ std::string os_unique_name() {
   char text[25];
   std::snprintf(text, sizeof text, "%08x%08x%08x", words[0], words[1], words[2]);
   return text;
+}
+
+std::string os_host_name() {
+  char host[256] = "";
+  gethostname(host, sizeof host - 1);
+  return host;
+}
+
+void os_end_group() noexcept {
+  kill(0, SIGKILL);
+  _exit(128 + SIGKILL);  // the first process of a container cannot be killed from within it
 }
 
 bool os_write(int fd, const void* data, std::size_t size) {

@@ -39,6 +39,11 @@ class Fd {
 // Another one each time, in no other process either: containers and hosts that share a directory
 // share process numbers, too.
 [[nodiscard]] std::string os_unique_name();
+[[nodiscard]] std::string os_host_name();
+
+// Kills this process's group and ends it: nobody wants what it does any more. In signal handlers,
+// too.
+[[noreturn]] void os_end_group() noexcept;
 
 // O_CLOEXEC and O_NOFOLLOW are added: nothing in a cache is reached through a symbolic link.
 [[nodiscard]] Fd os_open(const std::filesystem::path& path, int flags, mode_t mode = 0600);

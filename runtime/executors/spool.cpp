@@ -35,9 +35,7 @@ MessageBuffer buffer_of(const std::string& bytes) {
 }
 
 std::string this_process() {
-  char host[256] = "";
-  ::gethostname(host, sizeof host - 1);
-  return "process " + std::to_string(::getpid()) + " on " + host;
+  return "process " + std::to_string(::getpid()) + " on " + os_host_name();
 }
 
 }  // namespace
