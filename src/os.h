@@ -39,6 +39,9 @@ class Fd {
 // Another one each time, in no other process either: containers and hosts that share a directory
 // share process numbers, too.
 [[nodiscard]] std::string os_unique_name();
+// Kills this process's group and ends it: nobody wants what it does any more. In signal handlers,
+// too.
+[[noreturn]] void os_end_group() noexcept;
 
 [[nodiscard]] std::string os_host_name();
 // "process 4711 on HOST".

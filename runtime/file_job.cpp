@@ -1,0 +1,104 @@
+#include "runtime/file_job.h"
+
+#include <fcntl.h>
+#include <signal.h>
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstdio>
+#include <mutex>
+#include <thread>
+
+#include "runtime/executors/spool.h"
+#include "runtime/job_runner.h"
+#include "runtime/task_output.h"
+#include "src/build_id.h"
+#include "src/os.h"
+
+namespace stook::detail {
+namespace {
+
+constexpr std::chrono::milliseconds kWatchEvery{200};
+
+std::atomic<JobRunner*> stopping_runner{nullptr};
+
+void ask_to_stop(int) {
+  if (JobRunner* const runner = stopping_runner.load()) runner->request_stop();
+}
+
+// Ends this process and what it has started when the driver is gone or has given the job up, and
+// cuts what grows too long. A signal may not have come through: it ends a container's client only.
+class JobWatch {
+ public:
+  JobWatch(const SpoolFiles& files, TaskOutput& output, const std::string& alive)
+      : files_(files), output_(output), alive_(alive.empty() ? Fd() : os_open(alive, O_RDWR)),
+        thread_([this] { watch(); }) {}
+  ~JobWatch() {
+    {
+      const std::lock_guard lock(mutex_);
+      stop_ = true;
+      wake_.notify_all();
+    }
+    thread_.join();
+  }
+  JobWatch(const JobWatch&) = delete;
+  JobWatch& operator=(const JobWatch&) = delete;
+
+ private:
+  void watch() {
+    // Where the lock cannot be seen from here nothing follows from its not being seen later.
+    const bool can_tell = alive_ && os_is_locked(alive_.get(), 0);
+    std::unique_lock lock(mutex_);
+    while (!wake_.wait_for(lock, kWatchEvery, [this] { return stop_; })) {
+      output_.watch();
+      if (can_tell && !os_is_locked(alive_.get(), 0)) os_end_group();
+      if (files_.given_up()) os_end_group();
+    }
+  }
+
+  const SpoolFiles& files_;
+  TaskOutput& output_;
+  const Fd alive_;
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  bool stop_ = false;
+  std::thread thread_;
+};
+
+}  // namespace
+
+int execute_file(const std::filesystem::path& path) {
+  const SpoolFiles files = SpoolFiles::of_job(path);
+  const auto order = files.take();
+  if (!order) {
+    std::fprintf(stderr, "stook worker: %s\n", order.reason().c_str());
+    return 0;  // whoever began it gives the result
+  }
+  const auto& [welcome, job] = **order;
+  JobResult result;
+  result.number = job.number;
+  result.key = job.key;
+  result.failed = true;
+  if (welcome.build != build_id() && !job.allow_other_build) {
+    result.cause = "the worker is build " + build_id() + " of the program, the driver build " +
+                   welcome.build + ": give both the same program, or allow other builds";
+  } else {
+    std::error_code ignored;
+    std::filesystem::current_path(welcome.directory, ignored);
+    TaskOutput output(files.stem());
+    JobRunner runner(welcome.root);
+    runner.output = &output;
+    stopping_runner = &runner;
+    struct sigaction action {};
+    action.sa_handler = &ask_to_stop;
+    ::sigaction(SIGTERM, &action, nullptr);
+    const JobWatch watch(files, output, welcome.alive);
+    result = runner.run(job);
+    stopping_runner = nullptr;
+  }
+  files.write_result(result);
+  return result.failed ? 1 : 0;
+}
+
+}  // namespace stook::detail
