@@ -15,14 +15,13 @@
 #include "runtime/executors/slurm.h"
 #include "runtime/executors/words.h"
 #include "runtime/executors/worker_pool.h"
+#include "runtime/job_maker.h"
+#include "runtime/job_settler.h"
 #include "runtime/live_output.h"
 #include "runtime/run.h"
 #include "runtime/select.h"
-#include "runtime/task_directory.h"
 #include "runtime/task_output.h"
 #include "src/build_id.h"
-#include "src/context.h"
-#include "src/task_object.h"
 
 #include <stook/cache.hpp>
 #include <stook/errors.hpp>
@@ -33,7 +32,6 @@ namespace {
 namespace asio = boost::asio;
 namespace fs = std::filesystem;
 
-constexpr int kShownLines = 20;
 constexpr std::chrono::milliseconds kLookEvery{100};
 
 }  // namespace
@@ -42,9 +40,11 @@ class Outside::Impl {
  public:
   Impl(Store& store, Plan& plan, Execution& execution, const OutsideOptions& options, Report report)
       : store_(store), plan_(plan), execution_(execution), options_(options),
-        report_(std::move(report)), files_(store.root()), work_(asio::make_work_guard(context_)),
-        look_(context_), launcher_(make_launcher(context_)), cluster_(cluster()),
-        pool_(context_, channels(), pool_options(), events()),
+        report_(std::move(report)), files_(store.root()),
+        maker_(store, plan, execution, files_, job_defaults()),
+        settler_(store, plan, files_, options.run_number, options.run->log_limit),
+        work_(asio::make_work_guard(context_)), look_(context_), launcher_(make_launcher(context_)),
+        cluster_(cluster()), pool_(context_, channels(), pool_options(), events()),
         prefixed_(context_, *launcher_, prefix_options(), events()), thread_([this] { run(); }) {}
 
   ~Impl() {
@@ -128,6 +128,11 @@ class Outside::Impl {
       pool.idle_seconds = options_.run->executor.slurm_options().idle_seconds;
     }
     return pool;
+  }
+
+  [[nodiscard]] JobDefaults job_defaults() const {
+    return {options_.compress_level, options_.run->allow_other_build, options_.run->memory,
+            options_.run->log_limit};
   }
 
   [[nodiscard]] JobEvents events() {
@@ -255,35 +260,7 @@ class Outside::Impl {
     const TaskSpec& task = node.task();
     Job job;
     job.number = ++last_job_;
-    job.key = task.key;
-    job.id = node.entry.id;
-    job.class_name = task.info.name;
-    job.version = task.info.version;
-    const bool kept = task.info.store != stook::Store::never;
-    job.compress_level = kept ? task.info.compress_level.value_or(options_.compress_level) : 0;
-    job.has_result = node.entry.pack != 0;
-    job.allow_other_build = options_.run->allow_other_build;
-    job.memory = task.info.memory != 0 ? task.info.memory : options_.run->memory;
-    job.log_limit = options_.run->log_limit;
-    CanonicalWriter arguments;
-    std::vector<SpecPtr> futures;
-    arguments.set_futures(&futures);
-    task.write_arguments(arguments);
-    job.arguments = arguments.bytes();
-    for (std::uint32_t i = 0; i < node.input_count; ++i) {
-      const NodeIndex input = plan_.inputs[node.first_input + i];
-      if (!plan_.nodes[input].is_task()) continue;  // the worker makes it itself
-      if (!add_task(job, plan_.nodes[input])) {
-        completion.kind = Completion::Kind::damaged;
-        completion.input = input;
-        return false;
-      }
-    }
-    // The worker knows futures among the arguments by their keys only.
-    for (const SpecPtr& future : futures) {
-      if (future->kind == SpecKind::task) continue;
-      if (!add_future(job, future, completion)) return false;
-    }
+    if (!maker_.make(node, job, completion)) return false;
     Writer body;
     encode_job(job, body);
     PoolJob out;
@@ -294,52 +271,6 @@ class Outside::Impl {
     flights_.emplace(job.number, Flight{index, batch});
     if (shown_.has(task, node.entry.id)) live_.add(job.number);
     return true;
-  }
-
-  bool add_task(Job& job, Node& input) {
-    JobInput place;
-    place.key = input.spec->key;
-    place.digest = input.digest;
-    if (static_cast<const TaskSpec&>(*input.spec).info.store == stook::Store::never) {
-      if (!execution_.load(input)) return false;
-      return add_value(job, std::move(place), input.spec->value_type, input.value);
-    }
-    store_.make_readable(input.entry);
-    place.pack = input.entry.pack;
-    place.offset = input.entry.offset;
-    job.inputs.push_back(std::move(place));
-    return true;
-  }
-
-  bool add_value(Job& job, JobInput place, const ValueType& type, const Value& value) {
-    Writer writer;
-    writer.set_root(store_.root().string());
-    type.encode(value.get(), writer);
-    place.digest = digest_of(writer);
-    place.stored = files_.keep(writer.pieces(), 0);
-    place.place = place.stored.in_object ? JobInput::Place::object : JobInput::Place::here;
-    job.inputs.push_back(std::move(place));
-    return true;
-  }
-
-  // An element of a result, a list, a constant that was passed as an argument.
-  bool add_future(Job& job, const SpecPtr& future, Completion& completion) {
-    bool whole = true;
-    for_each_leaf(future, [&](const SpecPtr& leaf) {
-      const NodeIndex input = plan_.find(leaf->key);
-      if (input == KeyTable::none) whole = false;
-      if (!whole) return;
-      if (execution_.load(plan_.nodes[input])) return;
-      completion.kind = Completion::Kind::damaged;
-      completion.input = input;
-      whole = false;
-    });
-    // Not held as a member: then the worker does not need it either.
-    if (!whole) return completion.kind != Completion::Kind::damaged;
-    JobInput place;
-    place.key = future->key;
-    return add_value(job, std::move(place), future->value_type,
-                     plain_value(*future, plan_.value_for(*future)));
   }
 
   // --- On the way back
@@ -354,7 +285,7 @@ class Outside::Impl {
     Node& node = plan_.nodes[flight.node];
     show_last(result.number, node, result.failed);
     try {
-      settle(node, result, completion);
+      settler_.settle(node, result, completion);
     } catch (const CacheError& error) {
       completion.kind = Completion::Kind::cache_failed;
       completion.cause = error.what();
@@ -370,96 +301,6 @@ class Outside::Impl {
     live_.finish(job, path / ("stdout" + suffix), path / ("stderr" + suffix));
   }
 
-  void settle(Node& node, JobResult& result, Completion& completion) {
-    const TaskSpec& task = node.task();
-    if (result.failed) {
-      directory_of(node)->adopt();  // ... and give back
-      return settle_failure(node, result, completion);
-    }
-    if (result.key != task.key || result.signature != task.value_type.signature) {
-      completion.kind = Completion::Kind::failed;
-      completion.cause = "the worker sent the result of another task or of another type (" +
-                         result.signature + ")";
-      return;
-    }
-    publish(node, result);
-    completion.seconds = static_cast<float>(static_cast<double>(result.duration_ns) * 1e-9);
-    if (!result.moved_directory) return;
-    const auto directory = directory_of(node);
-    directory->adopt();
-    directory->commit();
-  }
-
-  [[nodiscard]] std::unique_ptr<TaskDirectory> directory_of(const Node& node) const {
-    return std::make_unique<TaskDirectory>(fs::absolute(store_.root()), node.spec->key,
-                                           store_.task_path(node.task().info.name, node.entry.id));
-  }
-
-  void publish(Node& node, const JobResult& result) {
-    const TaskSpec& task = node.task();
-    CanonicalWriter arguments;
-    task.write_arguments(arguments);
-    take_upstream(plan_, node, upstream_);
-    Publication publication = publication_of(node, options_.run_number);
-    publication.arguments = arguments.bytes();
-    publication.upstream = upstream_;
-    publication.digest = result.digest;
-    publication.directory = result.directory;
-    publication.started_ns = result.started_ns;
-    publication.duration_ns = result.duration_ns;
-    if (publication.kind == RecordKind::transient) take_transient(node, result);
-    else publication.stored = &result.value;
-    node.entry = store_.publish(publication);
-    node.digest = result.digest;
-    node.outside = publication.kind != RecordKind::transient;
-  }
-
-  // Nothing is kept of it: the value has to stay in memory.
-  void take_transient(Node& node, const JobResult& result) {
-    JobInput place;
-    place.place = result.value.in_object ? JobInput::Place::object : JobInput::Place::here;
-    place.stored = result.value;
-    const auto payload = files_.read(place, node.spec->value_type.signature);
-    if (!payload) throw CacheError("take the result of a worker: " + payload.reason());
-    Reader reader((*payload)->bytes());
-    reader.set_root(store_.root().string());
-    node.value = node.spec->value_type.decode(reader);
-  }
-
-  void settle_failure(Node& node, JobResult& result, Completion& completion) {
-    const NodeIndex damaged =
-        result.damaged_input.is_zero() ? KeyTable::none : plan_.find(result.damaged_input);
-    if (damaged != KeyTable::none && plan_.nodes[damaged].is_task()) {
-      const Node& input = plan_.nodes[damaged];
-      store_.mark_damaged(input.spec->key, task_text(input.task()) + ": " + result.cause);
-      completion.kind = Completion::Kind::damaged;
-      completion.input = damaged;
-      return;
-    }
-    completion.kind = Completion::Kind::failed;
-    completion.cause = std::move(result.cause);
-    add_place(result.host, result.attempt, static_cast<double>(result.duration_ns) * 1e-9,
-              completion);
-    add_logs(node, result.wrote_stdout, result.wrote_stderr, completion);
-  }
-
-  static void add_place(const std::string& host, int attempt, double seconds,
-                        Completion& completion) {
-    char text[64];
-    std::snprintf(text, sizeof text, ", attempt %d, after %.3g s", attempt, seconds);
-    completion.cause += "\n  on host " + host + text;
-  }
-
-  void add_logs(const Node& node, bool out, bool err, Completion& completion) {
-    const fs::path directory = store_.task_path(node.task().info.name, node.entry.id);
-    if (out) completion.stdout_path = (directory / "stdout.failed").string();
-    if (err) {
-      completion.stderr_path = (directory / "stderr.failed").string();
-      const std::string end = last_lines(completion.stderr_path, kShownLines);
-      if (!end.empty()) completion.cause += "\n  the end of its stderr:\n" + quoted_lines(end);
-    }
-  }
-
   void take_lost(const LostJob& lost) {
     const auto found = flights_.find(lost.number);
     if (found == flights_.end()) return;
@@ -468,14 +309,8 @@ class Outside::Impl {
     Node& node = plan_.nodes[flight.node];
     Completion completion;
     completion.node = flight.node;
-    completion.kind = Completion::Kind::failed;
-    completion.cause = lost.cause;
-    if (!lost.host.empty()) add_place(lost.host, lost.attempt, lost.seconds, completion);
-    directory_of(node)->adopt();  // ... and give back
-    const auto written = collect_output(
-        lost.stem, store_.task_path(node.task().info.name, node.entry.id), options_.run->log_limit);
+    settler_.settle_lost(node, lost, completion);
     show_last(lost.number, node, true);
-    add_logs(node, written.out, written.err, completion);
     store_.release(node.spec->key);
     finish(std::move(completion), flight.batch);
   }
@@ -538,6 +373,8 @@ class Outside::Impl {
   const OutsideOptions options_;
   const Report report_;
   ValueFiles files_;
+  JobMaker maker_;
+  JobSettler settler_;
   asio::io_context context_;
   asio::executor_work_guard<asio::io_context::executor_type> work_;
   asio::steady_timer look_;
@@ -548,7 +385,6 @@ class Outside::Impl {
   std::uint64_t last_batch_ = 0;
   std::vector<Completion> completions_;
   int finished_batches_ = 0;
-  std::vector<UpstreamSeen> upstream_;
   const Selection shown_{options_.run->show_output};
   LiveOutput live_;
   bool told_stop_ = false;

@@ -1,0 +1,116 @@
+#include "runtime/job_settler.h"
+
+#include <cstdio>
+
+#include "runtime/task_output.h"
+#include "src/context.h"
+
+#include <stook/errors.hpp>
+
+namespace stook::detail {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int kShownLines = 20;
+
+void add_place(const std::string& host, int attempt, double seconds, Completion& completion) {
+  char text[64];
+  std::snprintf(text, sizeof text, ", attempt %d, after %.3g s", attempt, seconds);
+  completion.cause += "\n  on host " + host + text;
+}
+
+}  // namespace
+
+std::unique_ptr<TaskDirectory> JobSettler::adopted_directory(const Node& node) const {
+  auto directory =
+      std::make_unique<TaskDirectory>(fs::absolute(store_.root()), node.spec->key,
+                                      store_.task_path(node.task().info.name, node.entry.id));
+  directory->adopt();
+  return directory;
+}
+
+void JobSettler::settle(Node& node, JobResult& result, Completion& completion) {
+  const TaskSpec& task = node.task();
+  if (result.failed) {
+    (void)adopted_directory(node);
+    return settle_failure(node, result, completion);
+  }
+  if (result.key != task.key || result.signature != task.value_type.signature) {
+    completion.kind = Completion::Kind::failed;
+    completion.cause =
+        "the worker sent the result of another task or of another type (" + result.signature + ")";
+    return;
+  }
+  publish(node, result);
+  completion.seconds = static_cast<float>(static_cast<double>(result.duration_ns) * 1e-9);
+  if (result.moved_directory) adopted_directory(node)->commit();
+}
+
+void JobSettler::publish(Node& node, const JobResult& result) {
+  CanonicalWriter arguments;
+  node.task().write_arguments(arguments);
+  take_upstream(plan_, node, upstream_);
+  Publication publication = publication_of(node, run_);
+  publication.arguments = arguments.bytes();
+  publication.upstream = upstream_;
+  publication.digest = result.digest;
+  publication.directory = result.directory;
+  publication.started_ns = result.started_ns;
+  publication.duration_ns = result.duration_ns;
+  if (publication.kind == RecordKind::transient) take_transient(node, result);
+  else publication.stored = &result.value;
+  node.entry = store_.publish(publication);
+  node.digest = result.digest;
+  node.outside = publication.kind != RecordKind::transient;
+}
+
+// Nothing is kept of it: the value has to stay in memory.
+void JobSettler::take_transient(Node& node, const JobResult& result) {
+  JobInput place;
+  place.place = result.value.in_object ? JobInput::Place::object : JobInput::Place::here;
+  place.stored = result.value;
+  const auto payload = files_.read(place, node.spec->value_type.signature);
+  if (!payload) throw CacheError("take the result of a worker: " + payload.reason());
+  Reader reader((*payload)->bytes());
+  reader.set_root(store_.root().string());
+  node.value = node.spec->value_type.decode(reader);
+}
+
+void JobSettler::settle_failure(Node& node, JobResult& result, Completion& completion) {
+  const NodeIndex damaged =
+      result.damaged_input.is_zero() ? KeyTable::none : plan_.find(result.damaged_input);
+  if (damaged != KeyTable::none && plan_.nodes[damaged].is_task()) {
+    const Node& input = plan_.nodes[damaged];
+    store_.mark_damaged(input.spec->key, task_text(input.task()) + ": " + result.cause);
+    completion.kind = Completion::Kind::damaged;
+    completion.input = damaged;
+    return;
+  }
+  completion.kind = Completion::Kind::failed;
+  completion.cause = std::move(result.cause);
+  add_place(result.host, result.attempt, static_cast<double>(result.duration_ns) * 1e-9,
+            completion);
+  add_logs(node, result.wrote_stdout, result.wrote_stderr, completion);
+}
+
+void JobSettler::settle_lost(Node& node, const LostJob& lost, Completion& completion) {
+  completion.kind = Completion::Kind::failed;
+  completion.cause = lost.cause;
+  if (!lost.host.empty()) add_place(lost.host, lost.attempt, lost.seconds, completion);
+  (void)adopted_directory(node);
+  const auto written =
+      collect_output(lost.stem, store_.task_path(node.task().info.name, node.entry.id), log_limit_);
+  add_logs(node, written.out, written.err, completion);
+}
+
+void JobSettler::add_logs(const Node& node, bool out, bool err, Completion& completion) {
+  const fs::path directory = store_.task_path(node.task().info.name, node.entry.id);
+  if (out) completion.stdout_path = (directory / "stdout.failed").string();
+  if (!err) return;
+  completion.stderr_path = (directory / "stderr.failed").string();
+  const std::string end = last_lines(completion.stderr_path, kShownLines);
+  if (!end.empty()) completion.cause += "\n  the end of its stderr:\n" + quoted_lines(end);
+}
+
+}  // namespace stook::detail

@@ -1,0 +1,42 @@
+// job_settler.h - what became of a job enters the cache and the plan: a publication, or a failure
+// with what the task left behind.
+// Unaware of how results travel. Belongs to Outside's thread.
+// Design: runtime/executors/README.md
+#pragma once
+
+#include <vector>
+
+#include "cache/values.h"
+#include "runtime/execution.h"
+#include "runtime/executors/job_events.h"
+
+namespace stook::detail {
+
+class JobSettler {
+ public:
+  // `log_limit`: bytes of stdout, and of stderr, that are kept of a task that died.
+  JobSettler(Store& store, Plan& plan, ValueFiles& files, std::uint64_t run,
+             std::uint64_t log_limit)
+      : store_(store), plan_(plan), files_(files), run_(run), log_limit_(log_limit) {}
+
+  // Both fill in `completion`; the claim is the caller's affair. settle() throws CacheError.
+  void settle(Node& node, JobResult& result, Completion& completion);
+  void settle_lost(Node& node, const LostJob& lost, Completion& completion);
+
+ private:
+  void publish(Node& node, const JobResult& result);
+  void take_transient(Node& node, const JobResult& result);
+  void settle_failure(Node& node, JobResult& result, Completion& completion);
+  void add_logs(const Node& node, bool out, bool err, Completion& completion);
+  // The task's directory as the worker left it; given back, where it is not committed.
+  [[nodiscard]] std::unique_ptr<TaskDirectory> adopted_directory(const Node& node) const;
+
+  Store& store_;
+  Plan& plan_;
+  ValueFiles& files_;
+  const std::uint64_t run_;
+  const std::uint64_t log_limit_;
+  std::vector<UpstreamSeen> upstream_;  // kept for its room
+};
+
+}  // namespace stook::detail
