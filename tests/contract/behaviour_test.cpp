@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "src/store.h"
+#include "tests/support/outcomes.h"
 #include "tests/support/temp_cache.h"
 
 namespace {
@@ -15,12 +16,8 @@ using namespace stook;
 using stook::test::TempCache;
 using stook::test::TempDirectory;
 namespace fs = std::filesystem;
-
-void write(const fs::path& path, const std::string& text) { std::ofstream(path) << text; }
-std::string read(const fs::path& path) {
-  std::ifstream file(path);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
+using stook::test::read;
+using stook::test::write;
 
 std::atomic<bool> failing{false};
 

@@ -9,6 +9,7 @@
 #include <stook/command.hpp>
 
 #include "runtime/run.h"
+#include "tests/support/outcomes.h"
 #include "tests/support/temp_cache.h"
 
 namespace {
@@ -17,12 +18,9 @@ using namespace stook;
 using stook::test::TempCache;
 using stook::test::TempDirectory;
 namespace fs = std::filesystem;
-
-void write(const fs::path& path, const std::string& text) { std::ofstream(path) << text; }
-std::string read(const fs::path& path) {
-  std::ifstream file(path);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
+using stook::test::contains;
+using stook::test::read;
+using stook::test::write;
 
 // `script` gets the inputs, then the outputs, as $1, $2, ...
 CommandArguments shell(const std::string& script) {
@@ -43,10 +41,6 @@ std::string failure_of(const Future<CommandResult>& command) {
   }
   ADD_FAILURE() << "it did not fail";
   return {};
-}
-
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
 }
 
 // Names of files in the tree that a command should have removed.

@@ -9,6 +9,7 @@
 #include <iostream>
 #include <thread>
 
+#include "tests/support/outcomes.h"
 #include "tests/support/temp_cache.h"
 
 #include <stook/stook.hpp>
@@ -18,16 +19,11 @@ namespace {
 
 namespace fs = std::filesystem;
 using namespace stook;
+using stook::test::contains;
+using stook::test::failures_of;
+using stook::test::read;
 using test::TempCache;
 using test::TempDirectory;
-
-std::string read(const fs::path& path) {
-  std::ifstream file(path);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
-bool contains(const std::string& text, std::string_view part) {
-  return text.find(part) != std::string::npos;
-}
 
 // A wrapper command: a script that gets the task's command line as its arguments.
 class Wrapper {
@@ -50,13 +46,6 @@ RunOptions with(std::map<std::string, std::string> prefixes) {
   options.prefixes = std::move(prefixes);
   return options;
 }
-template <class Ref> std::vector<Failure> failures_of(const Ref& task, const RunOptions& options) {
-  try {
-    (void)task.run_graph(options);
-  } catch (const TaskFailed& error) { return error.failures(); }
-  return {};
-}
-
 void append_line(const std::string& file, const std::string& text) {
   const int fd = ::open(file.c_str(), O_CREAT | O_APPEND | O_WRONLY, 0600);
   const std::string line = text + "\n";

@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "src/store.h"
+#include "tests/support/outcomes.h"
 #include "tests/support/temp_cache.h"
 
 #include <stook/stook.hpp>
@@ -21,6 +22,9 @@ namespace {
 
 namespace fs = std::filesystem;
 using namespace stook;
+using stook::test::contains;
+using stook::test::failures_of;
+using stook::test::read;
 using test::TempCache;
 using test::TempDirectory;
 
@@ -28,22 +32,6 @@ RunOptions in_processes(int count = 2) {
   RunOptions options;
   options.executor = stook::processes(count);
   return options;
-}
-
-std::string read(const fs::path& path) {
-  std::ifstream file(path);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
-
-bool contains(const std::string& text, std::string_view part) {
-  return text.find(part) != std::string::npos;
-}
-
-template <class Ref> std::vector<Failure> failures_of(const Ref& task, const RunOptions& options) {
-  try {
-    (void)task.run_graph(options);
-  } catch (const TaskFailed& error) { return error.failures(); }
-  return {};
 }
 
 struct Pid : Task<Pid, long(int)> {

@@ -1,0 +1,40 @@
+// outcomes.h - what a test looks at: text, files, the failures of a run.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <stook/stook.hpp>
+
+namespace stook::test {
+
+inline void write(const std::filesystem::path& path, const std::string& text) {
+  std::ofstream(path) << text;
+}
+
+inline std::string read(const std::filesystem::path& path) {
+  std::ifstream file(path);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+inline bool contains(std::string_view text, std::string_view part) {
+  return text.find(part) != std::string_view::npos;
+}
+
+// The failures of a run that must fail.
+template <class Ref>
+std::vector<Failure> failures_of(const Ref& task, const RunOptions& options = {}) {
+  try {
+    (void)task.run_graph(options);
+    ADD_FAILURE() << "the run did not fail";
+  } catch (const TaskFailed& error) { return error.failures(); }
+  return {};
+}
+
+}  // namespace stook::test
