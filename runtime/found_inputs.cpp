@@ -16,11 +16,6 @@ std::int64_t clock_ns(clockid_t clock) {
   return now.tv_sec * std::int64_t{1'000'000'000} + now.tv_nsec;
 }
 
-SpecPtr file_spec(const std::string& path) {
-  const std::string name = std::filesystem::path(path).lexically_normal().string();
-  return SpecPtr(new ExternalSpec(ExternalSpec::What::file, name, nullptr));
-}
-
 const ExternalSpec& external(const SpecPtr& spec) {
   return static_cast<const ExternalSpec&>(*spec);
 }
@@ -28,7 +23,33 @@ const ExternalSpec& external(const SpecPtr& spec) {
 // What no content has.
 Digest changed_meanwhile() { return Digest{hash_bytes("stook external: changed meanwhile")}; }
 
+// `held`: the file did not change while it was read.
+Digest read(const ExternalSpec& file, DigestCache& digests, FileStamp& stamp, bool& held) {
+  Digest digest;
+  if (digests.find(file.name, stamp, digest)) return digest;
+  constexpr int attempts = 3;
+  for (int i = 0; i < attempts; ++i) {
+    const std::int64_t now = clock_ns(CLOCK_REALTIME);
+    digest = file.digest();
+    const FileStamp after = stamp_of(file.name);
+    if (after == stamp) {
+      if (stamp.exists() && stamp.newest_ns() < now - racy_window_ns) {
+        digests.put(file.name, stamp, digest);
+      }
+      return digest;
+    }
+    stamp = after;
+  }
+  held = false;
+  return digest;
+}
+
 }  // namespace
+
+SpecPtr file_spec(const std::string& path) {
+  const std::string name = std::filesystem::path(path).lexically_normal().string();
+  return SpecPtr(new ExternalSpec(ExternalSpec::What::file, name, nullptr));
+}
 
 UpstreamSeen found_mark() {
   static const Hash128 mark = hash_bytes("stook: inputs found while running follow");
@@ -57,25 +78,49 @@ Moment Moment::now() {
   return {tick, clock_ns(CLOCK_REALTIME)};
 }
 
-// `held`: the file did not change while it was read.
-Digest InputFinder::read(const ExternalSpec& file, FileStamp& stamp, bool& held) {
-  Digest digest;
-  if (digests_.find(file.name, stamp, digest)) return digest;
-  constexpr int attempts = 3;
-  for (int i = 0; i < attempts; ++i) {
-    const std::int64_t now = clock_ns(CLOCK_REALTIME);
-    digest = file.digest();
-    const FileStamp after = stamp_of(file.name);
-    if (after == stamp) {
-      if (stamp.exists() && stamp.newest_ns() < now - racy_window_ns) {
-        digests_.put(file.name, stamp, digest);
-      }
-      return digest;
-    }
-    stamp = after;
+FoundInput look_at_file(const std::string& path, DigestCache& digests) {
+  FoundInput found;
+  found.spec = file_spec(path);
+  FileStamp stamp = stamp_of(path);
+  found.digest = read(external(found.spec), digests, stamp, found.certain);
+  if (stamp.exists() && stamp.newest_ns() < clock_ns(CLOCK_REALTIME) - racy_window_ns) {
+    found.fingerprint = stamp.fingerprint();
   }
-  held = false;
-  return digest;
+  return found;
+}
+
+void enter_found(Store& store, std::span<const FoundInput> found,
+                 std::vector<UpstreamSeen>& upstream) {
+  if (found.empty()) return;
+  std::unordered_map<Key, std::size_t> declared;
+  for (std::size_t i = 0; i < upstream.size(); ++i) declared.emplace(upstream[i].key, i);
+  std::vector<Key> keys;
+  for (const FoundInput& input : found) keys.push_back(input.spec->key);
+  std::vector<Entry> entries(keys.size());
+  store.lookup(keys, entries);
+  upstream.push_back(found_mark());
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    const FoundInput& input = found[i];
+    const Entry& entry = entries[i];
+    const bool known = entry.state == RecordState::fresh && entry.digest == input.digest;
+    if (!known || input.made) {
+      Publication publication;
+      publication.key = input.spec->key;
+      publication.id = entry.id != 0 ? entry.id : store.id_of(input.spec->key);
+      publication.kind = RecordKind::external;
+      publication.class_name = external(input.spec).class_name();
+      publication.arguments = external(input.spec).arguments;
+      publication.digest = input.digest;
+      publication.codec = input.fingerprint;
+      store.publish(publication);
+    }
+    const auto at = declared.find(input.spec->key);
+    if (at == declared.end()) {
+      upstream.push_back({keys[i], input.certain ? input.digest : changed_meanwhile()});
+    } else if (!input.certain || upstream[at->second].digest != input.digest) {
+      upstream[at->second].digest = changed_meanwhile();
+    }
+  }
 }
 
 Moment InputFinder::begin_reading() const {
@@ -87,17 +132,6 @@ Moment InputFinder::begin_reading() const {
     moment = Moment::now();
   }
   return moment;
-}
-
-FoundInput InputFinder::look(const std::string& path) {
-  FoundInput found;
-  found.spec = file_spec(path);
-  FileStamp stamp = stamp_of(path);
-  found.digest = read(external(found.spec), stamp, found.certain);
-  if (stamp.exists() && stamp.newest_ns() < clock_ns(CLOCK_REALTIME) - racy_window_ns) {
-    found.fingerprint = stamp.fingerprint();
-  }
-  return found;
 }
 
 FoundInput InputFinder::look(const std::string& path, const Moment& start) {
@@ -147,40 +181,6 @@ bool InputFinder::recheck(const std::string& path, const Moment& start, const Di
 void InputFinder::clear() {
   found_.clear();
   keys_.clear();
-}
-
-void InputFinder::append_to(std::vector<UpstreamSeen>& upstream) {
-  std::unordered_map<Key, std::size_t> declared;
-  if (!found_.empty()) {
-    for (std::size_t i = 0; i < upstream.size(); ++i) declared.emplace(upstream[i].key, i);
-  }
-  std::vector<Key> keys;
-  for (const FoundInput& input : found_) keys.push_back(input.spec->key);
-  std::vector<Entry> entries(keys.size());
-  store_.lookup(keys, entries);
-  if (!found_.empty()) upstream.push_back(found_mark());
-  for (std::size_t i = 0; i < found_.size(); ++i) {
-    const FoundInput& input = found_[i];
-    const Entry& entry = entries[i];
-    const bool known = entry.state == RecordState::fresh && entry.digest == input.digest;
-    if (!known || input.made) {
-      Publication publication;
-      publication.key = input.spec->key;
-      publication.id = entry.id != 0 ? entry.id : store_.id_of(input.spec->key);
-      publication.kind = RecordKind::external;
-      publication.class_name = external(input.spec).class_name();
-      publication.arguments = external(input.spec).arguments;
-      publication.digest = input.digest;
-      publication.codec = input.fingerprint;
-      store_.publish(publication);
-    }
-    const auto found = declared.find(input.spec->key);
-    if (found == declared.end()) {
-      upstream.push_back({keys[i], input.certain ? input.digest : changed_meanwhile()});
-    } else if (!input.certain || upstream[found->second].digest != input.digest) {
-      upstream[found->second].digest = changed_meanwhile();
-    }
-  }
 }
 
 }  // namespace stook::detail

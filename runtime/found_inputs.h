@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <mutex>
+#include <span>
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
@@ -49,6 +50,14 @@ struct FoundInput {
   bool made = false;        // by this execution: the store is told even where it knows the content
 };
 
+[[nodiscard]] SpecPtr file_spec(const std::string& path);
+// A file as it is now, which will be read after this.
+[[nodiscard]] FoundInput look_at_file(const std::string& path, DigestCache& digests);
+// Brings the store up to date with what was found, and appends it to a record's upstream. What was
+// not certain gets a digest that nothing has, so that the record is suspect from the beginning.
+void enter_found(Store& store, std::span<const FoundInput> found,
+                 std::vector<UpstreamSeen>& upstream);
+
 // Stands in a record between the declared upstream and what was found; a constant to the store.
 [[nodiscard]] UpstreamSeen found_mark();
 [[nodiscard]] bool is_found_mark(const UpstreamSeen& seen);
@@ -64,8 +73,7 @@ class InputFinder {
   [[nodiscard]] Moment begin_reading() const;
   // The file as it is now, and whether it was so all the time since `start`.
   [[nodiscard]] FoundInput look(const std::string& path, const Moment& start);
-  // The same for a file that will be read after this call.
-  [[nodiscard]] FoundInput look(const std::string& path);
+  [[nodiscard]] FoundInput look(const std::string& path) { return look_at_file(path, digests_); }
   // A file this execution has just made.
   [[nodiscard]] FoundInput made(const std::string& path, const FileStamp& stamp, bool settled,
                                 const Digest& digest);
@@ -77,13 +85,10 @@ class InputFinder {
   // made, and this only says that it held still.
   bool recheck(const std::string& path, const Moment& start, const Digest* expected);
 
-  // For the execution: brings the store up to date with what was found, and appends it. What was
-  // not certain gets a digest that nothing has, so that the record is suspect from the beginning.
-  void append_to(std::vector<UpstreamSeen>& upstream);
+  // For the execution: enter_found().
+  void append_to(std::vector<UpstreamSeen>& upstream) { enter_found(store_, found_, upstream); }
 
  private:
-  [[nodiscard]] Digest read(const ExternalSpec& file, FileStamp& stamp, bool& held);
-
   Store& store_;
   DigestCache& digests_;
   const Moment looked_;

@@ -81,8 +81,8 @@ class MemoryLimit {
 // What the task asks of the run, answered from the job.
 class JobRunner::Context final : public TaskContext {
  public:
-  Context(JobRunner& runner, const Job& job, const TaskSpec& task)
-      : runner_(runner), job_(job), task_(task) {}
+  Context(JobRunner& runner, const Job& job, const TaskSpec& task, JobResult& result)
+      : runner_(runner), job_(job), task_(task), result_(result) {}
 
   [[nodiscard]] const TaskSpec& spec() const override { return task_; }
   [[nodiscard]] std::uint64_t id() override { return job_.id; }
@@ -102,11 +102,15 @@ class JobRunner::Context final : public TaskContext {
     return runner_.stop_.load(std::memory_order_relaxed);
   }
 
-  void add_input(const fs::path& /*file*/) override { (void)found_inputs(); }
+  void add_input(const fs::path& file) override {
+    if (!executing) throw Error("inputs are found while run_task() runs, not in a constructor");
+    FoundInput found = look_at_file(file.string(), runner_.digests_);
+    result_.found.push_back({file.string(), found.digest, found.fingerprint, found.certain});
+  }
   [[nodiscard]] InputFinder& found_inputs() override {
     throw ExecutorError(job_.class_name +
-                        " finds inputs while it runs, which only the driver can enter: give the "
-                        "class `static constexpr bool task_in_process = true`");
+                        " rechecks its inputs, which only the driver can do: give the class "
+                        "`static constexpr bool task_in_process = true`");
   }
 
   // Made when first wanted: most tasks have none, and paths are slow.
@@ -124,6 +128,7 @@ class JobRunner::Context final : public TaskContext {
   JobRunner& runner_;
   const Job& job_;
   const TaskSpec& task_;
+  JobResult& result_;
   std::once_flag once_;  // a task may ask from several threads
   std::optional<TaskDirectory> directory_;
 };
@@ -192,7 +197,7 @@ void JobRunner::execute(const Job& job, JobResult& result) {
   const auto& task = static_cast<const TaskSpec&>(*spec);
   inputs_.reserve(job.inputs.size());
   for (const JobInput& given : job.inputs) inputs_.emplace(given.key, &given);
-  Context context(*this, job, task);
+  Context context(*this, job, task, result);
   struct Object : TaskObject {
     const TaskSpec& task;
     Object(const TaskSpec& named, TaskContext* of)

@@ -13,6 +13,7 @@
 #include <unordered_map>
 
 #include "cache/values.h"
+#include "runtime/found_inputs.h"
 #include "runtime/task_output.h"
 #include "src/job.h"
 
@@ -51,6 +52,7 @@ class JobRunner {
 
   const std::filesystem::path root_;
   ValueFiles files_;
+  DigestCache digests_;  // of files that tasks have found
   std::atomic<bool> stop_ = false;
   std::unordered_map<Key, const JobInput*> inputs_;  // of the job that is being executed
   // Values that were read or made, the last used first.

@@ -1,6 +1,7 @@
 #include "runtime/job_settler.h"
 
 #include <cstdio>
+#include <set>
 
 #include "runtime/task_output.h"
 #include "src/context.h"
@@ -51,6 +52,7 @@ void JobSettler::publish(Node& node, const JobResult& result) {
   CanonicalWriter arguments;
   node.task().write_arguments(arguments);
   take_upstream(plan_, node, upstream_);
+  enter_found_by(result);
   Publication publication = publication_of(node, run_);
   publication.arguments = arguments.bytes();
   publication.upstream = upstream_;
@@ -63,6 +65,18 @@ void JobSettler::publish(Node& node, const JobResult& result) {
   node.entry = store_.publish(publication);
   node.digest = result.digest;
   node.outside = publication.kind != RecordKind::transient;
+}
+
+void JobSettler::enter_found_by(const JobResult& result) {
+  std::vector<FoundInput> inputs;
+  std::set<Key> keys;
+  for (const JobFound& found : result.found) {
+    // An absolute path stays itself.
+    FoundInput input{file_spec((directory_ / found.path).string()), found.digest, found.fingerprint,
+                     found.certain, false};
+    if (keys.insert(input.spec->key).second) inputs.push_back(std::move(input));
+  }
+  enter_found(store_, inputs, upstream_);
 }
 
 // Nothing is kept of it: the value has to stay in memory.

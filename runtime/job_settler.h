@@ -15,9 +15,11 @@ namespace stook::detail {
 class JobSettler {
  public:
   // `log_limit`: bytes of stdout, and of stderr, that are kept of a task that died.
+  // `directory`: in which tasks work; empty: where this process does.
   JobSettler(Store& store, Plan& plan, ValueFiles& files, std::uint64_t run,
-             std::uint64_t log_limit)
-      : store_(store), plan_(plan), files_(files), run_(run), log_limit_(log_limit) {}
+             std::uint64_t log_limit, std::filesystem::path directory)
+      : store_(store), plan_(plan), files_(files), run_(run), log_limit_(log_limit),
+        directory_(std::move(directory)) {}
 
   // Both fill in `completion`; the claim is the caller's affair. settle() throws CacheError.
   void settle(Node& node, JobResult& result, Completion& completion);
@@ -25,6 +27,7 @@ class JobSettler {
 
  private:
   void publish(Node& node, const JobResult& result);
+  void enter_found_by(const JobResult& result);
   void take_transient(Node& node, const JobResult& result);
   void settle_failure(Node& node, JobResult& result, Completion& completion);
   void add_logs(const Node& node, bool out, bool err, Completion& completion);
@@ -36,6 +39,7 @@ class JobSettler {
   ValueFiles& files_;
   const std::uint64_t run_;
   const std::uint64_t log_limit_;
+  const std::filesystem::path directory_;
   std::vector<UpstreamSeen> upstream_;  // kept for its room
 };
 

@@ -11,8 +11,10 @@
 //   value    = raw:u64 stored:u64 flags:u8 object:hash bytes:text
 //              ; flags: 1 compressed, 2 in an object, then no bytes
 //   result   = number:u64 key:hash flags:u8 damaged-input:hash cause:text host:text
-//              signature:text digest:hash directory:hash started-ns:i64 duration-ns:i64 value
+//              signature:text digest:hash directory:hash started-ns:i64 duration-ns:i64
+//              count:u64 *found value
 //              ; flags: 1 failed, 2 out of memory, 4 directory moved, 8 stdout, 16 stderr written
+//   found    = path:text digest:hash fingerprint:text certain:u8
 //   hello    = protocol:u32 build:text host:text process:u64
 //   welcome  = protocol:u32 root:text build:text directory:text alive:text flags:u8
 //              ; flags: 1 hold after a failure
@@ -155,6 +157,13 @@ void encode_result(const JobResult& result, Writer& writer) {
   put_hash(writer, result.directory);
   writer.put(result.started_ns);
   writer.put(result.duration_ns);
+  writer.write_count(result.found.size());
+  for (const JobFound& found : result.found) {
+    writer.write_text(found.path);
+    put_hash(writer, found.digest);
+    writer.write_text(found.fingerprint);
+    writer.put(static_cast<std::uint8_t>(found.certain ? 1 : 0));
+  }
   put_value(writer, result.value);
 }
 
@@ -176,6 +185,15 @@ JobResult decode_result(Reader& reader) {
   result.directory = take_hash<Digest>(reader);
   result.started_ns = reader.take<std::int64_t>();
   result.duration_ns = reader.take<std::int64_t>();
+  const std::size_t count = reader.read_count(8 + 16 + 8 + 1);  // the shortest one
+  result.found.reserve(count);
+  for (std::size_t i = 0; i < count; ++i) {
+    JobFound& found = result.found.emplace_back();
+    found.path = take_text(reader);
+    found.digest = take_hash<Digest>(reader);
+    found.fingerprint = take_text(reader);
+    found.certain = reader.take<std::uint8_t>() != 0;
+  }
   result.value = take_value(reader);
   return result;
 }

@@ -44,6 +44,14 @@ struct Job {
   std::uint64_t log_limit = 0;  // bytes of stdout, and of stderr
 };
 
+// A file that the task found and was going to read, as it was then.
+struct JobFound {
+  std::string path;  // as the task named it
+  Digest digest;
+  std::string fingerprint;  // of its stamp; empty: it was too young
+  bool certain = true;      // it held still while its digest was made
+};
+
 struct JobResult {
   std::uint64_t number = 0;
   Key key;
@@ -61,6 +69,7 @@ struct JobResult {
   std::int64_t duration_ns = 0;
   bool wrote_stdout = false;
   bool wrote_stderr = false;
+  std::vector<JobFound> found;
   StoredValue value;
 };
 

@@ -61,8 +61,7 @@ class TaskBase {
  protected:
   // For run_task(): the task is about to read `file`, which nobody could name before. From then on
   // it is upstream as a File member is: the task runs again when its content changes, appears or
-  // goes. It need not be there. Call it before the file is read. Works in the driver only: a class
-  // that may run in worker processes needs `static constexpr bool task_in_process = true`.
+  // goes. It need not be there. Call it before the file is read.
   void add_input(const File& file) const;
   [[nodiscard]] TaskContext& task_context() const { return *context_; }
 
