@@ -11,6 +11,7 @@
 #include <unordered_map>
 
 #include "cache/values.h"
+#include "runtime/executors/pilot_port.h"
 #include "runtime/executors/prefix.h"
 #include "runtime/executors/slurm.h"
 #include "runtime/executors/words.h"
@@ -63,7 +64,10 @@ class Outside::Impl {
       look_.cancel();
       if (arrays_) arrays_->close();
       prefixed_.close();
-      pool_.close([this] { work_.reset(); });
+      pool_.close([this] {
+        work_.reset();
+        if (port_) port_->close();
+      });
     });
     thread_.join();
   }
@@ -119,12 +123,19 @@ class Outside::Impl {
   }
 
   [[nodiscard]] ChannelFactory channels() {
-    if (cluster_) return slurm_channels(context_, cluster_);
+    if (cluster_) return slurm_channels(context_, cluster_, pilot_links());
     ProcessOptions processes;
     processes.spool = spool();
     processes.environment = options_.run->environment;
     processes.directory = options_.run->working_directory;
     return process_channels(context_, *launcher_, std::move(processes));
+  }
+
+  [[nodiscard]] PilotLinks pilot_links() {
+    const SlurmOptions& slurm = options_.run->executor.slurm_options();
+    if (slurm.transport != "tcp") return file_links(context_);
+    port_ = PilotPort::open(context_, slurm.address, {});
+    return tcp_links(context_, port_);
   }
 
   [[nodiscard]] PoolOptions pool_options() const {
@@ -570,6 +581,7 @@ class Outside::Impl {
   bool told_stop_ = false;
   bool closing_ = false;
   const std::shared_ptr<SlurmCluster> cluster_;  // null: tasks do not go to Slurm
+  std::shared_ptr<PilotPort> port_;              // null: no pilot connects
   WorkerPool pool_;
   PrefixRunner prefixed_;
   std::optional<SlurmArrays> arrays_;

@@ -54,6 +54,8 @@ class SlurmCluster : public std::enable_shared_from_this<SlurmCluster> {
   // `id`: of a job, or JOB_INDEX of an element of an array.
   void watch(const std::string& id, Watched watched);
   void forget(const std::string& id);
+  // Something has happened to a job: states are asked soon.
+  void hurry() { poll_soon(); }
   // What scontrol says of a job that has ended.
   void show(const std::string& id, std::function<void(const std::string&)> shown);
   // The size of the largest array there may be.

@@ -1,6 +1,7 @@
 // Figures of the executors, each beside what the machine can do, measured in the same run.
 //   bench_processes pool N DIR | spawn N | pair N DIR | input MIB DIR | prefix N DIR
-//   bench_processes pilots N DIR | srun N DIR      where a Slurm is running
+//   bench_processes pilots N DIR | tcp N DIR | array N DIR | srun N DIR      where a Slurm is
+//   running
 // One measurement a process: tools/dev/bench dispatch calls it and prints the table.
 
 #include <fcntl.h>
@@ -81,7 +82,9 @@ void outside(const std::string& how, int n, const fs::path& dir) {
     options.prefixes = {{Leaf::make(0).task_name(), "/usr/bin/env"}};
     options.rate_limits = {{Leaf::make(0).task_name(), 2}};
   } else {
-    options.executor = stook::slurm({.max_workers = 4, .mode = how});
+    stook::SlurmOptions slurm{.max_workers = 4, .mode = how};
+    if (how == "tcp") slurm = {.max_workers = 4, .transport = "tcp", .address = "127.0.0.1"};
+    options.executor = stook::slurm(slurm);
   }
   const auto start = Clock::now();
   const auto outcome = Wide::make(n).run_graph(options);
@@ -225,7 +228,8 @@ int main(int argc, char** argv) {
   const int n = argc > 2 ? std::atoi(argv[2]) : 0;
   const fs::path dir = argc > 3 ? argv[3] : "";
   if (what == "pool") pool(n, dir);
-  else if (what == "pilots" || what == "srun" || what == "array" || what == "prefix")
+  else if (what == "pilots" || what == "tcp" || what == "srun" || what == "array" ||
+           what == "prefix")
     outside(what, n, dir);
   else if (what == "spawn") spawn(n);
   else if (what == "pair") pair(n, dir);
