@@ -119,6 +119,7 @@ class Outside::Impl {
     settings.arguments = split_words(slurm.arguments);
     settings.directory = options_.run->working_directory;
     settings.command_timeout = slurm.command_timeout;
+    settings.tell = [](const std::string& text) { warn(text); };
     return std::make_shared<SlurmCluster>(context_, *launcher_, std::move(settings));
   }
 

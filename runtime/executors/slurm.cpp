@@ -4,6 +4,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 
+#include "runtime/task_output.h"
 #include "runtime/worker.h"
 #include "src/job.h"
 
@@ -14,6 +15,15 @@ namespace {
 
 namespace asio = boost::asio;
 namespace fs = std::filesystem;
+
+constexpr int kShownLines = 3;
+
+// A path where Slurm replaces %j and the like.
+std::string without_patterns(const fs::path& path) {
+  std::string text;
+  for (const char c : path.string()) text += c == '%' ? "%%" : std::string(1, c);
+  return text;
+}
 
 class Pilot : public std::enable_shared_from_this<Pilot> {
  public:
@@ -32,9 +42,9 @@ class Pilot : public std::enable_shared_from_this<Pilot> {
         [this] { cluster_->hurry(); });
     const fs::path script = directory_ / "pilot.sh";
     cluster_->write_script(script, {own_program(), pilot_flag, directory_.string()});
-    cluster_->submit(token_, script, {},
-                     [self = shared_from_this()](const std::string& id, const std::string& error) {
-                       self->submitted(id, error);
+    cluster_->submit(token_, script, {"--error=" + without_patterns(log())},
+                     [self = shared_from_this()](const SlurmCluster::Submission& submission) {
+                       self->submitted(submission);
                      });
   }
 
@@ -48,7 +58,7 @@ class Pilot : public std::enable_shared_from_this<Pilot> {
     write(out);
     if (!spoke_) return kill();
     // It ends by itself; nobody has to wait for Slurm to notice.
-    end({"it was closed", true});
+    end({"it was closed", Blame::infrastructure});
   }
 
   void kill() {
@@ -56,7 +66,7 @@ class Pilot : public std::enable_shared_from_this<Pilot> {
     killed_ = true;
     if (!id_.empty()) cluster_->cancel(id_);
     // Whether it has really ended is not waited for: nobody reads what it says any more.
-    end({"it was cancelled", true});
+    end({"it was cancelled", Blame::infrastructure});
   }
 
   void drop() {
@@ -73,12 +83,13 @@ class Pilot : public std::enable_shared_from_this<Pilot> {
   }
 
  private:
-  void submitted(const std::string& id, const std::string& error) {
+  void submitted(const SlurmCluster::Submission& submission) {
+    const std::string& id = submission.id;
     if (over_) {
       if (!id.empty()) cluster_->cancel(id);
       return;
     }
-    if (id.empty()) return end({error, false});
+    if (id.empty()) return end({submission.error, Blame::infrastructure, submission.refused});
     id_ = id;
     cluster_->watch(
         id, [self = shared_from_this()](const SlurmCluster::Seen* now) { self->seen(now); });
@@ -100,9 +111,23 @@ class Pilot : public std::enable_shared_from_this<Pilot> {
     });
   }
 
-  void end(const WorkerEnd& end) {
+  [[nodiscard]] fs::path log() const { return directory_ / "log"; }
+
+  // What was never heard has executed nothing: no task is to blame.
+  [[nodiscard]] WorkerEnd silent(const WorkerEnd& end) const {
+    WorkerEnd full{end.cause, Blame::infrastructure, end.refused};
+    const std::string said = last_lines(log(), kShownLines);
+    if (!said.empty()) full.cause += ": " + said;
+    if (!link_->hint().empty() && !id_.empty()) full.cause += " (" + link_->hint() + ")";
+    return full;
+  }
+
+  void end(WorkerEnd end) {
     if (over_) return;
-    if (!spoke_ && !killed_) cluster_->note_node(node_, false);
+    if (!spoke_ && !killed_) {
+      end = silent(end);
+      cluster_->note_silent(node_, end.cause);
+    }
     over_ = true;
     if (!id_.empty()) cluster_->forget(id_);
     link_->close();
@@ -114,7 +139,7 @@ class Pilot : public std::enable_shared_from_this<Pilot> {
 
   void hear(std::span<const std::byte> bytes) {
     if (over_) return;
-    if (!std::exchange(spoke_, true)) cluster_->note_node(node_, true);
+    if (!std::exchange(spoke_, true)) cluster_->note_spoke(node_);
     heard_(bytes);
   }
 
