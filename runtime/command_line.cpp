@@ -174,6 +174,13 @@ struct CommonFlags {
            "array per task; srun: one per task")
         ->check(CLI::IsMember({"pilots", "array", "srun"}))
         ->capture_default_str();
+    app.add_option("--slurm-transport", slurm.transport,
+                   "How this process and its pilots talk: over files below the cache, or over TCP")
+        ->check(CLI::IsMember({"files", "tcp"}))
+        ->capture_default_str();
+    app.add_option("--slurm-address", slurm.address,
+                   "Address of this host for TCP, as the nodes reach it; default: its name")
+        ->type_name("HOST");
     app.add_option("--slurm-timeout", slurm.command_timeout,
                    "Seconds sbatch, squeue and scancel may take")
         ->check(CLI::PositiveNumber)

@@ -3,13 +3,16 @@
 // Design: runtime/executors/README.md
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <span>
+#include <string>
 
 #include "src/os.h"
+#include "src/result.h"
 
 namespace stook::detail {
 
@@ -28,10 +31,26 @@ class SocketLink final : public DriverLink {
   std::size_t read(std::span<std::byte> to) override;
   bool write(std::span<const std::byte> bytes) override;
   void close() override;
+  [[nodiscard]] static bool send_all(int socket, std::span<const std::byte> bytes);
 
  private:
   const Fd socket_;
 };
+
+// --- Over TCP: where a pilot finds its driver, and what it says first.
+struct DriverAddress {
+  std::string host;
+  unsigned short port = 0;
+  std::array<std::byte, 16> token{};
+};
+
+// The file of a pilot's directory that holds it, and the text in it: HOST PORT TOKEN, in hex.
+[[nodiscard]] std::filesystem::path driver_file(const std::filesystem::path& directory);
+[[nodiscard]] std::string driver_text(const DriverAddress& address);
+// Fails where the file is none, or the driver cannot be reached.
+[[nodiscard]] Result<Fd> connect_to_driver(const std::filesystem::path& file);
+// So that either side hears within a minute that the other's host is gone.
+void set_for_pilots(int socket);
 
 // Two files that only grow: one the driver appends to, one this process does. Nothing is locked
 // across hosts; who is silent for too long is gone.

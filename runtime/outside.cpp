@@ -11,6 +11,7 @@
 #include <unordered_map>
 
 #include "cache/values.h"
+#include "runtime/executors/pilot_port.h"
 #include "runtime/executors/prefix.h"
 #include "runtime/executors/slurm.h"
 #include "runtime/executors/words.h"
@@ -54,7 +55,10 @@ class Outside::Impl {
       look_.cancel();
       if (arrays_) arrays_->close();
       prefixed_.close();
-      pool_.close([this] { work_.reset(); });
+      pool_.close([this] {
+        work_.reset();
+        if (port_) port_->close();
+      });
     });
     thread_.join();
   }
@@ -106,16 +110,24 @@ class Outside::Impl {
     settings.arguments = split_words(slurm.arguments);
     settings.directory = options_.run->working_directory;
     settings.command_timeout = slurm.command_timeout;
+    settings.tell = [](const std::string& text) { warn(text); };
     return std::make_shared<SlurmCluster>(context_, *launcher_, std::move(settings));
   }
 
   [[nodiscard]] ChannelFactory channels() {
-    if (cluster_) return slurm_channels(context_, cluster_);
+    if (cluster_) return slurm_channels(context_, cluster_, pilot_links());
     ProcessOptions processes;
     processes.spool = spool();
     processes.environment = options_.run->environment;
     processes.directory = options_.run->working_directory;
     return process_channels(context_, *launcher_, std::move(processes));
+  }
+
+  [[nodiscard]] PilotLinks pilot_links() {
+    const SlurmOptions& slurm = options_.run->executor.slurm_options();
+    if (slurm.transport != "tcp") return file_links(context_);
+    port_ = PilotPort::open(context_, slurm.address, {});
+    return tcp_links(context_, port_);
   }
 
   [[nodiscard]] PoolOptions pool_options() const {
@@ -391,6 +403,7 @@ class Outside::Impl {
   bool told_stop_ = false;
   bool closing_ = false;
   const std::shared_ptr<SlurmCluster> cluster_;  // null: tasks do not go to Slurm
+  std::shared_ptr<PilotPort> port_;              // null: no pilot connects
   WorkerPool pool_;
   PrefixRunner prefixed_;
   std::optional<SlurmArrays> arrays_;

@@ -244,6 +244,10 @@ std::vector<std::string> check_options(const RunOptions& options) {
       mode != "pilots" && mode != "srun" && mode != "array") {
     throw InvalidArgument("the mode of Slurm is '" + mode + "'; it can be pilots, array or srun");
   }
+  if (const std::string& transport = options.executor.slurm_options().transport;
+      transport != "files" && transport != "tcp") {
+    throw InvalidArgument("the transport of Slurm is '" + transport + "'; it can be files or tcp");
+  }
   (void)Selection(options.show_output);
   (void)split_words(options.executor.slurm_options().arguments);
   if (options.executor.name() != "threads" && !can_be_worker()) {

@@ -38,6 +38,17 @@ int serve_socket(const char* stem) {
   return serve_link(link, static_cast<std::atomic<std::uint64_t>*>(page), stem);
 }
 
+int serve_tcp(const std::filesystem::path& directory) {
+  auto socket = connect_to_driver(driver_file(directory));
+  if (!socket) {
+    std::fprintf(stderr, "stook worker: %s\n", socket.reason().c_str());
+    return 1;
+  }
+  SocketLink link(std::move(*socket));
+  ::setpgid(0, 0);
+  return serve_link(link, nullptr, directory / "printed");
+}
+
 int serve_files(const std::filesystem::path& directory) {
   FileLink link(directory);
   if (!link.usable()) {
@@ -46,6 +57,12 @@ int serve_files(const std::filesystem::path& directory) {
   }
   ::setpgid(0, 0);  // so that it can end with all that its tasks have started
   return serve_link(link, nullptr, directory / "printed");
+}
+
+int serve_pilot(const std::filesystem::path& directory) {
+  std::error_code ignored;
+  const bool tcp = std::filesystem::exists(driver_file(directory), ignored);
+  return tcp ? serve_tcp(directory) : serve_files(directory);
 }
 
 std::string file_of_element(const std::string& stem) {
@@ -72,7 +89,7 @@ void become_worker(int argc, char** argv) {
       ::sigaction(SIGTERM, &action, nullptr);
     }
     status = serves    ? serve_socket(argv[2])
-             : pilots  ? serve_files(argv[2])
+             : pilots  ? serve_pilot(argv[2])
              : element ? execute_file(file_of_element(argv[2]))
                        : execute_file(argv[2]);
   } catch (const std::exception& error) {

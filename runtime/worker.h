@@ -10,7 +10,8 @@ inline constexpr const char* worker_flag = "--stook-worker";
 // PROGRAM --stook-job FILE: executes the one job in FILE.
 inline constexpr const char* job_flag = "--stook-job";
 
-// PROGRAM --stook-pilot DIRECTORY: as a worker, over the files `in` and `out` there.
+// PROGRAM --stook-pilot DIRECTORY: as a worker, for the driver that is to be found by what is
+// there: the files `in` and `out`, or an address and a token.
 inline constexpr const char* pilot_flag = "--stook-pilot";
 
 // PROGRAM --stook-array STEM: as --stook-job, the file being STEM-INDEX.job of the array's element.

@@ -28,6 +28,9 @@ struct SlurmOptions {
   std::string mode = "pilots";   // or "array", "srun"
   double idle_seconds = 30;    // after which a pilot that has nothing to do ends
   double command_timeout = 30;   // seconds sbatch, squeue and scancel may take
+  std::string transport = "files";  // between driver and pilots: files below the cache, or "tcp"
+  std::string address = {};    // of this host, for tcp, as the nodes reach it: a name or a number;
+                               // empty: its host name
 };
 
 // Where tasks are executed. Made by a function of its name.

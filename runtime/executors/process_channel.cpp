@@ -128,7 +128,7 @@ class ProcessChannel final : public WorkerChannel {
         exit_.signal != 0
             ? "its process was killed by " + describe_exit(exit_)
             : "its process ended with " + describe_exit(exit_) + " before the task had a result";
-    std::exchange(ended_, {})({cause, false});
+    std::exchange(ended_, {})({cause, Blame::task});
   }
 
   ProcessLauncher& launcher_;

@@ -1,18 +1,12 @@
-// Pilots: workers in allocations of Slurm, spoken to over files under the cache.
+// Pilots: workers in allocations of Slurm.
 #include "runtime/executors/slurm.h"
-
-#include <fcntl.h>
-#include <unistd.h>
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
-#include <boost/asio/steady_timer.hpp>
-#include <algorithm>
-#include <chrono>
 
+#include "runtime/task_output.h"
 #include "runtime/worker.h"
 #include "src/job.h"
-#include "src/os.h"
 
 #include <stook/errors.hpp>
 
@@ -21,40 +15,41 @@ namespace {
 
 namespace asio = boost::asio;
 namespace fs = std::filesystem;
-using boost::system::error_code;
 
-constexpr std::chrono::milliseconds kBeat{2000};
-constexpr std::chrono::microseconds kFirstRead{200};
-constexpr std::chrono::microseconds kLongestRead{20'000};
+constexpr int kShownLines = 3;
+
+// A path where Slurm replaces %j and the like.
+std::string without_patterns(const fs::path& path) {
+  std::string text;
+  for (const char c : path.string()) text += c == '%' ? "%%" : std::string(1, c);
+  return text;
+}
 
 class Pilot : public std::enable_shared_from_this<Pilot> {
  public:
-  Pilot(asio::io_context& context, std::shared_ptr<SlurmCluster> cluster)
-      : cluster_(std::move(cluster)), token_(cluster_->new_token()),
-        directory_(cluster_->settings().spool / token_), stem_(directory_ / "printed"),
-        read_timer_(context), beat_timer_(context) {}
+  Pilot(asio::io_context& context, std::shared_ptr<SlurmCluster> cluster,
+        std::shared_ptr<PilotLink> link)
+      : context_(context), cluster_(std::move(cluster)), link_(std::move(link)),
+        token_(cluster_->new_token()), directory_(cluster_->settings().spool / token_),
+        stem_(directory_ / "printed") {}
 
   void start(WorkerChannel::Heard heard, WorkerChannel::Ended ended) {
     heard_ = std::move(heard);
     ended_ = std::move(ended);
     fs::create_directories(directory_);
-    in_ = os_open(directory_ / "in", O_CREAT | O_TRUNC | O_WRONLY | O_APPEND);
-    alive_ = os_open(directory_ / "alive", O_CREAT | O_RDWR);
-    if (!in_ || !alive_) throw ExecutorError("cannot make " + directory_.string());
-    (void)os_try_lock(alive_.get(), 0, LockMode::exclusive);
+    link_->open(
+        directory_, [this](std::span<const std::byte> bytes) { hear(bytes); },
+        [this] { cluster_->hurry(); });
     const fs::path script = directory_ / "pilot.sh";
     cluster_->write_script(script, {own_program(), pilot_flag, directory_.string()});
-    cluster_->submit(token_, script, {},
-                     [self = shared_from_this()](const std::string& id, const std::string& error) {
-                       self->submitted(id, error);
+    cluster_->submit(token_, script, {"--error=" + without_patterns(log())},
+                     [self = shared_from_this()](const SlurmCluster::Submission& submission) {
+                       self->submitted(submission);
                      });
-    read();
-    beat();
   }
 
   void write(const std::vector<std::byte>& bytes) {
-    if (over_ || !os_write(in_.get(), bytes.data(), bytes.size())) return;
-    read_soon();
+    if (!over_) link_->write(bytes);
   }
 
   void close() {
@@ -63,7 +58,7 @@ class Pilot : public std::enable_shared_from_this<Pilot> {
     write(out);
     if (!spoke_) return kill();
     // It ends by itself; nobody has to wait for Slurm to notice.
-    end({"it was closed", true});
+    end({"it was closed", Blame::infrastructure});
   }
 
   void kill() {
@@ -71,14 +66,13 @@ class Pilot : public std::enable_shared_from_this<Pilot> {
     killed_ = true;
     if (!id_.empty()) cluster_->cancel(id_);
     // Whether it has really ended is not waited for: nobody reads what it says any more.
-    end({"it was cancelled", true});
+    end({"it was cancelled", Blame::infrastructure});
   }
 
   void drop() {
     over_ = true;
     if (!id_.empty()) cluster_->forget(id_);
-    read_timer_.cancel();
-    beat_timer_.cancel();
+    link_->close();
     std::error_code ignored;
     fs::remove_all(directory_, ignored);
   }
@@ -89,12 +83,13 @@ class Pilot : public std::enable_shared_from_this<Pilot> {
   }
 
  private:
-  void submitted(const std::string& id, const std::string& error) {
+  void submitted(const SlurmCluster::Submission& submission) {
+    const std::string& id = submission.id;
     if (over_) {
       if (!id.empty()) cluster_->cancel(id);
       return;
     }
-    if (id.empty()) return end({error, false});
+    if (id.empty()) return end({submission.error, Blame::infrastructure, submission.refused});
     id_ = id;
     cluster_->watch(
         id, [self = shared_from_this()](const SlurmCluster::Seen* now) { self->seen(now); });
@@ -110,81 +105,52 @@ class Pilot : public std::enable_shared_from_this<Pilot> {
     if (lives || ending_) return;
     ending_ = true;
     cluster_->show(id_, [self = shared_from_this()](const std::string& shown) {
-      self->take_words();  // the last ones
+      self->link_->hear_rest();
       self->cluster_->cancel(self->id_);
       self->end(slurm_end(shown));
     });
   }
 
-  void end(const WorkerEnd& end) {
+  [[nodiscard]] fs::path log() const { return directory_ / "log"; }
+
+  // What was never heard has executed nothing: no task is to blame.
+  [[nodiscard]] WorkerEnd silent(const WorkerEnd& end) const {
+    WorkerEnd full{end.cause, Blame::infrastructure, end.refused};
+    const std::string said = last_lines(log(), kShownLines);
+    if (!said.empty()) full.cause += ": " + said;
+    if (!link_->hint().empty() && !id_.empty()) full.cause += " (" + link_->hint() + ")";
+    return full;
+  }
+
+  void end(WorkerEnd end) {
     if (over_) return;
-    if (!spoke_ && !killed_) cluster_->note_node(node_, false);
+    if (!spoke_ && !killed_) {
+      end = silent(end);
+      cluster_->note_silent(node_, end.cause);
+    }
     over_ = true;
     if (!id_.empty()) cluster_->forget(id_);
-    read_timer_.cancel();
-    beat_timer_.cancel();
+    link_->close();
     // Not from within a call of the pool's.
-    asio::post(read_timer_.get_executor(), [self = shared_from_this(), end] {
+    asio::post(context_, [self = shared_from_this(), end] {
       if (self->ended_) std::exchange(self->ended_, {})(end);
     });
   }
 
-  void read_soon() {
-    pause_ = kFirstRead;
-    read_timer_.cancel();
-    read();
-  }
-  void read() {
-    read_timer_.expires_after(pause_);
-    read_timer_.async_wait([self = shared_from_this()](error_code error) {
-      if (error || self->over_) return;
-      self->pause_ = self->take_words()
-                         ? kFirstRead
-                         : std::min<std::chrono::microseconds>(self->pause_ * 3 / 2, kLongestRead);
-      if (!self->over_) self->read();
-    });
+  void hear(std::span<const std::byte> bytes) {
+    if (over_) return;
+    if (!std::exchange(spoke_, true)) cluster_->note_spoke(node_);
+    heard_(bytes);
   }
 
-  bool take_words() {
-    if (!out_) out_ = os_open(directory_ / "out", O_RDONLY);
-    bool any = false;
-    while (out_ && !over_) {
-      const ssize_t got = os_pread(out_.get(), buffer_.data(), buffer_.size(), offset_);
-      if (got <= 0) break;
-      offset_ += static_cast<std::uint64_t>(got);
-      any = true;
-      if (!std::exchange(spoke_, true)) cluster_->note_node(node_, true);
-      heard_(std::span(buffer_).first(static_cast<std::size_t>(got)));
-    }
-    return any;
-  }
-
-  // Whoever hears nothing for a minute takes the driver for dead.
-  void beat() {
-    beat_timer_.expires_after(kBeat);
-    beat_timer_.async_wait([self = shared_from_this()](error_code error) {
-      if (error || self->over_) return;
-      std::vector<std::byte> out;
-      append_message(MessageKind::beat, Writer(), out);
-      (void)os_write(self->in_.get(), out.data(), out.size());
-      self->beat();
-    });
-  }
-
+  asio::io_context& context_;
   const std::shared_ptr<SlurmCluster> cluster_;
+  const std::shared_ptr<PilotLink> link_;
   const std::string token_;
   const fs::path directory_;
   const fs::path stem_;
-  asio::steady_timer read_timer_;
-  asio::steady_timer beat_timer_;
   WorkerChannel::Heard heard_;
   WorkerChannel::Ended ended_;
-  Fd in_;
-  Fd out_;
-  Fd alive_;
-  std::vector<std::byte> buffer_ = std::vector<std::byte>(64 << 10);
-  std::uint64_t offset_ = 0;
-  std::chrono::microseconds pause_ = kFirstRead;
   std::string id_;
   std::string node_;
   bool spoke_ = false;
@@ -195,8 +161,9 @@ class Pilot : public std::enable_shared_from_this<Pilot> {
 
 class PilotChannel final : public WorkerChannel {
  public:
-  PilotChannel(asio::io_context& context, std::shared_ptr<SlurmCluster> cluster)
-      : pilot_(std::make_shared<Pilot>(context, std::move(cluster))) {}
+  PilotChannel(asio::io_context& context, std::shared_ptr<SlurmCluster> cluster,
+               std::shared_ptr<PilotLink> link)
+      : pilot_(std::make_shared<Pilot>(context, std::move(cluster), std::move(link))) {}
   ~PilotChannel() override {
     pilot_->cancel_quietly();
     pilot_->drop();
@@ -217,9 +184,10 @@ class PilotChannel final : public WorkerChannel {
 
 }  // namespace
 
-ChannelFactory slurm_channels(asio::io_context& context, std::shared_ptr<SlurmCluster> cluster) {
-  return [&context, cluster = std::move(cluster)](std::size_t) {
-    return std::make_unique<PilotChannel>(context, cluster);
+ChannelFactory slurm_channels(asio::io_context& context, std::shared_ptr<SlurmCluster> cluster,
+                              PilotLinks links) {
+  return [&context, cluster = std::move(cluster), links = std::move(links)](std::size_t) {
+    return std::make_unique<PilotChannel>(context, cluster, links());
   };
 }
 

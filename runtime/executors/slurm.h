@@ -3,6 +3,7 @@
 // runtime/executors/README.md
 #pragma once
 
+#include "runtime/executors/pilot_link.h"
 #include "runtime/executors/prefix.h"
 #include "runtime/executors/slurm_cluster.h"
 #include "runtime/executors/worker_channel.h"
@@ -10,7 +11,8 @@
 namespace stook::detail {
 
 [[nodiscard]] ChannelFactory slurm_channels(boost::asio::io_context& context,
-                                            std::shared_ptr<SlurmCluster> cluster);
+                                            std::shared_ptr<SlurmCluster> cluster,
+                                            PilotLinks links);
 
 // One element of a job array per task. Jobs that come within a moment of each other are submitted
 // together.

@@ -10,6 +10,7 @@
 #include <map>
 #include <set>
 
+#include "runtime/executors/backoff.h"
 #include "runtime/executors/slurm.h"
 #include "runtime/executors/spool.h"
 #include "runtime/worker.h"
@@ -38,7 +39,7 @@ class SlurmArrays::Impl : public std::enable_shared_from_this<Impl> {
   Impl(asio::io_context& context, std::shared_ptr<SlurmCluster> cluster, PrefixOptions options,
        JobEvents events)
       : cluster_(std::move(cluster)), options_(std::move(options)), events_(std::move(events)),
-        alive_(options_.spool), gather_(context), look_(context) {}
+        alive_(options_.spool), gather_(context), look_(context), retry_(context) {}
 
   void submit(PrefixJob job) {
     if (stopping_) throw ExecutorError(interrupted);
@@ -50,13 +51,16 @@ class SlurmArrays::Impl : public std::enable_shared_from_this<Impl> {
   void request_stop() {
     stopping_ = true;
     gather_.cancel();
+    retry_.cancel();
     for (const PrefixJob& job : std::exchange(waiting_, {})) lose(job.number, interrupted);
+    for (const PrefixJob& job : std::exchange(again_, {})) lose(job.number, interrupted);
     events_.idle();
     for (const auto& [id, array] : arrays_) cluster_->cancel(id);
   }
 
   void close() {
     closed_ = true;
+    retry_.cancel();
     gather_.cancel();
     look_.cancel();
     for (const auto& [id, array] : arrays_) cluster_->cancel(id);
@@ -129,16 +133,17 @@ class SlurmArrays::Impl : public std::enable_shared_from_this<Impl> {
     }
     const fs::path script = stem.native() + ".sh";
     cluster_->write_script(script, {own_program(), array_flag, stem.string()});
-    cluster_->submit(token, script, {"--array=0-" + std::to_string(jobs.size() - 1)},
-                     [self = shared_from_this(), script, numbers](const std::string& id,
-                                                                  const std::string& error) {
-                       ::unlink(script.c_str());
-                       self->submitted(numbers, id, error);
-                     });
+    cluster_->submit(
+        token, script, {"--array=0-" + std::to_string(jobs.size() - 1)},
+        [self = shared_from_this(), script, numbers](const SlurmCluster::Submission& submission) {
+          ::unlink(script.c_str());
+          self->submitted(numbers, submission);
+        });
   }
 
-  void submitted(const std::vector<std::uint64_t>& numbers, const std::string& id,
-                 const std::string& error) {
+  void submitted(const std::vector<std::uint64_t>& numbers,
+                 const SlurmCluster::Submission& submission) {
+    const std::string& id = submission.id;
     if (closed_ || stopping_) {
       if (!id.empty()) cluster_->cancel(id);
       if (closed_) return;
@@ -149,7 +154,8 @@ class SlurmArrays::Impl : public std::enable_shared_from_this<Impl> {
       const auto found = elements_.find(number);
       if (found == elements_.end()) continue;
       if (id.empty()) {
-        lose(number, error);
+        if (submission.refused || stopping_) lose(number, submission.error);
+        else submit_again(number);
         continue;
       }
       found->second.id = id + "_" + std::to_string(i);
@@ -177,7 +183,7 @@ class SlurmArrays::Impl : public std::enable_shared_from_this<Impl> {
       const auto element = self->elements_.find(number);
       if (element == self->elements_.end()) return;
       element->second.end = slurm_end(shown);
-      const double wait = element->second.end.infrastructure &&
+      const double wait = element->second.end.blame != Blame::task &&
                                   shown.find("JobState=COMPLETED") == std::string::npos
                               ? 0.0
                               : self->options_.result_wait;
@@ -227,6 +233,7 @@ class SlurmArrays::Impl : public std::enable_shared_from_this<Impl> {
     if (!*result) return lose(number, result->reason());
     JobResult value = std::move(***result);
     remove(number);
+    backoff_.succeeded();
     events_.result(std::move(value));
   }
 
@@ -234,20 +241,34 @@ class SlurmArrays::Impl : public std::enable_shared_from_this<Impl> {
   void take_end(std::uint64_t number) {
     Element& element = elements_.at(number);
     if (stopping_) return lose(number, interrupted);
-    if (!element.end.infrastructure || element.attempts >= kMostAttempts) {
+    const Blame blame = element.end.blame;
+    if (blame == Blame::task || (blame == Blame::unclear && element.attempts >= kMostAttempts)) {
       const std::string lasting =
-          element.end.infrastructure ? std::to_string(kMostAttempts) + " attempts ended, the last: "
-                                     : "";
+          blame == Blame::unclear ? std::to_string(kMostAttempts) + " attempts ended, the last: "
+                                  : "";
       return lose(number, lasting + element.end.cause + ", and there is no result of the task");
     }
-    ++element.attempts;
+    if (blame == Blame::unclear) ++element.attempts;
     element.end_known = false;
     leave_array(element);
-    element.files.remove();
+    submit_again(number);
+  }
+
+  // What the infrastructure has ended, after a while: longer each time nothing comes of it.
+  void submit_again(std::uint64_t number) {
+    elements_.at(number).files.remove();
     PrefixJob again;
     again.number = number;
-    waiting_.push_back(std::move(again));
-    gather();
+    again_.push_back(std::move(again));
+    if (std::exchange(backing_off_, true)) return;
+    retry_.expires_after(backoff_.failed());
+    retry_.async_wait([self = shared_from_this()](error_code error) {
+      self->backing_off_ = false;
+      if (error || self->closed_) return;
+      for (PrefixJob& job : std::exchange(self->again_, {}))
+        self->waiting_.push_back(std::move(job));
+      if (!self->waiting_.empty()) self->gather();
+    });
   }
 
   void lose(std::uint64_t number, const std::string& cause) {
@@ -280,12 +301,16 @@ class SlurmArrays::Impl : public std::enable_shared_from_this<Impl> {
   AliveFile alive_;
   asio::steady_timer gather_;
   asio::steady_timer look_;
+  asio::steady_timer retry_;
+  Backoff backoff_{std::chrono::milliseconds(250), std::chrono::milliseconds(30'000)};
   std::vector<PrefixJob> waiting_;
+  std::vector<PrefixJob> again_;               // until the backoff is over
   std::map<std::uint64_t, Element> elements_;  // by number
   std::map<std::string, std::size_t> arrays_;  // elements that are not finished
   std::chrono::milliseconds pause_ = kFirstLook;
   std::size_t limit_ = 0;
   bool looking_ = false;
+  bool backing_off_ = false;
   bool stopping_ = false;
   bool closed_ = false;
 };

@@ -49,6 +49,12 @@ std::string random_token() {
   return text;
 }
 
+// Whether a command says that there is no controller to answer it.
+bool is_away(const std::string& said) {
+  return said.find("Unable to contact slurm controller") != std::string::npos ||
+         said.find("timed out") != std::string::npos;
+}
+
 std::string field(const std::string& shown, const std::string& name) {
   const auto at = shown.find(name + "=");
   if (at == std::string::npos) return {};
@@ -59,31 +65,48 @@ std::string field(const std::string& shown, const std::string& name) {
 }  // namespace
 
 WorkerEnd slurm_end(const std::string& shown) {
+  struct Known {
+    const char* state;
+    const char* cause;
+    Blame blame;
+  };
+  static constexpr Known known[] = {
+      {"NODE_FAIL", " lost its node", Blame::infrastructure},
+      {"BOOT_FAIL", " lost its node, which does not boot", Blame::infrastructure},
+      {"PREEMPTED", " was preempted", Blame::infrastructure},
+      {"CANCELLED", " was cancelled", Blame::infrastructure},
+      {"REVOKED", " was moved to another cluster", Blame::infrastructure},
+      {"TIMEOUT", " reached its time limit (--time of Slurm)", Blame::unclear},
+      {"DEADLINE", " reached its deadline", Blame::unclear},
+      {"OUT_OF_MEMORY", " ran out of memory (--mem of Slurm)", Blame::unclear},
+      // It is there, but not as the one that was begun.
+      {"PENDING", " was requeued", Blame::infrastructure},
+      {"REQUEUED", " was requeued", Blame::infrastructure},
+      {"REQUEUE_HOLD", " was requeued and is held", Blame::infrastructure},
+      {"SPECIAL_EXIT", " was requeued and is held", Blame::infrastructure},
+      {"CONFIGURING", " was requeued", Blame::infrastructure},
+      {"RUNNING", " was requeued", Blame::infrastructure},
+  };
   const std::string state = field(shown, "JobState");
-  const std::string reason = field(shown, "Reason");
+  if (state.empty()) return {"its Slurm job is not known any more", Blame::infrastructure};
   const std::string id = "its Slurm job " + field(shown, "JobId");
-  if (state == "NODE_FAIL" || state == "BOOT_FAIL") return {id + " lost its node", true};
-  if (state == "PREEMPTED") return {id + " was preempted", true};
-  if (state == "CANCELLED") return {id + " was cancelled", true};
-  if (state == "TIMEOUT" || state == "DEADLINE") return {id + " reached its time limit", true};
-  if (state == "OUT_OF_MEMORY") return {id + " ran out of memory", true};
-  if (state == "PENDING" || state == "REQUEUED" || state == "REQUEUE_HOLD" || state == "RUNNING" ||
-      state == "CONFIGURING") {
-    return {id + " was requeued", true};
+  for (const Known& one : known) {
+    if (state == one.state) return {id + one.cause, one.blame};
   }
   const std::string code = field(shown, "ExitCode");  // status:signal
   const auto colon = code.find(':');
   const int status = std::atoi(code.c_str());
   const int signal = colon == std::string::npos ? 0 : std::atoi(code.c_str() + colon + 1);
-  if (signal == SIGKILL || signal == SIGTERM) {
-    return {id + " was killed by " + describe_exit({0, signal}), true};
+  if (signal != 0) {
+    // Whoever kills a task for its memory or a host for its shutdown does it by these.
+    const bool killed = signal == SIGKILL || signal == SIGTERM;
+    return {id + " was killed by " + describe_exit({0, signal}),
+            killed ? Blame::unclear : Blame::task};
   }
-  if (signal != 0) return {id + " was killed by " + describe_exit({0, signal}), false};
   if (state == "FAILED" || status != 0) {
-    return {id + " ended with " + describe_exit({status, 0}), false};
+    return {id + " ended with " + describe_exit({status, 0}), Blame::task};
   }
-  if (state.empty()) return {id + "is not known to Slurm any more", true};
-  return {id + " ended (" + state + ", " + reason + ")", true};
+  return {id + " ended (" + state + ", " + field(shown, "Reason") + ")", Blame::unclear};
 }
 
 SlurmCluster::SlurmCluster(asio::io_context& context, ProcessLauncher& launcher,
@@ -110,22 +133,22 @@ void SlurmCluster::submit(const std::string& token, const fs::path& script,
   std::vector<std::string> argv{
       "sbatch",           "--parsable", "--no-requeue", "--job-name=" + token, "--output=/dev/null",
       "--error=/dev/null"};
-  if (!bad_nodes_.empty()) {
-    std::string list;
-    for (const std::string& node : bad_nodes_) list += (list.empty() ? "" : ",") + node;
-    argv.push_back("--exclude=" + list);
-  }
+  if (!bad_nodes_.empty()) argv.push_back("--exclude=" + bad_nodes());
   argv.insert(argv.end(), settings_.arguments.begin(), settings_.arguments.end());
   argv.insert(argv.end(), more.begin(), more.end());
   argv.push_back(script.string());
   command(argv, [self = shared_from_this(), token, script, more, done, tried](
                     const Exit& exit, const std::string& said, bool in_time) {
     const std::string id = said.substr(0, said.find_first_of(";\n"));
-    if (in_time && exit.signal == 0 && exit.code == 0 && !id.empty()) return done(id, "");
+    if (in_time && exit.signal == 0 && exit.code == 0 && !id.empty()) return done({id, "", false});
     self->look_up(token, [=](const std::string& found) {
-      if (!found.empty()) return done(found, "");
+      if (!found.empty()) return done({found, "", false});
       if (tried + 1 >= kMostSubmissions) {
-        return done("", in_time ? "sbatch: " + trimmed(said) : "sbatch does not answer");
+        std::string why = in_time ? trimmed(said) : "sbatch does not answer";
+        if (!self->bad_nodes_.empty()) {
+          why += " (without " + self->bad_nodes() + ", where nothing could be executed)";
+        }
+        return done({"", why, in_time && !is_away(said)});
       }
       self->later(std::chrono::seconds(1 << tried),
                   [=] { self->submit(token, script, more, done, tried + 1); });
@@ -152,10 +175,18 @@ void SlurmCluster::cancel(const std::string& id) {
   command({"scancel", "--full", id}, [](const Exit&, const std::string&, bool) {});
 }
 
-void SlurmCluster::note_node(const std::string& node, bool spoke) {
-  if (node.empty()) return;
-  if (spoke) silent_[node] = 0;
-  else if (++silent_[node] >= kBadNode) bad_nodes_.insert(node);
+void SlurmCluster::note_silent(const std::string& node, const std::string& cause) {
+  if (node.empty() || ++silent_[node] != kBadNode) return;
+  bad_nodes_.insert(node);
+  settings_.tell(
+      "node " + node + " is not used any more: " + std::to_string(kBadNode) +
+      " pilots in a row ended there before they could execute anything, the last one: " + cause);
+}
+
+std::string SlurmCluster::bad_nodes() const {
+  std::string list;
+  for (const std::string& node : bad_nodes_) list += (list.empty() ? "" : ",") + node;
+  return list;
 }
 
 void SlurmCluster::show(const std::string& id, std::function<void(const std::string&)> shown) {
@@ -243,7 +274,7 @@ void SlurmCluster::arm() {
 void SlurmCluster::poll() {
   if (watched_.empty()) return;
   polling_ = true;
-  command({"squeue", "--noheader", "--me", "--array", "--format=%F|%K|%T|%N"},
+  command({"squeue", "--noheader", "--me", "--array", "--format=%F|%K|%T|%N|%r"},
           [self = shared_from_this()](const Exit& exit, const std::string& said, bool in_time) {
             self->polling_ = false;
             // A controller that does not answer says nothing about jobs.
@@ -264,14 +295,34 @@ void SlurmCluster::take(const std::string& said) {
     std::getline(columns, index, '|');
     std::getline(columns, seen.state, '|');
     std::getline(columns, seen.node, '|');
+    std::getline(columns, seen.reason);
     if (index != "N/A") seen.id += "_" + index;
     listed[seen.id] = seen;
   }
+  tell_waiting(listed);
   const auto watched = watched_;  // those who are told may forget
   for (const auto& [id, tell] : watched) {
     const auto found = listed.find(id);
     tell(found == listed.end() ? nullptr : &found->second);
   }
+}
+
+// Where none of the jobs runs and the same reason is given twice the user hears of it, once.
+void SlurmCluster::tell_waiting(const std::map<std::string, Seen>& listed) {
+  std::string reason;
+  std::size_t waiting = 0;
+  for (const auto& [id, tell] : watched_) {
+    const auto found = listed.find(id);
+    if (found == listed.end()) continue;
+    if (found->second.state != "PENDING") return waits_for_.clear();
+    ++waiting;
+    if (found->second.reason != "None") reason = found->second.reason;
+  }
+  if (reason.empty() || std::exchange(waits_for_, reason) != reason) return;
+  if (!told_.insert(reason).second) return;
+  settings_.tell("nothing is executed now: " + std::to_string(waiting) +
+                 (waiting == 1 ? " job waits" : " jobs wait") +
+                 " in Slurm's queue, for the reason " + reason);
 }
 
 }  // namespace stook::detail

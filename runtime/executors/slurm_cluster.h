@@ -20,9 +20,10 @@ namespace stook::detail {
 
 struct SlurmSettings {
   std::filesystem::path spool;
-  std::vector<std::string> arguments;  // for sbatch: partition, CPUs, memory, time
-  std::filesystem::path directory;     // working directory; empty: this process's
-  double command_timeout = 30;         // seconds sbatch, squeue and the others may take
+  std::vector<std::string> arguments;            // for sbatch: partition, CPUs, memory, time
+  std::filesystem::path directory;               // working directory; empty: this process's
+  double command_timeout = 30;                   // seconds sbatch, squeue and the others may take
+  std::function<void(const std::string&)> tell;  // what the user has to know, once
 };
 
 class SlurmCluster : public std::enable_shared_from_this<SlurmCluster> {
@@ -33,8 +34,16 @@ class SlurmCluster : public std::enable_shared_from_this<SlurmCluster> {
     std::string id;
     std::string state;
     std::string node;
+    std::string reason;  // why it waits
   };
-  using Submitted = std::function<void(const std::string& id, const std::string& error)>;
+  // Without an id, why: `refused` by Slurm, which says so again if it is asked again; or it did not
+  // answer.
+  struct Submission {
+    std::string id;
+    std::string error;
+    bool refused = false;
+  };
+  using Submitted = std::function<void(const Submission&)>;
   using Watched = std::function<void(const Seen* now)>;  // null: it is not listed any more
 
   [[nodiscard]] const SlurmSettings& settings() const { return settings_; }
@@ -54,13 +63,17 @@ class SlurmCluster : public std::enable_shared_from_this<SlurmCluster> {
   // `id`: of a job, or JOB_INDEX of an element of an array.
   void watch(const std::string& id, Watched watched);
   void forget(const std::string& id);
+  // Something has happened to a job: states are asked soon.
+  void hurry() { poll_soon(); }
   // What scontrol says of a job that has ended.
   void show(const std::string& id, std::function<void(const std::string&)> shown);
   // The size of the largest array there may be.
   void ask_array_limit(std::function<void(int)> answered);
   void cancel(const std::string& id);
-  // A job on this node spoke, or ended without a word.
-  void note_node(const std::string& node, bool spoke);
+  // A job on this node spoke; or it ended without a word, for this cause.
+  void note_spoke(const std::string& node) { silent_[node] = 0; }
+  void note_silent(const std::string& node, const std::string& cause);
+  [[nodiscard]] std::string bad_nodes() const;  // separated by commas
 
  private:
   using Said = std::function<void(const Exit&, const std::string& said, bool in_time)>;
@@ -71,6 +84,7 @@ class SlurmCluster : public std::enable_shared_from_this<SlurmCluster> {
   void arm();
   void poll();
   void take(const std::string& said);
+  void tell_waiting(const std::map<std::string, Seen>& listed);
 
   boost::asio::io_context& context_;
   ProcessLauncher& launcher_;
@@ -80,6 +94,8 @@ class SlurmCluster : public std::enable_shared_from_this<SlurmCluster> {
   std::map<std::string, Watched> watched_;
   std::map<std::string, int> silent_;
   std::set<std::string> bad_nodes_;
+  std::string waits_for_;       // a reason that was seen once
+  std::set<std::string> told_;  // reasons
   std::chrono::milliseconds pause_;
   std::size_t commands_ = 0;
   std::size_t tokens_ = 0;

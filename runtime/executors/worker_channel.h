@@ -16,10 +16,17 @@
 
 namespace stook::detail {
 
-// Why a worker is no more.
+// Whose doing it is that a worker is no more.
+enum class Blame {
+  task,            // what it executed fails
+  unclear,         // perhaps its task's: that is tried again, but not for ever
+  infrastructure,  // not the task's: that is tried again, however often it happens
+};
+
 struct WorkerEnd {
   std::string cause;
-  bool infrastructure = false;  // not the doing of the task it executed: that is tried again
+  Blame blame = Blame::task;
+  bool refused = false;  // it could not be had, and cannot be had by asking again
 };
 
 class WorkerChannel {

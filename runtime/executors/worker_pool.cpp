@@ -178,6 +178,7 @@ class WorkerPool::Worker {
     result.attempt = jobs_.front().attempts + 1;
     jobs_.pop_front();
     watch_front();
+    pool_.backoff_.succeeded();
     pool_.events_.result(std::move(result));
   }
 
@@ -215,7 +216,9 @@ class WorkerPool::Worker {
 WorkerPool::WorkerPool(asio::io_context& context, ChannelFactory channels, PoolOptions options,
                        JobEvents events)
     : context_(context), channels_(std::move(channels)), options_(std::move(options)),
-      events_(std::move(events)), idle_timer_(std::make_unique<asio::steady_timer>(context)) {}
+      events_(std::move(events)), idle_timer_(std::make_unique<asio::steady_timer>(context)),
+      backoff_(options_.retry_first, options_.retry_most),
+      backoff_timer_(std::make_unique<asio::steady_timer>(context)) {}
 
 WorkerPool::~WorkerPool() = default;
 
@@ -254,8 +257,8 @@ void WorkerPool::dispatch() {
   if (options_.idle_seconds > 0) end_idle(waiting);
   const auto starting = static_cast<std::size_t>(std::count_if(
       workers_.begin(), workers_.end(), [](const auto& worker) { return worker->starting(); }));
-  for (std::size_t i = starting;
-       i < waiting && !broken_ && workers_.size() < static_cast<std::size_t>(options_.workers);
+  for (std::size_t i = starting; i < waiting && !broken_ && !backing_off_ &&
+                                 workers_.size() < static_cast<std::size_t>(options_.workers);
        ++i) {
     start_worker();
   }
@@ -301,22 +304,21 @@ void WorkerPool::worker_ended(Worker& worker, const WorkerEnd& end) {
   asio::post(context_, [gone] {});
   const std::string cause = worker.cause().empty() ? end.cause : worker.cause();
   if (!worker.was_ready() && !closing_ && !worker.was_closing()) {
-    if (++failed_starts_ >= kMostFailedStarts || !worker.cause().empty()) {
-      give_up("workers of " + own_program() + " do not start: " + cause +
-              ". A program that uses other processes calls stook::init(argc, argv) at the top of "
-              "main, or is entered by cli()");
-      return;
-    }
+    const bool ours = !worker.cause().empty();
+    note_silent({cause, ours ? Blame::task : end.blame, end.refused}, ours);
+    if (broken_) return;
   }
+  if (end.blame != Blame::task && !closing_) start_again_later();
   Batch again;
   for (PoolJob& job : worker.jobs()) {
     // The one it had begun is to blame, if a task is; what it had done and not told is done again.
     const bool begun = job.number == worker.begun();
-    const bool retry =
-        end.infrastructure && worker.cause().empty() && ++job.attempts < kMostAttempts;
+    const Blame blame = worker.cause().empty() ? end.blame : Blame::task;
+    const bool retry = blame == Blame::infrastructure ||
+                       (blame == Blame::unclear && (!begun || ++job.attempts < kMostAttempts));
     if (begun && !retry) {
       const std::string lasting =
-          end.infrastructure && worker.cause().empty()
+          blame == Blame::unclear
               ? "it ended " + std::to_string(kMostAttempts) + " workers in a row, the last one: "
               : "";
       events_.lost(worker.lost(job, lasting + cause));
@@ -354,6 +356,34 @@ void WorkerPool::hold() {
   }
 }
 
+// A worker ended that never said hello. Where others work on, that is no reason to end the run.
+void WorkerPool::note_silent(const WorkerEnd& end, bool ours) {
+  const bool others = std::any_of(workers_.begin(), workers_.end(),
+                                  [](const auto& worker) { return worker->ready(); });
+  if (end.refused && !others) return give_up("no worker can be had: " + end.cause);
+  if (backing_off_) return;  // several that end together are one failure
+  ++failed_starts_;
+  if (end.blame == Blame::task) {
+    if (failed_starts_ < kMostFailedStarts && !ours) return;
+    return give_up("workers of " + own_program() + " do not start: " + end.cause +
+                   ". A program that uses other processes calls stook::init(argc, argv) at the top "
+                   "of main, or is entered by cli()");
+  }
+  if (failed_starts_ < options_.most_silent || others) return;
+  give_up(std::to_string(failed_starts_) +
+          " workers in a row ended before they could execute anything, the last one: " + end.cause);
+}
+
+void WorkerPool::start_again_later() {
+  if (std::exchange(backing_off_, true)) return;
+  backoff_timer_->expires_after(backoff_.failed());
+  backoff_timer_->async_wait([this](error_code error) {
+    if (error || closing_) return;
+    backing_off_ = false;
+    dispatch();
+  });
+}
+
 void WorkerPool::request_stop() {
   stopping_ = true;
   for (const auto& worker : workers_) worker->tell_stop();
@@ -362,6 +392,7 @@ void WorkerPool::request_stop() {
 void WorkerPool::close(std::function<void()> ended) {
   closing_ = true;
   idle_timer_->cancel();
+  backoff_timer_->cancel();
   ended_ = std::move(ended);
   if (workers_.empty()) return std::exchange(ended_, {})();
   for (const auto& worker : workers_) worker->finish();

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <boost/asio/steady_timer.hpp>
+#include <chrono>
 #include <deque>
 #include <filesystem>
 #include <functional>
@@ -12,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "runtime/executors/backoff.h"
 #include "runtime/executors/job_events.h"
 #include "runtime/executors/worker_channel.h"
 
@@ -24,6 +26,11 @@ struct PoolOptions {
   bool allow_other_build = false;
   bool hold_after_failure = false;  // a worker does so by itself, and hold() is still to be called
   double idle_seconds = 0;          // after which an idle worker ends; 0: it stays
+  // Workers that the infrastructure has ended are replaced after a while: so long the first time,
+  // twice as long each time nothing has become of it, so long at most.
+  std::chrono::milliseconds retry_first{250};
+  std::chrono::milliseconds retry_most{30'000};
+  int most_silent = 9;  // that end so in a row, none having said hello: then nobody can be had
 };
 
 // A job on its way to a worker.
@@ -64,6 +71,8 @@ class WorkerPool {
   [[nodiscard]] Worker* least_busy(std::size_t most_batches);
   void give_up(const std::string& why);
   void give_back(const Batch& batch);
+  void note_silent(const WorkerEnd& end, bool ours);
+  void start_again_later();
 
   boost::asio::io_context& context_;
   const ChannelFactory channels_;
@@ -76,6 +85,9 @@ class WorkerPool {
   std::unique_ptr<boost::asio::steady_timer> idle_timer_;
   std::size_t started_ = 0;
   int failed_starts_ = 0;  // in a row, before a worker said hello
+  Backoff backoff_;
+  std::unique_ptr<boost::asio::steady_timer> backoff_timer_;
+  bool backing_off_ = false;  // no worker is started meanwhile
   bool holding_ = false;
   bool stopping_ = false;
   bool closing_ = false;

@@ -1,7 +1,7 @@
 // Figures of the executors, each beside what the machine can do, measured in the same run.
 //   bench_processes pool N DIR | pair N DIR | input MIB DIR | prefix N DIR | alone N DIR
 //   bench_processes spawn N | spawnenv N           the program alone, or behind env
-//   bench_processes pilots N DIR | srun N DIR      where a Slurm is running
+//   bench_processes pilots N DIR | tcp N DIR | array N DIR | srun N DIR     where a Slurm runs
 // One measurement a process: tools/dev/bench dispatch calls it and prints the table.
 
 #include <fcntl.h>
@@ -82,7 +82,9 @@ void outside(const std::string& how, int n, const fs::path& dir) {
     options.prefixes = {{Leaf::make(0).task_name(), how == "prefix" ? "/usr/bin/env" : ""}};
     options.rate_limits = {{Leaf::make(0).task_name(), 2}};
   } else {
-    options.executor = stook::slurm({.max_workers = 4, .mode = how});
+    stook::SlurmOptions slurm{.max_workers = 4, .mode = how};
+    if (how == "tcp") slurm = {.max_workers = 4, .transport = "tcp", .address = "127.0.0.1"};
+    options.executor = stook::slurm(slurm);
   }
   const auto start = Clock::now();
   const auto outcome = Wide::make(n).run_graph(options);
@@ -229,8 +231,8 @@ int main(int argc, char** argv) {
   const int n = argc > 2 ? std::atoi(argv[2]) : 0;
   const fs::path dir = argc > 3 ? argv[3] : "";
   if (what == "pool") pool(n, dir);
-  else if (what == "pilots" || what == "srun" || what == "array" || what == "prefix" ||
-           what == "alone")
+  else if (what == "pilots" || what == "tcp" || what == "srun" || what == "array" ||
+           what == "prefix" || what == "alone")
     outside(what, n, dir);
   else if (what == "spawn" || what == "spawnenv") spawn(n, what == "spawnenv");
   else if (what == "pair") pair(n, dir);

@@ -1,48 +1,9 @@
 #!/bin/bash
-# slurm.sh PROGRAM - pilots and srun on a real Slurm of this test's own, and what happens when parts
-# of it fail. Exits 77 where Slurm cannot be had or does not start here.
-set -u
-program=$(realpath "$1")
-support=$(cd "$(dirname "$0")/../support" && pwd)
-for command in slurmctld slurmd sbatch munged; do
-  PATH=$PATH:/usr/sbin command -v $command > /dev/null || { echo "skipped: no $command"; exit 77; }
-done
-[[ $EUID == 0 ]] || { echo "skipped: the daemons need root"; exit 77; }
-work=$(mktemp -d)
-export SVC_STATE=$work SLURM_NODES=4 SLURM_CPUS=2 SLURM_PORT=$((20000 + RANDOM % 20000)) SLURM_ARRAY=10
-trap '"$support/slurm.sh" stop; rm -rf "$work"' EXIT
-"$support/slurm.sh" start > "$work/start.log" 2>&1 ||
-  { echo "skipped: Slurm does not start here:"; tail -n 5 "$work/start.log"; exit 77; }
-eval "$("$support/slurm.sh" env)"
-cd "$work" || exit 1
-export EXECUTIONS=$work/executions
-status=0
-ok() { echo "ok - $1"; }
-bad() { echo "not ok - $1"; status=1; }
-check() { if "${@:2}"; then ok "$1"; else bad "$1"; fi; }
-executions() { [[ -f $EXECUTIONS ]] && wc -l < "$EXECUTIONS" || echo 0; }
-pause() { read -r -t 0.05 <> <(:); }
-pilots() { squeue -h -t "${1:-RUNNING}" -o '%A %N'; }
-# run NAME FROM TO MORE...: in the background, on pilots, in a cache of its own
-run() {
-  local name=$1 from=$2 to=$3
-  shift 3
-  rm -f "$EXECUTIONS" gate
-  "$program" --from "$from" --to "$to" -o "$name" --executor slurm --max-workers 2 "$@" \
-    > "$name.out" 2> "$name.err" &
-  pid=$!
-}
-result() {   # result NAME VALUE: waits for the run, and looks at what it printed
-  wait $pid
-  local code=$?
-  if [[ $code == 0 && $(tail -n 1 "$1.out") == "$2" ]]; then ok "$1"
-  else bad "$1: exit $code, printed '$(tail -n 1 "$1.out")', not $2"; sed 's/^/    /' "$1.err"; fi
-}
-each_once() {   # each_once NAME COUNT
-  check "$1: none lost, none twice" test \
-    "$(sort -u "$EXECUTIONS" | wc -l) $(executions)" == "$2 $2"
-}
-sum() { echo $((($2 * ($2 - 1) - $1 * ($1 - 1)) / 2)); }
+# slurm.sh PROGRAM - pilots, arrays and srun on a real Slurm of this test's own, and what happens
+# when parts of it fail. Exits 77 where Slurm cannot be had or does not start here.
+export SLURM_NODES=4 SLURM_CPUS=2 SLURM_ARRAY=10
+# shellcheck source=tests/support/slurm_runs.sh
+source "$(dirname "$0")/../support/slurm_runs.sh"
 
 run thousand 0 1000
 result thousand "$(sum 0 1000)"
@@ -61,7 +22,6 @@ check "array: the spool is empty" test -z "$(find array/spool -type f)"
 
 # From here on leaf 5 waits for the gate, so that there is something to be broken.
 export WAIT_AT=5 WAIT_FOR=$work/gate
-held() { until grep -qx 5 "$EXECUTIONS" 2> /dev/null; do pause; done; }
 
 run scancel 0 200
 held

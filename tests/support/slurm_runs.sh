@@ -1,0 +1,52 @@
+# slurm_runs.sh - sourced by the scenario tests that need a Slurm: starts one of the test's own with
+# what the caller has set (SLURM_NODES, ...), stops it at the end, and has words for runs on it.
+# $1 of the caller: the program, slow_sum. Exits 77 where Slurm cannot be had or does not start here.
+set -u
+program=$(realpath "$1")
+support=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+for command in slurmctld slurmd sbatch munged; do
+  PATH=$PATH:/usr/sbin command -v $command > /dev/null || { echo "skipped: no $command"; exit 77; }
+done
+[[ $EUID == 0 ]] || { echo "skipped: the daemons need root"; exit 77; }
+work=$(mktemp -d)
+# Ports of its own, below those that the system gives away; held until the last process has ended.
+for slot in $(shuf -i 0-17); do
+  exec 9> "${TMPDIR:-/tmp}/stook-slurm-ports-$slot"
+  flock -n 9 && break
+done
+export SVC_STATE=$work SLURM_PORT=$((10000 + slot * 1200))
+trap '"$support/slurm.sh" stop; rm -rf "$work"' EXIT
+"$support/slurm.sh" start > "$work/start.log" 2>&1 ||
+  { echo "skipped: Slurm does not start here:"; tail -n 5 "$work/start.log"; exit 77; }
+eval "$("$support/slurm.sh" env)"
+cd "$work" || exit 1
+export EXECUTIONS=$work/executions
+status=0
+ok() { echo "ok - $1"; }
+bad() { echo "not ok - $1"; status=1; }
+check() { if "${@:2}"; then ok "$1"; else bad "$1"; fi; }
+executions() { [[ -f $EXECUTIONS ]] && wc -l < "$EXECUTIONS" || echo 0; }
+pause() { read -r -t 0.05 <> <(:); }
+pilots() { squeue -h -t "${1:-RUNNING}" -o '%A %N'; }
+# run NAME FROM TO MORE...: in the background, on pilots, in a cache of its own
+run() {
+  local name=$1 from=$2 to=$3
+  shift 3
+  rm -f "$EXECUTIONS" gate
+  "$program" --from "$from" --to "$to" -o "$name" --executor slurm --max-workers 2 "$@" \
+    > "$name.out" 2> "$name.err" &
+  pid=$!
+}
+result() {   # result NAME VALUE: waits for the run, and looks at what it printed
+  wait $pid
+  local code=$?
+  if [[ $code == 0 && $(tail -n 1 "$1.out") == "$2" ]]; then ok "$1"
+  else bad "$1: exit $code, printed '$(tail -n 1 "$1.out")', not $2"; sed 's/^/    /' "$1.err"; fi
+}
+each_once() {   # each_once NAME COUNT
+  check "$1: none lost, none twice" test \
+    "$(sort -u "$EXECUTIONS" | wc -l) $(executions)" == "$2 $2"
+}
+sum() { echo $((($2 * ($2 - 1) - $1 * ($1 - 1)) / 2)); }
+# Where leaf 5 waits for the gate (WAIT_AT=5): until it does.
+held() { until grep -qx 5 "$EXECUTIONS" 2> /dev/null; do pause; done; }
