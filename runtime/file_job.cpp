@@ -87,7 +87,7 @@ int execute_file(const std::filesystem::path& path) {
     std::error_code ignored;
     std::filesystem::current_path(welcome.directory, ignored);
     TaskOutput output(files.stem());
-    JobRunner runner(welcome.root);
+    JobRunner runner(welcome.root, files.stem());
     runner.output = &output;
     stopping_runner = &runner;
     struct sigaction action {};

@@ -56,10 +56,13 @@ std::uint64_t data_bytes() {
   return got == 6 ? pages[5] * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE)) : 0;
 }
 
-// What is allocated beyond the limit throws std::bad_alloc; children of the task inherit it.
+// What this process allocates beyond the limit throws std::bad_alloc. Children of the task inherit
+// that, each for itself; with a group they and the task have the limit together.
 class MemoryLimit {
  public:
-  explicit MemoryLimit(std::uint64_t bytes) : set_(bytes > 0) {
+  MemoryLimit(std::uint64_t bytes, const MemoryGroup* group)
+      : set_(bytes > 0), group_(set_ ? group : nullptr) {
+    if (group_ != nullptr) group_->allow(bytes);
     if (!set_ || ::getrlimit(RLIMIT_DATA, &before_) != 0) return;
     rlimit limit = before_;
     limit.rlim_cur = std::min<rlim_t>(data_bytes() + bytes, before_.rlim_max);
@@ -67,14 +70,20 @@ class MemoryLimit {
   }
   ~MemoryLimit() {
     if (set_) ::setrlimit(RLIMIT_DATA, &before_);
+    if (group_ != nullptr) group_->allow(0);
   }
   MemoryLimit(const MemoryLimit&) = delete;
   MemoryLimit& operator=(const MemoryLimit&) = delete;
 
  private:
   bool set_;
+  const MemoryGroup* const group_;
   rlimit before_{};
 };
+
+std::string limit_text(const Job& job) {
+  return "its limit (task_memory, --memory) is " + std::to_string(job.memory >> 20) + " MiB";
+}
 
 }  // namespace
 
@@ -133,13 +142,16 @@ class JobRunner::Context final : public TaskContext {
   std::optional<TaskDirectory> directory_;
 };
 
-JobRunner::JobRunner(fs::path root) : root_(std::move(root)), files_(root_) {}
+JobRunner::JobRunner(fs::path root, const fs::path& stem)
+    : root_(std::move(root)), stem_(stem), files_(root_) {}
 
 JobResult JobRunner::run(const Job& job) {
   JobResult result;
   result.number = job.number;
   result.key = job.key;
   if (output != nullptr) output->begin(job.log_limit);
+  if (job.memory > 0 && !group_) group_ = MemoryGroup::enter(stem_);
+  const std::uint64_t kills = job.memory > 0 && group_ ? group_->kills() : 0;
   try {
     execute(job, result);
   } catch (const DamagedInput& damaged) {
@@ -149,16 +161,18 @@ JobResult JobRunner::run(const Job& job) {
   } catch (const std::bad_alloc&) {
     result.failed = result.out_of_memory = true;
     result.cause = "out of memory: std::bad_alloc";
-    if (job.memory > 0) {
-      result.cause +=
-          "; its limit (task_memory, --memory) is " + std::to_string(job.memory >> 20) + " MiB";
-    }
+    if (job.memory > 0) result.cause += "; " + limit_text(job);
   } catch (...) {
     result.failed = true;
     result.cause = describe_exception(std::current_exception());
   }
   inputs_.clear();
   if (result.failed) {
+    if (job.memory > 0 && group_ && group_->kills() > kills) {
+      result.out_of_memory = true;
+      result.cause += "\n  out of memory: something it had started was killed for that; together " +
+                      limit_text(job);
+    }
     result.host = os_host_name();
     if (result.started_ns != 0) result.duration_ns = unix_nanoseconds() - result.started_ns;
   }
@@ -215,7 +229,7 @@ void JobRunner::execute(const Job& job, JobResult& result) {
   const auto start = Clock::now();
   Value value;
   {
-    const MemoryLimit limit(job.memory);
+    const MemoryLimit limit(job.memory, group_.get());
     const RunningTask running(task);
     value = task.info.run(object.object);
   }

@@ -14,6 +14,7 @@
 
 #include "cache/values.h"
 #include "runtime/found_inputs.h"
+#include "runtime/memory_group.h"
 #include "runtime/task_output.h"
 #include "src/job.h"
 
@@ -23,8 +24,9 @@ namespace stook::detail {
 
 class JobRunner {
  public:
-  // `root`: of the cache.
-  explicit JobRunner(std::filesystem::path root);
+  // `root`: of the cache. `stem`: of this process's files in the spool; its control group is named
+  // after it.
+  JobRunner(std::filesystem::path root, const std::filesystem::path& stem);
 
   // Never throws what is the task's doing: that is in the result.
   [[nodiscard]] JobResult run(const Job& job);
@@ -51,6 +53,8 @@ class JobRunner {
   void keep(const Digest& digest, const std::string& signature, Value value, std::size_t bytes);
 
   const std::filesystem::path root_;
+  const std::filesystem::path stem_;
+  std::unique_ptr<MemoryGroup> group_;  // null: no task was limited yet, or there are none here
   ValueFiles files_;
   DigestCache digests_;  // of files that tasks have found
   std::atomic<bool> stop_ = false;

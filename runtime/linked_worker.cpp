@@ -32,7 +32,7 @@ class LinkedWorker {
   // `mark`: where the number of the job that has begun is noted; null: it is told.
   LinkedWorker(DriverLink& link, std::atomic<std::uint64_t>* mark,
                const std::filesystem::path& stem)
-      : link_(link), mark_(mark), output_(stem) {}
+      : link_(link), mark_(mark), stem_(stem), output_(stem) {}
 
   int serve() {
     send_hello();
@@ -79,7 +79,7 @@ class LinkedWorker {
         if (!welcome.directory.empty()) std::filesystem::current_path(welcome.directory, ignored);
         const std::lock_guard lock(mutex_);
         hold_after_failure_ = welcome.hold_after_failure;
-        runner_.emplace(welcome.root);
+        runner_.emplace(welcome.root, stem_);
         runner_->output = &output_;
         runner_->on_progress = [this](const JobProgress& progress) { tell(progress); };
         return;
@@ -212,6 +212,7 @@ class LinkedWorker {
 
   DriverLink& link_;
   std::atomic<std::uint64_t>* const mark_;
+  const std::filesystem::path stem_;
   TaskOutput output_;
   std::optional<JobRunner> runner_;
   std::mutex mutex_;

@@ -11,6 +11,7 @@
 #include <fstream>
 
 #include "runtime/executors/spool.h"
+#include "runtime/memory_group.h"
 #include "runtime/task_output.h"
 #include "runtime/worker.h"
 
@@ -108,6 +109,7 @@ class PrefixRunner::Child : public std::enable_shared_from_this<Child> {
     // A wrapper that is killed may leave the task behind; one that ends well may have handed it on.
     const bool well = exit.signal == 0 && exit.code == 0;
     if (exit.signal != 0 || !cause_.empty()) signal_group(pid_, SIGKILL);
+    out_of_memory_ = !well && MemoryGroup::settle(files_.stem());
     const double wait = !cause_.empty() ? 0.0
                         : well          ? runner_.options_.result_wait
                                         : std::min(kWaitAfterFailure, runner_.options_.result_wait);
@@ -135,6 +137,8 @@ class PrefixRunner::Child : public std::enable_shared_from_this<Child> {
     std::string text =
         job_.words.empty() ? "its process" : "the prefix command '" + job_.words[0] + "'";
     text += " ended with " + describe_exit(exit_) + " and there is no result of the task";
+    if (out_of_memory_)
+      text += "; out of memory: more was used than allowed (task_memory, --memory)";
     const std::string said = last_lines(wrapper_file("stderr"), 5);
     if (!said.empty()) text += "; the command said: " + said;
     return text;
@@ -152,6 +156,7 @@ class PrefixRunner::Child : public std::enable_shared_from_this<Child> {
   void lose(const std::string& cause) {
     done_ = true;
     files_.withdraw();  // whoever still starts it finds nothing to do
+    (void)MemoryGroup::settle(files_.stem());  // what was killed in it has ended by now
     keep_wrapper_output();
     const std::chrono::duration<double> lasted = Clock::now() - started_;
     runner_.events_.lost({job_.number, cause, files_.stem(), files_.begun_on(), lasted.count(), 1});
@@ -183,6 +188,7 @@ class PrefixRunner::Child : public std::enable_shared_from_this<Child> {
   const SpoolFiles files_;
   pid_t pid_ = 0;
   Exit exit_;
+  bool out_of_memory_ = false;
   std::string cause_;  // why we ended it ourselves
   const Clock::time_point started_ = Clock::now();
   Clock::time_point until_;

@@ -16,6 +16,7 @@
 #include <cstring>
 
 #include "runtime/executors/worker_channel.h"
+#include "runtime/memory_group.h"
 #include "runtime/worker.h"
 #include "src/os.h"
 
@@ -38,6 +39,7 @@ class ProcessChannel final : public WorkerChannel {
         stem_(options.spool / ("worker-" + os_unique_name())) {}
   ~ProcessChannel() override {
     if (!exited_) signal_group(pid_, SIGKILL);
+    if (exit_.signal == SIGKILL) (void)MemoryGroup::settle(stem_);  // it may have been busy still
     if (mark_ != nullptr) ::munmap(mark_, sizeof *mark_);
   }
 
@@ -118,16 +120,20 @@ class ProcessChannel final : public WorkerChannel {
     timer_.cancel();
     // What the task has started and left behind goes with it.
     signal_group(pid_, SIGKILL);
+    out_of_memory_ = exit.signal == SIGKILL && MemoryGroup::settle(stem_);
     end_if_over();
   }
 
   // Both its last words and its end are known.
   void end_if_over() {
     if (!exited_ || !closed_) return;
-    const std::string cause =
-        exit_.signal != 0
-            ? "its process was killed by " + describe_exit(exit_)
-            : "its process ended with " + describe_exit(exit_) + " before the task had a result";
+    std::string cause = exit_.signal != 0 ? "its process was killed by " + describe_exit(exit_)
+                                          : "its process ended with " + describe_exit(exit_) +
+                                                " before the task had a result";
+    if (out_of_memory_) {
+      cause += ": out of memory; it and what it had started used more than they may together "
+               "(task_memory, --memory)";
+    }
     std::exchange(ended_, {})({cause, Blame::task});
   }
 
@@ -145,6 +151,7 @@ class ProcessChannel final : public WorkerChannel {
   std::vector<std::byte> sending_;
   Exit exit_;
   bool sending_now_ = false;
+  bool out_of_memory_ = false;
   bool closed_ = false;  // its end of the socket
   bool exited_ = false;
 };

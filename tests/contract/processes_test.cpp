@@ -11,6 +11,7 @@
 #include <set>
 #include <thread>
 
+#include "runtime/memory_group.h"
 #include "src/store.h"
 #include "tests/support/outcomes.h"
 #include "tests/support/temp_cache.h"
@@ -338,6 +339,36 @@ TEST(Processes, MemoryLimitIsNamed) {
   ASSERT_EQ(failures.size(), 1u);
   EXPECT_TRUE(contains(failures[0].cause, "out of memory")) << failures[0].cause;
   EXPECT_TRUE(contains(failures[0].cause, "64 MiB")) << failures[0].cause;
+}
+
+// Two children, each of which stays below the limit.
+struct AllocatesInChildren : Task<AllocatesInChildren, int(bool)> {
+  static constexpr std::uint64_t task_memory = 64 << 20;
+  const bool here;
+  explicit AllocatesInChildren(bool also_here) : here(also_here) {}
+  int run_task() {
+    std::vector<char> memory(here ? 56 << 20 : 0, 'x');
+    // `tail` keeps what has no line end; both hold theirs when the second one has all of it.
+    const int status = std::system(
+        "head -c 25000000 /dev/zero | tail > /dev/null & "
+        "head -c 25000000 /dev/zero | tail > /dev/null; a=$?; wait $!; exit $((a + $?))");
+    if (status != 0) throw std::runtime_error("a child failed");
+    return static_cast<int>(memory.size());
+  }
+};
+
+TEST(Processes, MemoryLimitHoldsForTheTaskAndItsChildrenTogether) {
+  if (!detail::MemoryGroup::enter("a/test")) GTEST_SKIP() << "no control groups can be made here";
+  TempCache cache;
+  RunOptions prefix;
+  prefix.prefixes = {{AllocatesInChildren::make(true).task_name(), "env"}};
+  for (const RunOptions& options : {in_processes(1), prefix}) {
+    const auto failures = failures_of(AllocatesInChildren::make(true), options);
+    ASSERT_EQ(failures.size(), 1u);
+    EXPECT_TRUE(contains(failures[0].cause, "out of memory")) << failures[0].cause;
+    EXPECT_TRUE(contains(failures[0].cause, "task_memory")) << failures[0].cause;
+  }
+  EXPECT_EQ(AllocatesInChildren::make(false).run_graph(in_processes(1)).value, 0);
 }
 
 struct Leaves : Task<Leaves, fs::path(std::string)> {
