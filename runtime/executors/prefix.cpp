@@ -54,8 +54,8 @@ class PrefixRunner::Child : public std::enable_shared_from_this<Child> {
     spec.argv.insert(spec.argv.end(), {own_program(), job_flag, files_.job().string()});
     spec.environment = allowed_environment(runner_.options_.environment);
     spec.directory = runner_.options_.directory;
-    const Fd out = os_open(wrapper_file("stdout"), O_CREAT | O_TRUNC | O_WRONLY | O_APPEND);
-    const Fd err = os_open(wrapper_file("stderr"), O_CREAT | O_TRUNC | O_WRONLY | O_APPEND);
+    const Fd out = os_open(output_.out, O_CREAT | O_TRUNC | O_WRONLY | O_APPEND);
+    const Fd err = os_open(output_.err, O_CREAT | O_TRUNC | O_WRONLY | O_APPEND);
     spec.out = out.get();
     spec.err = err.get();
     try {
@@ -89,10 +89,6 @@ class PrefixRunner::Child : public std::enable_shared_from_this<Child> {
   }
 
  private:
-  [[nodiscard]] fs::path wrapper_file(const char* name) const {
-    return files_.stem().native() + ".wrapper." + name;
-  }
-
   void kill_after(std::chrono::duration<double> after, std::string why) {
     limit_.expires_after(std::chrono::duration_cast<std::chrono::nanoseconds>(after));
     limit_.async_wait([self = shared_from_this(), why = std::move(why)](error_code error) {
@@ -139,7 +135,7 @@ class PrefixRunner::Child : public std::enable_shared_from_this<Child> {
     text += " ended with " + describe_exit(exit_) + " and there is no result of the task";
     if (out_of_memory_)
       text += "; out of memory: more was used than allowed (task_memory, --memory)";
-    const std::string said = last_lines(wrapper_file("stderr"), 5);
+    const std::string said = last_lines(output_.err, 5);
     if (!said.empty()) text += "; the command said: " + said;
     return text;
   }
@@ -155,7 +151,7 @@ class PrefixRunner::Child : public std::enable_shared_from_this<Child> {
 
   void lose(const std::string& cause) {
     done_ = true;
-    files_.withdraw();  // whoever still starts it finds nothing to do
+    files_.withdraw();                         // whoever still starts it finds nothing to do
     (void)MemoryGroup::settle(files_.stem());  // what was killed in it has ended by now
     keep_wrapper_output();
     const std::chrono::duration<double> lasted = Clock::now() - started_;
@@ -165,20 +161,21 @@ class PrefixRunner::Child : public std::enable_shared_from_this<Child> {
     runner_.remove(job_.number);
   }
 
+  // What is left are empty files.
   void keep_wrapper_output() const {
-    for (const char* name : {"stdout", "stderr"}) {
-      const fs::path file = wrapper_file(name);
+    const auto keep = [&](const fs::path& file, const char* name) {
       std::error_code error;
-      if (fs::file_size(file, error) == 0 || error) continue;
+      if (fs::file_size(file, error) == 0 || error) return;
       fs::create_directories(job_.logs, error);
-      fs::rename(file, job_.logs / (std::string("wrapper.") + name), error);
-    }
+      fs::rename(file, job_.logs / name, error);
+    };
+    keep(output_.out, "wrapper.stdout");
+    keep(output_.err, "wrapper.stderr");
   }
 
-  void clean() const {
+  void clean() {
     files_.remove();
-    ::unlink(wrapper_file("stdout").c_str());
-    ::unlink(wrapper_file("stderr").c_str());
+    runner_.outputs_.push_back(std::move(output_));
   }
 
   PrefixRunner& runner_;
@@ -186,6 +183,7 @@ class PrefixRunner::Child : public std::enable_shared_from_this<Child> {
   asio::steady_timer limit_;
   asio::steady_timer look_;
   const SpoolFiles files_;
+  WrapperOutput output_ = runner_.take_output();
   pid_t pid_ = 0;
   Exit exit_;
   bool out_of_memory_ = false;
@@ -218,6 +216,16 @@ std::filesystem::path PrefixRunner::stem_of(std::uint64_t number) const {
   return found == children_.end() ? fs::path() : found->second->stem();
 }
 
+PrefixRunner::WrapperOutput PrefixRunner::take_output() {
+  if (outputs_.empty()) {
+    const std::string stem = (options_.spool / ("wrapper-" + os_unique_name())).string();
+    return {stem + ".stdout", stem + ".stderr"};
+  }
+  WrapperOutput output = std::move(outputs_.back());
+  outputs_.pop_back();
+  return output;
+}
+
 void PrefixRunner::remove(std::uint64_t number) { children_.erase(number); }
 
 void PrefixRunner::request_stop() {
@@ -227,6 +235,10 @@ void PrefixRunner::request_stop() {
 void PrefixRunner::close() {
   for (const auto& [number, child] : children_) child->kill();
   children_.clear();
+  for (const WrapperOutput& output : std::exchange(outputs_, {})) {
+    ::unlink(output.out.c_str());
+    ::unlink(output.err.c_str());
+  }
 }
 
 }  // namespace stook::detail

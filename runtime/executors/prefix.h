@@ -53,6 +53,13 @@ class PrefixRunner {
 
  private:
   class Child;
+  // Files for what a wrapper prints. Most print nothing, and making and removing them is what
+  // costs: they serve again.
+  struct WrapperOutput {
+    std::filesystem::path out;
+    std::filesystem::path err;
+  };
+  [[nodiscard]] WrapperOutput take_output();
   void remove(std::uint64_t number);
 
   boost::asio::io_context& context_;
@@ -60,7 +67,8 @@ class PrefixRunner {
   const PrefixOptions options_;
   const JobEvents events_;
   AliveFile alive_;
-  bool many_files_ = false;  // were allowed
+  std::vector<WrapperOutput> outputs_;  // that nobody uses now
+  bool many_files_ = false;             // were allowed
   std::unordered_map<std::uint64_t, std::shared_ptr<Child>> children_;
 };
 

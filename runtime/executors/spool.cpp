@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "src/build_id.h"
 #include "src/os.h"
 
 #include <stook/errors.hpp>
@@ -26,12 +27,21 @@ std::string read_whole(const fs::path& file, bool& there) {
   return bytes;
 }
 
-MessageBuffer buffer_of(const std::string& bytes) {
+// Hands the first message of a kind to `take`. False: there is none. Throws CacheError on bytes
+// that are no messages.
+template <class Take>
+bool find_message(const std::string& bytes, MessageKind kind, const Take& take) {
   MessageBuffer buffer;
   const auto room = buffer.prepare(bytes.size());
   if (!bytes.empty()) std::memcpy(room.data(), bytes.data(), bytes.size());
   buffer.commit(bytes.size());
-  return buffer;
+  for (MessageBuffer::Message message; buffer.next(message);) {
+    if (message.kind != kind) continue;
+    Reader reader(message.body);
+    take(reader);
+    return true;
+  }
+  return false;
 }
 
 }  // namespace
@@ -56,23 +66,19 @@ SpoolFiles SpoolFiles::of_job(const fs::path& job) {
   return SpoolFiles(stem.replace_extension());
 }
 
-void SpoolFiles::write(const fs::path& to, const std::vector<std::byte>& bytes) const {
-  const fs::path temporary = to.native() + "." + std::to_string(::getpid());
-  const Fd fd = os_open(temporary, O_CREAT | O_TRUNC | O_WRONLY);
-  if (!fd || !os_write(fd.get(), bytes.data(), bytes.size()) || !os_rename(temporary, to)) {
-    const int error = errno;
-    ::unlink(temporary.c_str());
-    throw CacheError("write " + to.string() + ": " + std::strerror(error));
-  }
-}
-
 void SpoolFiles::write_job(const Welcome& welcome, const std::vector<std::byte>& message) const {
   Writer head;
   encode_welcome(welcome, head);
   std::vector<std::byte> bytes;
   append_message(MessageKind::welcome, head, bytes);
   bytes.insert(bytes.end(), message.begin(), message.end());
-  write(job(), bytes);
+  const fs::path temporary = job().native() + "." + std::to_string(::getpid());
+  const Fd fd = os_open(temporary, O_CREAT | O_TRUNC | O_WRONLY);
+  if (!fd || !os_write(fd.get(), bytes.data(), bytes.size()) || !os_rename(temporary, job())) {
+    const int error = errno;
+    ::unlink(temporary.c_str());
+    throw CacheError("write " + job().string() + ": " + std::strerror(error));
+  }
 }
 
 std::optional<Result<std::unique_ptr<JobResult>>> SpoolFiles::read_result(
@@ -82,13 +88,11 @@ std::optional<Result<std::unique_ptr<JobResult>>> SpoolFiles::read_result(
   const std::string bytes = read_whole(with(".result"), there);
   if (!there) return std::nullopt;
   try {
-    MessageBuffer buffer = buffer_of(bytes);
-    MessageBuffer::Message message;
-    if (!buffer.next(message) || message.kind != MessageKind::result) {
+    auto result = std::make_unique<JobResult>();
+    if (!find_message(bytes, MessageKind::result,
+                      [&](Reader& reader) { *result = decode_result(reader); })) {
       return Read(Failed{"what the task left as its result is none"});
     }
-    Reader reader(message.body);
-    auto result = std::make_unique<JobResult>(decode_result(reader));
     if (result->number != number) return Read(Failed{"it left the result of another task"});
     return Read(std::move(result));
   } catch (const Error& error) {
@@ -98,10 +102,18 @@ std::optional<Result<std::unique_ptr<JobResult>>> SpoolFiles::read_result(
 }
 
 std::string SpoolFiles::begun_on() const {
-  bool there = false;
-  const std::string holder = read_whole(with(".claim"), there);
-  const auto at = holder.rfind(" on ");
-  return at == std::string::npos ? "" : holder.substr(at + 4);
+  for (const char* suffix : {".claim", ".result"}) {
+    bool there = false;
+    const std::string bytes = read_whole(with(suffix), there);
+    std::string host;
+    try {
+      if (find_message(bytes, MessageKind::hello,
+                       [&](Reader& reader) { host = decode_hello(reader).host; })) {
+        return host;
+      }
+    } catch (const Error&) {}  // whoever reads its result will say so
+  }
+  return {};
 }
 
 void SpoolFiles::withdraw() const { ::unlink(job().c_str()); }
@@ -112,37 +124,34 @@ void SpoolFiles::remove() const {
   }
 }
 
+// Of all who try to rename the job one succeeds.
 Result<std::unique_ptr<SpoolFiles::Order>> SpoolFiles::take() const {
-  const Fd claim = os_open(with(".claim"), O_CREAT | O_EXCL | O_WRONLY);
-  if (!claim) {
+  if (!os_rename(job(), with(".claim"))) {
     const int error = errno;
-    bool there = false;
-    const std::string holder = read_whole(with(".claim"), there);
-    if (there) return Failed{"the job has been begun already, by " + holder};
+    const std::string host = begun_on();
+    if (!host.empty()) return Failed{"the job has been begun already, on " + host};
+    if (error == ENOENT) return Failed{"there is no job " + job().string() + " (any more)"};
     return Failed{"cannot claim " + job().string() + ": " + std::strerror(error)};
   }
-  const std::string me = os_this_process();
-  (void)os_write(claim.get(), me.data(), me.size());
+  Writer hello;
+  encode_hello({kProtocol, build_id(), os_host_name(), static_cast<std::uint64_t>(::getpid())},
+               hello);
+  append(MessageKind::hello, hello);
   bool there = false;
-  const std::string bytes = read_whole(job(), there);
-  if (!there) return Failed{"there is no job " + job().string() + " (any more)"};
+  const std::string bytes = read_whole(with(".claim"), there);
+  auto order = std::make_unique<Order>();
   try {
-    MessageBuffer buffer = buffer_of(bytes);
-    MessageBuffer::Message message;
-    auto order = std::make_unique<Order>();
-    if (!buffer.next(message) || message.kind != MessageKind::welcome) {
+    if (!find_message(bytes, MessageKind::welcome,
+                      [&](Reader& head) { order->welcome = decode_welcome(head); })) {
       return Failed{job().string() + " is no job"};
     }
-    Reader head(message.body);
-    order->welcome = decode_welcome(head);
     if (order->welcome.protocol != kProtocol) {
       return Failed{job().string() + " is of another version of stook"};
     }
-    if (!buffer.next(message) || message.kind != MessageKind::job) {
+    if (!find_message(bytes, MessageKind::job,
+                      [&](Reader& body) { order->job = decode_job(body); })) {
       return Failed{job().string() + " is cut short"};
     }
-    Reader body(message.body);
-    order->job = decode_job(body);
     return order;
   } catch (const Error& error) { return Failed{job().string() + ": " + error.what()}; }
 }
@@ -151,12 +160,23 @@ bool SpoolFiles::given_up() const {
   return ::access(with(".claim").c_str(), F_OK) != 0 && errno == ENOENT;
 }
 
+void SpoolFiles::append(MessageKind kind, const Writer& body) const {
+  std::vector<std::byte> bytes;
+  append_message(kind, body, bytes);
+  const fs::path claim = with(".claim");
+  const Fd fd = os_open(claim, O_WRONLY | O_APPEND);
+  if (!fd || !os_write(fd.get(), bytes.data(), bytes.size())) {
+    throw CacheError("write " + claim.string() + ": " + std::strerror(errno));
+  }
+}
+
 void SpoolFiles::write_result(const JobResult& result) const {
   Writer body;
   encode_result(result, body);
-  std::vector<std::byte> bytes;
-  append_message(MessageKind::result, body, bytes);
-  write(with(".result"), bytes);
+  append(MessageKind::result, body);
+  if (!os_rename(with(".claim"), with(".result"))) {
+    throw CacheError("rename " + with(".claim").string() + ": " + std::strerror(errno));
+  }
 }
 
 }  // namespace stook::detail

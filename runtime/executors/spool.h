@@ -1,6 +1,9 @@
-// spool.h - one job and its result as files, for processes that have no socket to their driver.
-// Written beside their place and renamed into it; whoever executes a job claims it first, so that a
-// wrapper that starts it twice has it executed once.
+// spool.h - one job and its result as a file, for processes that have no socket to their driver.
+// The file changes its name: NAME.job until somebody begins it, NAME.claim while he executes it,
+// NAME.result when it holds the result. A rename succeeds once, so a wrapper that starts a task
+// twice has it executed once; and one file is made for a task, where making and removing is what
+// costs.
+//   file = welcome job [ hello of whoever has begun it [ result ] ]      messages of src/job.cpp
 // Unaware of processes. Design: runtime/executors/README.md
 #pragma once
 
@@ -32,7 +35,7 @@ class AliveFile {
 
 class SpoolFiles {
  public:
-  // `stem`: CACHE/spool/job-NUMBER; its files are stem.job, .claim, .result
+  // `stem`: CACHE/spool/NAME; beside the job there are stem.stdout and .stderr.
   explicit SpoolFiles(std::filesystem::path stem) : stem_(std::move(stem)) {}
   [[nodiscard]] static SpoolFiles of_job(const std::filesystem::path& job);
 
@@ -65,7 +68,7 @@ class SpoolFiles {
   [[nodiscard]] std::filesystem::path with(const char* suffix) const {
     return stem_.native() + suffix;
   }
-  void write(const std::filesystem::path& to, const std::vector<std::byte>& bytes) const;
+  void append(MessageKind kind, const Writer& body) const;
 
   std::filesystem::path stem_;
 };

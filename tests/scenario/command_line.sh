@@ -1,7 +1,7 @@
 #!/bin/bash
 # command_line.sh PROGRAM - what a user types at a program with cli(), and what it answers.
 set -u
-program=$1
+program=$(realpath "$1")
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1

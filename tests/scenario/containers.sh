@@ -6,7 +6,7 @@
 # runtime/executors/README.md. What is not here, or is forbidden, is skipped, with the reason; exit
 # status 77: that was everything.
 set -u
-program=$1
+program=$(realpath "$1")
 kinds=" ${*:2} "
 [[ $kinds == "  " ]] && kinds=" bubblewrap podman podman-init charliecloud "
 support=$(dirname "$(readlink -f "$0")")/../support

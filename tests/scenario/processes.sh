@@ -2,7 +2,7 @@
 # processes.sh PROGRAM - tasks in worker processes and behind prefix commands, seen from a terminal:
 # interruption, a driver that dies, output.
 set -u
-program=$1
+program=$(realpath "$1")
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1

@@ -2,7 +2,7 @@
 # two_programs.sh PROGRAM - programs on one cache at the same time, with overlapping graphs: every
 # key runs once in total; where one dies another takes over.
 set -u
-program=$1
+program=$(realpath "$1")
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
