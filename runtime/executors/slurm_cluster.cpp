@@ -109,6 +109,8 @@ WorkerEnd slurm_end(const std::string& shown) {
   return {id + " ended (" + state + ", " + field(shown, "Reason") + ")", Blame::unclear};
 }
 
+std::string slurm_node(const std::string& shown) { return field(shown, "BatchHost"); }
+
 SlurmCluster::SlurmCluster(asio::io_context& context, ProcessLauncher& launcher,
                            SlurmSettings settings)
     : context_(context), launcher_(launcher), settings_(std::move(settings)), timer_(context),
@@ -274,7 +276,7 @@ void SlurmCluster::arm() {
 void SlurmCluster::poll() {
   if (watched_.empty()) return;
   polling_ = true;
-  command({"squeue", "--noheader", "--me", "--array", "--format=%F|%K|%T|%N|%r"},
+  command({"squeue", "--noheader", "--me", "--array", "--format=%F|%K|%T|%B|%r"},
           [self = shared_from_this()](const Exit& exit, const std::string& said, bool in_time) {
             self->polling_ = false;
             // A controller that does not answer says nothing about jobs.
@@ -296,6 +298,7 @@ void SlurmCluster::take(const std::string& said) {
     std::getline(columns, seen.state, '|');
     std::getline(columns, seen.node, '|');
     std::getline(columns, seen.reason);
+    if (seen.node == "n/a") seen.node.clear();
     if (index != "N/A") seen.id += "_" + index;
     listed[seen.id] = seen;
   }

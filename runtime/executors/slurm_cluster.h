@@ -33,7 +33,7 @@ class SlurmCluster : public std::enable_shared_from_this<SlurmCluster> {
   struct Seen {
     std::string id;
     std::string state;
-    std::string node;
+    std::string node;    // where its script runs
     std::string reason;  // why it waits
   };
   // Without an id, why: `refused` by Slurm, which says so again if it is asked again; or it did not
@@ -104,5 +104,7 @@ class SlurmCluster : public std::enable_shared_from_this<SlurmCluster> {
 
 // What `scontrol show job` says of a job that has ended, as a cause, and whose doing it was.
 [[nodiscard]] WorkerEnd slurm_end(const std::string& shown);
+// ... and on which node its script ran; empty: none.
+[[nodiscard]] std::string slurm_node(const std::string& shown);
 
 }  // namespace stook::detail
