@@ -87,6 +87,7 @@ lost() {
   local node pilot
   node=$(node_of "$(job_on lost)")
   pilot=$(pgrep -f -- "--stook-pilot $work/lost/")
+  check "lost: the pilot lives" test -e "/proc/$pilot/exe"
   kill -KILL "$(cat "$work/slurm/run/slurmd.$node.pid")"
   twice
   check "lost: the pilot of the lost node has ended" test ! -e "/proc/$pilot/exe"
