@@ -144,8 +144,9 @@ class Pilot : public std::enable_shared_from_this<Pilot> {
     if (over_) return;
     over_ = true;
     if (!spoke_ && !killed_) {
+      const bool nodes_doing = lost || end.blame != Blame::infrastructure;
       end = silent(end);
-      cluster_->note_silent(node_, end.cause);
+      if (nodes_doing) cluster_->note_silent(node_, end.cause);
     } else if (!killed_ && end.blame != Blame::task) {
       cluster_->settings().tell(end.cause + "; what it had not done goes to others");
     }

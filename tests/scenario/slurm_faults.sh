@@ -2,7 +2,7 @@
 # slurm_faults.sh PROGRAM [FAULT...] - what a cluster does to its jobs: time limits, preemption, requeueing, nodes
 # that die or fail everything. All at once, each on nodes of its own, on a real Slurm of this test's
 # own. Exits 77 where Slurm does not start here.
-export SLURM_NODES=14 SLURM_CPUS=1 SLURMD_TIMEOUT=5
+export SLURM_NODES=16 SLURM_CPUS=1 SLURMD_TIMEOUT=5
 export SLURM_EXTRA="PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 TaskProlog=SVC_STATE/task_prolog
@@ -14,7 +14,8 @@ PartitionName=low Nodes=n[9-10] PriorityTier=1
 PartitionName=high Nodes=n[9-10] PriorityTier=10 PreemptMode=OFF
 PartitionName=half Nodes=n[11-12]
 PartitionName=none Nodes=n13
-PartitionName=drained Nodes=n14"
+PartitionName=drained Nodes=n14
+PartitionName=lost_tcp Nodes=n[15-16]"
 before_slurm() {   # on n11 and n13 the loader finds a library that is none
   mkdir "$work/no_libraries"
   : > "$work/no_libraries/libstdc++.so.6"
@@ -25,6 +26,7 @@ before_slurm() {   # on n11 and n13 the loader finds a library that is none
 source "$(dirname "$0")/../support/slurm_runs.sh"
 job_on() { squeue -h -t RUNNING -p "$1" -o %A | head -n 1; }
 node_of() { squeue -h -j "$1" -o %N; }
+transport=()
 twice() { until [[ $(grep -cx 5 "$EXECUTIONS") -ge 2 ]]; do pause; done; }
 told() { check "$1: the user is told, once" test "$(grep -c "$2" "$1.err")" == 1; }
 # pinned NAME PARTITION MORE...: one pilot at a time, and leaf 5 waits
@@ -32,7 +34,7 @@ pinned() {
   local name=$1 partition=$2
   shift 2
   export WAIT_AT=5 WAIT_FOR=$PWD/gate
-  WORKERS=1 run "$name" 0 50 --slurm-args "--partition=$partition $*"
+  WORKERS=1 run "$name" 0 50 "${transport[@]}" --slurm-args "--partition=$partition $*"
 }
 
 limit() {
@@ -81,19 +83,24 @@ step() {
 
 # The same, until Slurm gives the node up. The pilot still lives there, unseen by Slurm: it has ended
 # itself before somebody else does its task.
-lost() {
-  STUBBORN=1 pinned lost lost
+lose_node() {   # NAME, which is the partition, too
+  STUBBORN=1 pinned "$1" "$1"
   held
   local node pilot
-  node=$(node_of "$(job_on lost)")
-  pilot=$(pgrep -f -- "--stook-pilot $work/lost/")
-  check "lost: the pilot lives" test -e "/proc/$pilot/exe"
+  node=$(node_of "$(job_on "$1")")
+  pilot=$(pgrep -f -- "--stook-pilot $work/$1/")
+  check "$1: the pilot lives" test -e "/proc/$pilot/exe"
   kill -KILL "$(cat "$work/slurm/run/slurmd.$node.pid")"
   twice
-  check "lost: the pilot of the lost node has ended" test ! -e "/proc/$pilot/exe"
+  check "$1: the pilot of the lost node has ended" test ! -e "/proc/$pilot/exe"
   touch gate
-  result lost "$(sum 0 50)"
-  told lost 'lost its node'
+  result "$1" "$(sum 0 50)"
+  told "$1" 'lost its node'
+}
+lost() { lose_node lost; }
+lost_tcp() {
+  transport=(--slurm-transport tcp --slurm-address 127.0.0.1)
+  lose_node lost_tcp
 }
 
 # On n11 the program does not start.
@@ -123,7 +130,7 @@ drained() {
 }
 
 faults=("${@:2}")
-[[ $# -gt 1 ]] || faults=(limit requeue preempt step lost half none drained)
+[[ $# -gt 1 ]] || faults=(limit requeue preempt step lost lost_tcp half none drained)
 for fault in "${faults[@]}"; do
   mkdir "$work/$fault"
   (
