@@ -24,6 +24,7 @@ using boost::system::error_code;
 
 constexpr std::chrono::milliseconds kFirstPoll{500};
 constexpr std::chrono::milliseconds kLongestPoll{5000};
+constexpr std::chrono::seconds kWaitsLong{5};
 constexpr int kMostSubmissions = 3;
 constexpr int kBadNode = 3;  // jobs in a row that a node did not let speak
 
@@ -310,19 +311,21 @@ void SlurmCluster::take(const std::string& said) {
   }
 }
 
-// Where none of the jobs runs and the same reason is given twice the user hears of it, once.
+// Where none of the jobs has run for a while the user hears why, once for each reason.
 void SlurmCluster::tell_waiting(const std::map<std::string, Seen>& listed) {
   std::string reason;
   std::size_t waiting = 0;
   for (const auto& [id, tell] : watched_) {
     const auto found = listed.find(id);
     if (found == listed.end()) continue;
-    if (found->second.state != "PENDING") return waits_for_.clear();
+    if (found->second.state != "PENDING") return waits_since_.reset();
     ++waiting;
     if (found->second.reason != "None") reason = found->second.reason;
   }
-  if (reason.empty() || std::exchange(waits_for_, reason) != reason) return;
-  if (!told_.insert(reason).second) return;
+  if (waiting == 0) return waits_since_.reset();
+  const auto now = std::chrono::steady_clock::now();
+  if (!waits_since_) waits_since_ = now;
+  if (reason.empty() || now - *waits_since_ < kWaitsLong || !told_.insert(reason).second) return;
   settings_.tell("nothing is executed now: " + std::to_string(waiting) +
                  (waiting == 1 ? " job waits" : " jobs wait") +
                  " in Slurm's queue, for the reason " + reason);

@@ -9,6 +9,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -94,8 +95,8 @@ class SlurmCluster : public std::enable_shared_from_this<SlurmCluster> {
   std::map<std::string, Watched> watched_;
   std::map<std::string, int> silent_;
   std::set<std::string> bad_nodes_;
-  std::string waits_for_;       // a reason that was seen once
-  std::set<std::string> told_;  // reasons
+  std::optional<std::chrono::steady_clock::time_point> waits_since_;  // while nothing runs
+  std::set<std::string> told_;                                        // reasons
   std::chrono::milliseconds pause_;
   std::size_t commands_ = 0;
   std::size_t tokens_ = 0;
