@@ -132,7 +132,7 @@ void SlurmCluster::write_script(const fs::path& script,
 }
 
 void SlurmCluster::submit(const std::string& token, const fs::path& script,
-                          const std::vector<std::string>& more, Submitted done, int tried) {
+                          const std::vector<std::string>& more, const Submitted& done, int tried) {
   std::vector<std::string> argv{
       "sbatch",           "--parsable", "--no-requeue", "--job-name=" + token, "--output=/dev/null",
       "--error=/dev/null"};
@@ -160,7 +160,7 @@ void SlurmCluster::submit(const std::string& token, const fs::path& script,
 }
 
 void SlurmCluster::look_up(const std::string& token,
-                           std::function<void(const std::string& id)> found) {
+                           const std::function<void(const std::string& id)>& found) {
   command({"squeue", "--noheader", "--name=" + token, "--format=%F"},
           [found](const Exit& exit, const std::string& said, bool) {
             found(exit.code == 0 && exit.signal == 0 ? said.substr(0, said.find('\n')) : "");
@@ -192,12 +192,13 @@ std::string SlurmCluster::bad_nodes() const {
   return list;
 }
 
-void SlurmCluster::show(const std::string& id, std::function<void(const std::string&)> shown) {
+void SlurmCluster::show(const std::string& id,
+                        const std::function<void(const std::string&)>& shown) {
   command({"scontrol", "show", "job", id},
           [shown](const Exit&, const std::string& said, bool) { shown(said); });
 }
 
-void SlurmCluster::ask_array_limit(std::function<void(int)> answered) {
+void SlurmCluster::ask_array_limit(const std::function<void(int)>& answered) {
   command({"scontrol", "show", "config"}, [answered](const Exit&, const std::string& said, bool) {
     const auto at = said.find("MaxArraySize");
     const auto equals = at == std::string::npos ? at : said.find('=', at);

@@ -56,7 +56,7 @@ class SlurmCluster : public std::enable_shared_from_this<SlurmCluster> {
   // Writes `command` as a batch script to `script` and submits it under the name `token`, with
   // `more` arguments. One that hangs is looked up by its name before it is repeated.
   void submit(const std::string& token, const std::filesystem::path& script,
-              const std::vector<std::string>& more, Submitted done, int tried = 0);
+              const std::vector<std::string>& more, const Submitted& done, int tried = 0);
   // Throws ExecutorError.
   void write_script(const std::filesystem::path& script,
                     const std::vector<std::string>& command) const;
@@ -67,9 +67,9 @@ class SlurmCluster : public std::enable_shared_from_this<SlurmCluster> {
   // Something has happened to a job: states are asked soon.
   void hurry() { poll_soon(); }
   // What scontrol says of a job that has ended.
-  void show(const std::string& id, std::function<void(const std::string&)> shown);
+  void show(const std::string& id, const std::function<void(const std::string&)>& shown);
   // The size of the largest array there may be.
-  void ask_array_limit(std::function<void(int)> answered);
+  void ask_array_limit(const std::function<void(int)>& answered);
   void cancel(const std::string& id);
   // A job on this node spoke; or it ended without a word, for this cause.
   void note_spoke(const std::string& node) { silent_[node] = 0; }
@@ -79,7 +79,7 @@ class SlurmCluster : public std::enable_shared_from_this<SlurmCluster> {
  private:
   using Said = std::function<void(const Exit&, const std::string& said, bool in_time)>;
   void command(std::vector<std::string> argv, Said done);
-  void look_up(const std::string& token, std::function<void(const std::string& id)> found);
+  void look_up(const std::string& token, const std::function<void(const std::string& id)>& found);
   void later(std::chrono::seconds after, std::function<void()> what);
   void poll_soon();
   void arm();
