@@ -23,7 +23,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr std::chrono::seconds kSilentDriver{60};  // it beats every two seconds
-constexpr std::chrono::milliseconds kLookAfter{200};
+constexpr std::chrono::milliseconds kLookEvery{500};
 constexpr std::chrono::microseconds kFirstPause{200};
 constexpr std::chrono::microseconds kLongestPause{20'000};
 constexpr timeval kConnectWithin{20, 0};
@@ -139,10 +139,15 @@ void set_for_pilots(int socket) {
 // --- Over files ------------------------------------------------------------------------------
 
 FileLink::FileLink(const std::filesystem::path& directory)
-    : in_(os_open(directory / "in", O_RDONLY)),
+    : alive_path_(directory / "alive"), in_(os_open(directory / "in", O_RDONLY)),
       out_(os_open(directory / "out", O_CREAT | O_EXCL | O_WRONLY | O_APPEND)),
-      alive_(os_open(directory / "alive", O_RDWR)),
-      can_tell_(alive_ && os_is_locked(alive_.get(), 0)) {}
+      alive_(os_open(alive_path_, O_RDWR)), can_tell_(alive_ && os_is_locked(alive_.get(), 0)) {}
+
+// Opened by its name each time: network file systems look for it anew only then.
+bool FileLink::given_up() const {
+  if (!os_open(alive_path_, O_RDWR) && (errno == ENOENT || errno == ESTALE)) return true;
+  return can_tell_ && !os_is_locked(alive_.get(), 0);
+}
 
 std::size_t FileLink::read(std::span<std::byte> to) {
   const auto start = Clock::now();
@@ -154,9 +159,12 @@ std::size_t FileLink::read(std::span<std::byte> to) {
       offset_ += static_cast<std::uint64_t>(got);
       return static_cast<std::size_t>(got);
     }
-    const auto silent = Clock::now() - start;
-    if (silent > kSilentDriver) return 0;
-    if (silent > kLookAfter && can_tell_ && !os_is_locked(alive_.get(), 0)) return 0;
+    const auto now = Clock::now();
+    if (now - start > kSilentDriver) return 0;
+    if (now - looked_ > kLookEvery) {
+      looked_ = now;
+      if (given_up()) return 0;
+    }
     std::this_thread::sleep_for(pause);
     pause = std::min<std::chrono::microseconds>(pause * 3 / 2, kLongestPause);
   }

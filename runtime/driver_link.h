@@ -5,6 +5,7 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -53,7 +54,8 @@ struct DriverAddress {
 void set_for_pilots(int socket);
 
 // Two files that only grow: one the driver appends to, one this process does. Nothing is locked
-// across hosts; who is silent for too long is gone.
+// across hosts; who is silent for too long is gone. A third one is removed by a driver that has
+// given this worker up.
 class FileLink final : public DriverLink {
  public:
   // `directory`: of the pilot; its files are in, out and alive.
@@ -65,11 +67,15 @@ class FileLink final : public DriverLink {
   void close() override { closed_ = true; }
 
  private:
+  [[nodiscard]] bool given_up() const;
+
+  const std::filesystem::path alive_path_;
   const Fd in_;
   const Fd out_;
   const Fd alive_;
   const bool can_tell_;  // whether the driver lives
   std::uint64_t offset_ = 0;
+  std::chrono::steady_clock::time_point looked_;
   std::atomic<bool> closed_ = false;
 };
 

@@ -82,6 +82,13 @@ void become_worker(int argc, char** argv) {
   const bool element = std::strcmp(argv[1], array_flag) == 0;
   if (!serves && !pilots && !element && std::strcmp(argv[1], job_flag) != 0) return;
   int status = 3;
+  if (argc > 3) {
+    std::fprintf(stderr,
+                 "stook worker: %d words came where one path was given: the command that starts it "
+                 "splits words at blanks; keep the cache where the path has none\n",
+                 argc - 2);
+    std::exit(2);
+  }
   try {
     if (serves || pilots) {
       struct sigaction action {};

@@ -1,6 +1,7 @@
 // A pilot's link over two files that only grow: the driver appends to one, the pilot to the other.
 // Nothing is locked across hosts, but for a byte that says on this host whether the driver lives.
 #include <fcntl.h>
+#include <unistd.h>
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -49,7 +50,8 @@ class PilotFiles final : public PilotLink, public std::enable_shared_from_this<P
   void hear_rest() override { (void)take_words(); }
 
   void close() override {
-    closed_ = true;
+    if (std::exchange(closed_, true)) return;
+    ::unlink((directory_ / "alive").c_str());  // the pilot looks for it
     read_timer_.cancel();
     beat_timer_.cancel();
   }

@@ -53,7 +53,7 @@ PilotPort::PilotPort(asio::io_context& context, Limits limits)
 
 std::shared_ptr<PilotPort> PilotPort::open(asio::io_context& context, const std::string& address,
                                            Limits limits) {
-  const std::shared_ptr<PilotPort> port(new PilotPort(context, limits));
+  std::shared_ptr<PilotPort> port(new PilotPort(context, limits));
   const tcp::endpoint at = endpoint_of(context, address);
   try {
     port->acceptor_.open(at.protocol());

@@ -2,7 +2,8 @@
 #include "runtime/executors/slurm.h"
 
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <chrono>
 
 #include "runtime/task_output.h"
 #include "runtime/worker.h"
@@ -16,7 +17,10 @@ namespace {
 namespace asio = boost::asio;
 namespace fs = std::filesystem;
 
+using boost::system::error_code;
+
 constexpr int kShownLines = 3;
+constexpr std::chrono::milliseconds kFence{3000};  // a pilot looks twice a second
 
 // A path where Slurm replaces %j and the like.
 std::string without_patterns(const fs::path& path) {
@@ -29,7 +33,7 @@ class Pilot : public std::enable_shared_from_this<Pilot> {
  public:
   Pilot(asio::io_context& context, std::shared_ptr<SlurmCluster> cluster,
         std::shared_ptr<PilotLink> link)
-      : context_(context), cluster_(std::move(cluster)), link_(std::move(link)),
+      : fence_(context), cluster_(std::move(cluster)), link_(std::move(link)),
         token_(cluster_->new_token()), directory_(cluster_->settings().spool / token_),
         stem_(directory_ / "printed") {}
 
@@ -53,16 +57,24 @@ class Pilot : public std::enable_shared_from_this<Pilot> {
   }
 
   void close() {
+    if (over_) {
+      fence_.cancel();  // what it had is not given to others any more
+      return;
+    }
     std::vector<std::byte> out;
     append_message(MessageKind::end, Writer(), out);
     write(out);
     if (!spoke_) return kill();
     // It ends by itself; nobody has to wait for Slurm to notice.
+    killed_ = true;
     end({"it was closed", Blame::infrastructure});
   }
 
   void kill() {
-    if (over_) return;
+    if (over_) {
+      fence_.cancel();
+      return;
+    }
     killed_ = true;
     if (!id_.empty()) cluster_->cancel(id_);
     // Whether it has really ended is not waited for: nobody reads what it says any more.
@@ -71,6 +83,8 @@ class Pilot : public std::enable_shared_from_this<Pilot> {
 
   void drop() {
     over_ = true;
+    ended_ = {};
+    fence_.cancel();
     if (!id_.empty()) cluster_->forget(id_);
     link_->close();
     std::error_code ignored;
@@ -106,8 +120,11 @@ class Pilot : public std::enable_shared_from_this<Pilot> {
     ending_ = true;
     cluster_->show(id_, [self = shared_from_this()](const std::string& shown) {
       self->link_->hear_rest();
+      // One that fails at once was never seen running.
+      if (self->node_.empty()) self->node_ = slurm_node(shown);
       self->cluster_->cancel(self->id_);
-      self->end(slurm_end(shown));
+      const bool lost = shown.find("JobState=NODE_FAIL") != std::string::npos;
+      self->end(slurm_end(shown), lost);
     });
   }
 
@@ -122,17 +139,23 @@ class Pilot : public std::enable_shared_from_this<Pilot> {
     return full;
   }
 
-  void end(WorkerEnd end) {
+  // `lost`: Slurm does not know whether its processes live.
+  void end(WorkerEnd end, bool lost = false) {
     if (over_) return;
-    if (!spoke_ && !killed_) {
-      end = silent(end);
-      cluster_->note_silent(node_, end.cause);
-    }
     over_ = true;
+    if (!spoke_ && !killed_) {
+      const bool nodes_doing = lost || end.blame != Blame::infrastructure;
+      end = silent(end);
+      if (nodes_doing) cluster_->note_silent(node_, end.cause);
+    } else if (!killed_ && end.blame != Blame::task) {
+      cluster_->settings().tell(end.cause + "; what it had not done goes to others");
+    }
     if (!id_.empty()) cluster_->forget(id_);
     link_->close();
-    // Not from within a call of the pool's.
-    asio::post(context_, [self = shared_from_this(), end] {
+    // A pilot that lives where Slurm does not see it ends itself before others do its tasks. And
+    // not from within a call of the pool's.
+    fence_.expires_after(lost ? kFence : std::chrono::milliseconds(0));
+    fence_.async_wait([self = shared_from_this(), end](error_code) {
       if (self->ended_) std::exchange(self->ended_, {})(end);
     });
   }
@@ -143,7 +166,7 @@ class Pilot : public std::enable_shared_from_this<Pilot> {
     heard_(bytes);
   }
 
-  asio::io_context& context_;
+  asio::steady_timer fence_;
   const std::shared_ptr<SlurmCluster> cluster_;
   const std::shared_ptr<PilotLink> link_;
   const std::string token_;

@@ -249,6 +249,8 @@ class SlurmArrays::Impl : public std::enable_shared_from_this<Impl> {
       return lose(number, lasting + element.end.cause + ", and there is no result of the task");
     }
     if (blame == Blame::unclear) ++element.attempts;
+    // The first one speaks for all that are lost together.
+    if (!backing_off_) cluster_->settings().tell(element.end.cause + "; it is submitted again");
     element.end_known = false;
     leave_array(element);
     submit_again(number);

@@ -24,6 +24,7 @@ using boost::system::error_code;
 
 constexpr std::chrono::milliseconds kFirstPoll{500};
 constexpr std::chrono::milliseconds kLongestPoll{5000};
+constexpr std::chrono::seconds kWaitsLong{5};
 constexpr int kMostSubmissions = 3;
 constexpr int kBadNode = 3;  // jobs in a row that a node did not let speak
 
@@ -109,6 +110,8 @@ WorkerEnd slurm_end(const std::string& shown) {
   return {id + " ended (" + state + ", " + field(shown, "Reason") + ")", Blame::unclear};
 }
 
+std::string slurm_node(const std::string& shown) { return field(shown, "BatchHost"); }
+
 SlurmCluster::SlurmCluster(asio::io_context& context, ProcessLauncher& launcher,
                            SlurmSettings settings)
     : context_(context), launcher_(launcher), settings_(std::move(settings)), timer_(context),
@@ -129,7 +132,7 @@ void SlurmCluster::write_script(const fs::path& script,
 }
 
 void SlurmCluster::submit(const std::string& token, const fs::path& script,
-                          const std::vector<std::string>& more, Submitted done, int tried) {
+                          const std::vector<std::string>& more, const Submitted& done, int tried) {
   std::vector<std::string> argv{
       "sbatch",           "--parsable", "--no-requeue", "--job-name=" + token, "--output=/dev/null",
       "--error=/dev/null"};
@@ -157,7 +160,7 @@ void SlurmCluster::submit(const std::string& token, const fs::path& script,
 }
 
 void SlurmCluster::look_up(const std::string& token,
-                           std::function<void(const std::string& id)> found) {
+                           const std::function<void(const std::string& id)>& found) {
   command({"squeue", "--noheader", "--name=" + token, "--format=%F"},
           [found](const Exit& exit, const std::string& said, bool) {
             found(exit.code == 0 && exit.signal == 0 ? said.substr(0, said.find('\n')) : "");
@@ -189,12 +192,13 @@ std::string SlurmCluster::bad_nodes() const {
   return list;
 }
 
-void SlurmCluster::show(const std::string& id, std::function<void(const std::string&)> shown) {
+void SlurmCluster::show(const std::string& id,
+                        const std::function<void(const std::string&)>& shown) {
   command({"scontrol", "show", "job", id},
           [shown](const Exit&, const std::string& said, bool) { shown(said); });
 }
 
-void SlurmCluster::ask_array_limit(std::function<void(int)> answered) {
+void SlurmCluster::ask_array_limit(const std::function<void(int)>& answered) {
   command({"scontrol", "show", "config"}, [answered](const Exit&, const std::string& said, bool) {
     const auto at = said.find("MaxArraySize");
     const auto equals = at == std::string::npos ? at : said.find('=', at);
@@ -274,7 +278,7 @@ void SlurmCluster::arm() {
 void SlurmCluster::poll() {
   if (watched_.empty()) return;
   polling_ = true;
-  command({"squeue", "--noheader", "--me", "--array", "--format=%F|%K|%T|%N|%r"},
+  command({"squeue", "--noheader", "--me", "--array", "--format=%F|%K|%T|%B|%r"},
           [self = shared_from_this()](const Exit& exit, const std::string& said, bool in_time) {
             self->polling_ = false;
             // A controller that does not answer says nothing about jobs.
@@ -296,6 +300,7 @@ void SlurmCluster::take(const std::string& said) {
     std::getline(columns, seen.state, '|');
     std::getline(columns, seen.node, '|');
     std::getline(columns, seen.reason);
+    if (seen.node == "n/a") seen.node.clear();
     if (index != "N/A") seen.id += "_" + index;
     listed[seen.id] = seen;
   }
@@ -307,19 +312,21 @@ void SlurmCluster::take(const std::string& said) {
   }
 }
 
-// Where none of the jobs runs and the same reason is given twice the user hears of it, once.
+// Where none of the jobs has run for a while the user hears why, once for each reason.
 void SlurmCluster::tell_waiting(const std::map<std::string, Seen>& listed) {
   std::string reason;
   std::size_t waiting = 0;
   for (const auto& [id, tell] : watched_) {
     const auto found = listed.find(id);
     if (found == listed.end()) continue;
-    if (found->second.state != "PENDING") return waits_for_.clear();
+    if (found->second.state != "PENDING") return waits_since_.reset();
     ++waiting;
     if (found->second.reason != "None") reason = found->second.reason;
   }
-  if (reason.empty() || std::exchange(waits_for_, reason) != reason) return;
-  if (!told_.insert(reason).second) return;
+  if (waiting == 0) return waits_since_.reset();
+  const auto now = std::chrono::steady_clock::now();
+  if (!waits_since_) waits_since_ = now;
+  if (reason.empty() || now - *waits_since_ < kWaitsLong || !told_.insert(reason).second) return;
   settings_.tell("nothing is executed now: " + std::to_string(waiting) +
                  (waiting == 1 ? " job waits" : " jobs wait") +
                  " in Slurm's queue, for the reason " + reason);

@@ -9,6 +9,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -33,7 +34,7 @@ class SlurmCluster : public std::enable_shared_from_this<SlurmCluster> {
   struct Seen {
     std::string id;
     std::string state;
-    std::string node;
+    std::string node;    // where its script runs
     std::string reason;  // why it waits
   };
   // Without an id, why: `refused` by Slurm, which says so again if it is asked again; or it did not
@@ -55,7 +56,7 @@ class SlurmCluster : public std::enable_shared_from_this<SlurmCluster> {
   // Writes `command` as a batch script to `script` and submits it under the name `token`, with
   // `more` arguments. One that hangs is looked up by its name before it is repeated.
   void submit(const std::string& token, const std::filesystem::path& script,
-              const std::vector<std::string>& more, Submitted done, int tried = 0);
+              const std::vector<std::string>& more, const Submitted& done, int tried = 0);
   // Throws ExecutorError.
   void write_script(const std::filesystem::path& script,
                     const std::vector<std::string>& command) const;
@@ -66,9 +67,9 @@ class SlurmCluster : public std::enable_shared_from_this<SlurmCluster> {
   // Something has happened to a job: states are asked soon.
   void hurry() { poll_soon(); }
   // What scontrol says of a job that has ended.
-  void show(const std::string& id, std::function<void(const std::string&)> shown);
+  void show(const std::string& id, const std::function<void(const std::string&)>& shown);
   // The size of the largest array there may be.
-  void ask_array_limit(std::function<void(int)> answered);
+  void ask_array_limit(const std::function<void(int)>& answered);
   void cancel(const std::string& id);
   // A job on this node spoke; or it ended without a word, for this cause.
   void note_spoke(const std::string& node) { silent_[node] = 0; }
@@ -78,7 +79,7 @@ class SlurmCluster : public std::enable_shared_from_this<SlurmCluster> {
  private:
   using Said = std::function<void(const Exit&, const std::string& said, bool in_time)>;
   void command(std::vector<std::string> argv, Said done);
-  void look_up(const std::string& token, std::function<void(const std::string& id)> found);
+  void look_up(const std::string& token, const std::function<void(const std::string& id)>& found);
   void later(std::chrono::seconds after, std::function<void()> what);
   void poll_soon();
   void arm();
@@ -94,8 +95,8 @@ class SlurmCluster : public std::enable_shared_from_this<SlurmCluster> {
   std::map<std::string, Watched> watched_;
   std::map<std::string, int> silent_;
   std::set<std::string> bad_nodes_;
-  std::string waits_for_;       // a reason that was seen once
-  std::set<std::string> told_;  // reasons
+  std::optional<std::chrono::steady_clock::time_point> waits_since_;  // while nothing runs
+  std::set<std::string> told_;                                        // reasons
   std::chrono::milliseconds pause_;
   std::size_t commands_ = 0;
   std::size_t tokens_ = 0;
@@ -104,5 +105,7 @@ class SlurmCluster : public std::enable_shared_from_this<SlurmCluster> {
 
 // What `scontrol show job` says of a job that has ended, as a cause, and whose doing it was.
 [[nodiscard]] WorkerEnd slurm_end(const std::string& shown);
+// ... and on which node its script ran; empty: none.
+[[nodiscard]] std::string slurm_node(const std::string& shown);
 
 }  // namespace stook::detail

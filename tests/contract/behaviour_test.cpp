@@ -126,6 +126,10 @@ TEST(Labels, LimitsThatCannotBeAreRefusedBeforeTheRun) {
   TempCache cache;
   EXPECT_THROW((void)Joined::make(2).run_graph({.rate_limits = {{"gpu", 0}}}), InvalidArgument);
   EXPECT_THROW((void)Joined::make(2).run_graph({.prefixes = {{"gpu", "a 'b"}}}), InvalidArgument);
+  EXPECT_THROW((void)Joined::make(2).run_graph({.executor = slurm({.mode = "steps"})}),
+               InvalidArgument);
+  EXPECT_THROW((void)Joined::make(2).run_graph({.executor = slurm({.transport = "pigeons"})}),
+               InvalidArgument);
 }
 
 // As many tasks as jobs are in run_task at the same time, however few the cores.

@@ -147,6 +147,16 @@ TEST(Prefix, OddCachePathsAreNotParsed) {
   EXPECT_NE(Noted::make(1, "").run_graph(with({{"first", "env"}})).value, ::getpid());
 }
 
+TEST(Prefix, ACommandThatSplitsThePathIsNamedAsTheCause) {
+  TempDirectory directory;
+  Cache cache(directory / "a b");
+  const Wrapper wrapper("exec $*");
+  const auto failures = failures_of(Noted::make(1, ""), with({{"first", wrapper.command()}}));
+  ASSERT_EQ(failures.size(), 1u);
+  EXPECT_TRUE(contains(failures[0].cause, "splits words at blanks")) << failures[0].cause;
+  EXPECT_FALSE(fs::exists(directory / "a.claim"));
+}
+
 TEST(Prefix, BadCommandsAreClearErrors) {
   TempCache cache;
   EXPECT_THROW((void)Noted::make(1, "").run_graph(with({{"first", "a 'b"}})), InvalidArgument);

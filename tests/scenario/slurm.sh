@@ -91,15 +91,17 @@ PATH=$work/bin:$PATH run hanging 0 50 --slurm-timeout 1
 result hanging "$(sum 0 50)"
 each_once hanging 50
 
-# Interruption: nothing stays in the queue.
+# Interruption: nothing stays in the queue, whether the task looks if it is to stop or not.
 export WAIT_AT=5
-run interrupted 0 50
-held
-kill -INT $pid
-wait $pid
-check "interrupted: exit 130" test $? == 130
-until [[ -z $(squeue -h) ]]; do pause; done
-ok "interrupted: no job is left"
+for stubborn in "" 1; do
+  STUBBORN=$stubborn run "interrupted$stubborn" 0 50
+  held
+  kill -INT $pid
+  wait $pid
+  check "interrupted: exit 130" test $? == 130
+  until [[ -z $(squeue -h) ]]; do pause; done
+  ok "interrupted: no job is left"
+done
 
 STUBBORN=1 run array_interrupted 0 50 --slurm-mode array
 held

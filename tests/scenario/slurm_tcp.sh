@@ -18,7 +18,7 @@ address() { cat "$1"/spool/stook-*/driver 2> /dev/null | head -n 1; }
 # shut_out TEXT: says it at the port of the run; has it hung up?
 shut_out() {
   exec 8<> "/dev/tcp/127.0.0.1/$port" || return 1
-  printf '%b' "$1" >&8
+  (trap '' PIPE; printf '%b' "$1" >&8) 2> /dev/null   # it may hang up after sixteen bytes
   timeout 30 cat <&8 > said 2> /dev/null
   local code=$?
   exec 8>&-
@@ -51,6 +51,15 @@ pkill -KILL -f -- "--stook-pilot $work/killed"
 until [[ $(grep -cx 5 "$EXECUTIONS") -ge 2 ]]; do pause; done
 touch gate
 result killed "$(sum 0 200)"
+
+# Stubborn: the task does not look whether it is to stop.
+STUBBORN=1 run interrupted 0 50 "${tcp[@]}"
+held
+kill -INT $pid
+wait $pid
+check "interrupted: exit 130" test $? == 130
+until [[ -z $(squeue -h) ]]; do pause; done
+ok "interrupted: no job is left"
 
 # The driver dies: nobody is left behind.
 STUBBORN=1 run orphans 0 200 "${tcp[@]}"

@@ -8,13 +8,15 @@
 # SLURM_PORT=16817      slurmctld port; slurmd k listens on SLURM_PORT+k; srun listens on SLURM_PORT+100..SLURM_PORT+1099
 # SLURM_AUTH=munge      or: none (auth/none + cred/none, no munged at all: tests only)
 # SLURM_ARRAY=100001    indexes of job arrays are smaller than this
-# SLURM_EXTRA=...       extra slurm.conf lines
+# SLURMD_TIMEOUT=15     seconds after which a node that does not answer is down
+# SLURM_EXTRA=...       extra slurm.conf lines; SVC_STATE in them is replaced
 # After start: eval "$(SVC_STATE=... slurm.sh env)"  (exports SLURM_CONF), then sinfo/srun/sbatch as usual.
 set -u
 : "${SVC_STATE:?set SVC_STATE to a directory}"
 D=$SVC_STATE/slurm
 NODES=${SLURM_NODES:-1}; CPUS=${SLURM_CPUS:-2}; PORT=${SLURM_PORT:-16817}; AUTH=${SLURM_AUTH:-munge}
 export SLURM_CONF=$D/slurm.conf
+SLURM_EXTRA=${SLURM_EXTRA:-}
 H=$(hostname -s)
 
 # A dead daemon stays a zombie for up to ~2 s where PID 1 reaps lazily, and kill -0 says yes to a zombie: look at its state.
@@ -70,7 +72,7 @@ MinJobAge=300
 KillWait=5
 UnkillableStepTimeout=60
 CompleteWait=0
-SlurmdTimeout=15
+SlurmdTimeout=${SLURMD_TIMEOUT:-15}
 SlurmctldTimeout=30
 InactiveLimit=${SLURM_INACTIVE:-0}
 Waittime=0
@@ -78,7 +80,7 @@ MessageTimeout=30
 TCPTimeout=10
 SlurmctldDebug=info
 SlurmdDebug=info
-${SLURM_EXTRA:-}
+${SLURM_EXTRA//SVC_STATE/$SVC_STATE}
 EOC
   for ((k = 1; k <= NODES; k++)); do
     echo "NodeName=n$k NodeHostname=$H NodeAddr=127.0.0.1 Port=$((PORT + k)) CPUs=$CPUS Boards=1 SocketsPerBoard=1 CoresPerSocket=$CPUS ThreadsPerCore=1 RealMemory=4000 State=UNKNOWN" >> "$D/slurm.conf"

@@ -1,5 +1,5 @@
 # slurm_runs.sh - sourced by the scenario tests that need a Slurm: starts one of the test's own with
-# what the caller has set (SLURM_NODES, ...), stops it at the end, and has words for runs on it.
+# what the caller has set (SLURM_NODES, ..., and a function before_slurm, if any), stops it at the end, and has words for runs on it.
 # $1 of the caller: the program, slow_sum. Exits 77 where Slurm cannot be had or does not start here.
 set -u
 program=$(realpath "$1")
@@ -15,6 +15,7 @@ for slot in $(shuf -i 0-17); do
   flock -n 9 && break
 done
 export SVC_STATE=$work SLURM_PORT=$((10000 + slot * 1200))
+[[ $(type -t before_slurm) == function ]] && before_slurm
 trap '"$support/slurm.sh" stop; rm -rf "$work"' EXIT
 "$support/slurm.sh" start > "$work/start.log" 2>&1 ||
   { echo "skipped: Slurm does not start here:"; tail -n 5 "$work/start.log"; exit 77; }
@@ -28,12 +29,12 @@ check() { if "${@:2}"; then ok "$1"; else bad "$1"; fi; }
 executions() { [[ -f $EXECUTIONS ]] && wc -l < "$EXECUTIONS" || echo 0; }
 pause() { read -r -t 0.05 <> <(:); }
 pilots() { squeue -h -t "${1:-RUNNING}" -o '%A %N'; }
-# run NAME FROM TO MORE...: in the background, on pilots, in a cache of its own
+# run NAME FROM TO MORE...: in the background, on two pilots (or WORKERS), in a cache of its own
 run() {
   local name=$1 from=$2 to=$3
   shift 3
   rm -f "$EXECUTIONS" gate
-  "$program" --from "$from" --to "$to" -o "$name" --executor slurm --max-workers 2 "$@" \
+  "$program" --from "$from" --to "$to" -o "$name" --executor slurm --max-workers "${WORKERS:-2}" "$@" \
     > "$name.out" 2> "$name.err" &
   pid=$!
 }

@@ -10,7 +10,8 @@ std::string shown(const std::string& state, const std::string& reason, const std
   return "JobId=17 JobName=stook-1-1\n   UserId=root(0) GroupId=root(0) MCS_label=N/A\n"
          "   JobState=" +
          state + " Reason=" + reason + " Dependency=(null)\n   Requeue=0 Restarts=0 BatchFlag=1 " +
-         "Reboot=0 ExitCode=" + code + "\n   RunTime=00:00:05 TimeLimit=00:01:00\n";
+         "Reboot=0 ExitCode=" + code + "\n   RunTime=00:00:05 TimeLimit=00:01:00\n" +
+         "   ReqNodeList=(null) ExcNodeList=n[8-9]\n   NodeList=n[3-4]\n   BatchHost=n3\n";
 }
 
 struct Case {
@@ -44,6 +45,11 @@ TEST(SlurmEnd, EachStateIsToldApart) {
     EXPECT_NE(end.cause.find(one.cause), std::string::npos) << one.state << ": " << end.cause;
     EXPECT_NE(end.cause.find("Slurm job 17"), std::string::npos) << end.cause;
   }
+}
+
+TEST(SlurmEnd, TheNodeIsTheOneOfTheScript) {
+  EXPECT_EQ(slurm_node(shown("FAILED", "NonZeroExitCode", "1:0")), "n3");
+  EXPECT_EQ(slurm_node("JobId=3 JobState=CANCELLED\n   NodeList=\n"), "");
 }
 
 TEST(SlurmEnd, AJobThatSlurmHasForgottenIsNobodysFault) {

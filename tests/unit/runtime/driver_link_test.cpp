@@ -1,0 +1,61 @@
+// A pilot's link over files, and what ends it.
+#include "runtime/driver_link.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+
+#include <array>
+#include <chrono>
+#include <fstream>
+
+#include "tests/support/temp_cache.h"
+
+namespace stook::detail {
+namespace {
+
+class FileLinkTest : public testing::Test {
+ protected:
+  FileLinkTest() {
+    std::ofstream(directory / "in") << "words";
+    alive = os_open(directory / "alive", O_CREAT | O_RDWR);
+    EXPECT_TRUE(os_try_lock(alive.get(), 0, LockMode::exclusive));
+  }
+  std::string read(FileLink& link) {
+    std::array<std::byte, 64> bytes;
+    const std::size_t size = link.read(bytes);
+    return {reinterpret_cast<const char*>(bytes.data()), size};
+  }
+  test::TempDirectory directory;
+  Fd alive;
+};
+
+TEST_F(FileLinkTest, HearsWhatWasWritten) {
+  FileLink link(directory.path());
+  ASSERT_TRUE(link.usable());
+  EXPECT_EQ(read(link), "words");
+}
+
+TEST_F(FileLinkTest, EndsWhereTheDriverHasGivenItUp) {
+  FileLink link(directory.path());
+  std::filesystem::remove(directory / "alive");
+  EXPECT_EQ(read(link), "words");  // what had been said before
+  const auto start = std::chrono::steady_clock::now();
+  EXPECT_EQ(read(link), "");
+  // By the file, not because nobody has said anything for a minute: the driver lives.
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(30));
+}
+
+TEST_F(FileLinkTest, EndsWhereTheDriverHasDied) {
+  FileLink link(directory.path());
+  alive = Fd();
+  EXPECT_EQ(read(link), "words");
+  EXPECT_EQ(read(link), "");
+}
+
+TEST_F(FileLinkTest, ASecondProcessOfAPilotIsNotWanted) {
+  const FileLink link(directory.path());
+  EXPECT_FALSE(FileLink(directory.path()).usable());
+}
+
+}  // namespace
+}  // namespace stook::detail
