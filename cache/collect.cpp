@@ -141,10 +141,10 @@ void Collect::rewrite_packs(Ingest& ingest) {
     if (mark.retired) retired.insert(mark.number);
   }
   for (const std::uint32_t pack : store_.packs().list()) {
-    std::error_code error;
-    const std::uint64_t size = std::filesystem::file_size(store_.packs().path_of(pack), error);
-    report.bytes_before += error || retired.contains(pack) ? 0 : size;
-    if (error || retired.contains(pack)) continue;
+    if (retired.contains(pack)) continue;
+    const std::uint64_t size = store_.packs().size_of(pack);
+    if (size == 0) continue;
+    report.bytes_before += size;
     const bool garbage = has_garbage(pack, size);
     if (garbage && !alive.contains(pack) && !options_.dry_run) {
       rewrite(ingest, pack, size);
@@ -243,22 +243,19 @@ void Collect::remove_old_packs() {
 }
 
 void Collect::remove_objects() {
-  std::error_code error;
   const std::int64_t now = time(nullptr);
-  for (const auto& entry :
-       std::filesystem::recursive_directory_iterator(store_.layout().objects, error)) {
+  for (const std::filesystem::path& path : store_.objects().list()) {
     struct stat status = {};
-    if (lstat(entry.path().c_str(), &status) != 0 || !S_ISREG(status.st_mode)) continue;
+    if (lstat(path.c_str(), &status) != 0 || !S_ISREG(status.st_mode)) continue;
     report.bytes_before += static_cast<std::uint64_t>(status.st_size);
-    const std::string name =
-        entry.path().parent_path().filename().string() + entry.path().filename().string();
+    const std::string name = path.parent_path().filename().string() + path.filename().string();
     // Alone: but for objects this very process wrote, which its pack's records speak of.
     const bool young = now - status.st_mtime < kYoungSeconds && !alone_;
     if (objects_.contains(name) || young || options_.dry_run) {
       report.bytes_after += static_cast<std::uint64_t>(status.st_size);
       continue;
     }
-    if (unlink(entry.path().c_str()) == 0) ++report.objects_removed;
+    if (unlink(path.c_str()) == 0) ++report.objects_removed;
   }
 }
 

@@ -269,9 +269,8 @@ Counters Indexer::recover() {
     for (const std::uint32_t pack : packs_.list()) {
       least.next_pack = std::max(least.next_pack, pack + 1);
       const PackMark mark = marks.contains(pack) ? marks[pack] : PackMark{pack, 0, 0, false};
-      std::error_code error;
-      const std::uint64_t size = std::filesystem::file_size(packs_.path_of(pack), error);
-      if (!error && size > mark.indexed) tails.emplace_back(mark, size);
+      const std::uint64_t size = packs_.size_of(pack);
+      if (size > mark.indexed) tails.emplace_back(mark, size);
     }
     shared_.raise(least);
     for (const auto& [mark, size] : tails) raise_ids(mark.number, mark.indexed, size);

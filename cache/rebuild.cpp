@@ -65,10 +65,8 @@ void Rebuild::read_packs() {
 }
 
 void Rebuild::read_pack(std::uint32_t pack) {
-  std::error_code error;
   const auto path = store_.packs().path_of(pack);
-  std::uint64_t size = std::filesystem::file_size(path, error);
-  if (error) size = 0;
+  std::uint64_t size = store_.packs().size_of(pack);
   for (const Shared::PackLength& live : store_.shared().packs()) {
     if (live.number == pack && live.alive) size = live.length;  // the rest is being written
   }
@@ -286,6 +284,7 @@ void remove_index(const Layout& layout) {
 bool index_is_usable(const Layout& layout, const Warn& warn) {
   std::error_code error;
   const bool there = std::filesystem::exists(layout.index, error);
+  if (error) throw_cache_error("look at", layout.index, error.value());
   if (!there) {
     remove_index(layout);  // a log without its file would be taken for another one's
     return !has_packs(layout);

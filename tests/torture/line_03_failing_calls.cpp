@@ -134,7 +134,8 @@ class FailingCalls {
     } else if (steps_.count() + 1 < operation_.pictures.size()) {
       return "it succeeds without having done its steps";
     }
-    if (auto fault = judge(operation_, cache_, steps_.count()); !fault.empty()) return fault;
+    if (auto fault = judge(operation_, cache_, steps_.count(), Leftovers::allowed); !fault.empty())
+      return fault;
     return complete(operation_, cache_, false);
   }
 
@@ -200,7 +201,8 @@ std::uint64_t fill_disk(Line& line, const Operation& operation, const SmallDisk&
     if (!ending.exited || ending.status > 1) {
       line.violation(head + "signal " + std::to_string(ending.signal) + " " +
                      read_text(error_file));
-    } else if (auto fault = judge(operation, cache, steps.count()); !fault.empty()) {
+    } else if (auto fault = judge(operation, cache, steps.count(), Leftovers::allowed);
+               !fault.empty()) {
       line.violation(head + fault);
     } else if (fault = complete(operation, cache, false); !fault.empty()) {
       line.violation(head + "with space again, " + fault);

@@ -122,8 +122,14 @@ std::string judge(const Operation& operation, const Finding& finding, std::size_
 
 }  // namespace
 
-std::string judge(const Operation& operation, const fs::path& cache, std::size_t steps) {
-  return judge(operation, find_in(cache), steps);
+std::string judge(const Operation& operation, const fs::path& cache, std::size_t steps,
+                  Leftovers leftovers) {
+  Finding finding = find_in(cache);
+  for (auto& [name, state] : finding.picture) {
+    if (!name.ends_with('/') || leftovers == Leftovers::none) continue;
+    if (finding.picture[name.substr(0, name.size() - 1)] == "missing") state = "gone";
+  }
+  return judge(operation, finding, steps);
 }
 
 std::string complete(const Operation& operation, const fs::path& cache, bool verified) {

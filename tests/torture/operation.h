@@ -2,6 +2,7 @@
 // Not thread-safe.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <string>
@@ -54,10 +55,13 @@ struct Operation {
 int perform(const Operation& operation, const std::filesystem::path& cache, Steps& steps,
             const std::filesystem::path& error_file = {});
 
+// A task directory that could not be removed means nothing when its result is missing.
+enum class Leftovers : std::uint8_t { none, allowed };
+
 // Looks at the cache and says what is wrong after `steps` of the operation were done; empty:
 // nothing.
 [[nodiscard]] std::string judge(const Operation& operation, const std::filesystem::path& cache,
-                                std::size_t steps);
+                                std::size_t steps, Leftovers leftovers = Leftovers::none);
 
 // Does it once more, undisturbed, and says what is wrong then. `verified`: with verify().
 [[nodiscard]] std::string complete(const Operation& operation, const std::filesystem::path& cache,
