@@ -8,6 +8,7 @@
 #include <unordered_set>
 
 #include "cache/pack_store.h"
+#include "cache/page_check.h"
 
 namespace stook::detail {
 namespace {
@@ -293,11 +294,18 @@ bool index_is_usable(const Layout& layout, const Warn& warn) {
     if (std::filesystem::exists(layout.rebuild, error)) {
       throw CacheError("the index " + layout.index.string() + " was found damaged");
     }
+    if (!check_log(layout.index.string() + "-wal")) {
+      throw CacheError("the log of the index " + layout.index.string() + " is damaged");
+    }
     Database database(layout.index, Database::Mode::write);
     if (has_tables(database)) {
       (void)database.query_integer("SELECT count(*) FROM packs");
       return true;
     }
+    warn("the index " + layout.index.string() + " is of another version; it is rebuilt");
+  } catch (const DatabaseError& error) {
+    if (!error.damaged()) throw;  // no descriptor is left, say: that is nothing against the index
+    warn(std::string(error.what()) + "; it is rebuilt from the packs");
   } catch (const CacheError& damage) {
     warn(std::string(damage.what()) + "; it is rebuilt from the packs");
   }

@@ -2,10 +2,12 @@
 
 #include <sqlite3.h>
 
+#include "cache/page_check.h"
+
 namespace stook::detail {
 namespace {
 
-constexpr std::int64_t kSchemaVersion = 1;
+constexpr std::int64_t kSchemaVersion = 2;  // 2: pages have checksums
 
 // records: one row for each key that was ever seen; ids are never reused, so rows are appended.
 // keys: from key to id, apart from the rows, so that what is inserted in the order of keys is 24
@@ -36,7 +38,12 @@ void drop_tables(Database& database) {
   }
 }
 
+// A file that has pages already keeps them as they are: index_is_usable() removes those of other
+// versions before.
 void make_tables(Database& database) {
+  int reserved = kPageCheckBytes;
+  sqlite3_file_control(database.handle(), "main", SQLITE_FCNTL_RESERVE_BYTES, &reserved);
+  database.execute(("PRAGMA page_size=" + std::to_string(kPageBytes)).c_str());
   database.execute("PRAGMA synchronous=OFF");
   database.execute("BEGIN IMMEDIATE");
   drop_tables(database);

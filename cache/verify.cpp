@@ -63,6 +63,23 @@ std::string defect_of(PackStore& store, const Row& row, VerifyReport& report) {
   return value ? std::string() : value.reason();
 }
 
+// Reads every page.
+std::string defect_of_index(PackStore& store) {
+  std::string defect;
+  try {
+    store.view().read([&](View::Tables& tables) {
+      Statement check(tables.database, "PRAGMA quick_check(1)");
+      if (!check.start().step() || check.text(0) == "ok") return;
+      defect = "index " + store.layout().index.string() + ": " + std::string(check.text(0));
+    });
+    if (!defect.empty()) request_rebuild(store.layout());
+    return defect;
+  } catch (const DatabaseError& error) {
+    if (error.damaged()) request_rebuild(store.layout());
+    return error.what();
+  }
+}
+
 PackStore& real(Store& store) {
   auto* real = dynamic_cast<PackStore*>(&store);
   if (real == nullptr) throw CacheError("maintain a cache: this store is not one on disk");
@@ -78,6 +95,10 @@ VerifyReport verify(Store& given, bool repair) {
   VerifyReport report;
   store.flush();
   verify_packs(store, report);
+  if (const std::string defect = defect_of_index(store); !defect.empty()) {
+    report.defects.push_back(defect);
+    return report;
+  }
   for (const Row& row : all_rows(store)) {
     ++report.rows;
     if (row.entry.state == RecordState::missing || row.entry.pack == 0) continue;

@@ -29,8 +29,6 @@ ByteSpan bytes_of(std::string_view text) {
   return {reinterpret_cast<const std::byte*>(text.data()), text.size()};
 }
 
-Digest digest_of(const SampleTask& task) { return Digest{detail::hash_bytes(value_of(task.name))}; }
-
 const SampleTask& task_named(std::string_view name) {
   for (const auto* tasks : {&sample_tasks(), &later_tasks()}) {
     for (const SampleTask& task : *tasks) {
@@ -111,40 +109,45 @@ Sample::Sample(const fs::path& directory, detail::StoreOptions options) {
   store_ = detail::open_store(directory, options);
 }
 
-void Sample::publish(const SampleTask& task) {
-  const std::string value = value_of(task.name);
+void publish_value(detail::Store& store, const SampleTask& task, std::string_view value,
+                   int compress_level) {
   const ByteSpan piece = bytes_of(value);
   detail::Publication p;
   p.key = key_of(task.name);
-  p.id = store_->id_of(p.key);
+  p.id = store.id_of(p.key);
   p.class_name = task.class_name;
   p.arguments = task.name;
   std::vector<detail::UpstreamSeen> upstream;
   for (const std::string& up : task.upstream) {
-    upstream.push_back({key_of(up), digest_of(task_named(up))});
+    upstream.push_back({key_of(up), entry_of(store, up).digest});
   }
   p.upstream = upstream;
-  p.digest = digest_of(task);
+  p.digest = Digest{detail::hash_bytes(value)};
   p.codec = "text";
   p.duration_ns = 1'000'000;
+  p.compress_level = compress_level;
   p.value = {&piece, 1};
   if (task.directory) {
-    store_->expose_id(p.key, p.id, task.class_name);
-    const fs::path file = file_of(*store_, task, p.id);
+    store.expose_id(p.key, p.id, task.class_name);
+    const fs::path file = file_of(store, task, p.id);
     fs::create_directories(file.parent_path());
     std::ofstream(file) << value;
   }
-  store_->publish(p);
+  store.publish(p);
 }
+
+Entry entry_of(detail::Store& store, std::string_view name) {
+  const Key key = key_of(name);
+  Entry found;
+  store.lookup({&key, 1}, {&found, 1});
+  return found;
+}
+
+void Sample::publish(const SampleTask& task) { publish_value(*store_, task, value_of(task.name)); }
 
 void Sample::clear(std::string_view name) { store_->clear(key_of(name)); }
 
-Entry Sample::entry(std::string_view name) const {
-  const Key key = key_of(name);
-  Entry found;
-  store_->lookup({&key, 1}, {&found, 1});
-  return found;
-}
+Entry Sample::entry(std::string_view name) const { return entry_of(*store_, name); }
 
 std::string Sample::state(const SampleTask& task) const {
   const Entry found = entry(task.name);

@@ -27,6 +27,11 @@ struct SampleTask {
 
 [[nodiscard]] std::string value_of(std::string_view name);
 
+// Other tasks than the sample's, with values of their own.
+void publish_value(detail::Store& store, const SampleTask& task, std::string_view value,
+                   int compress_level = 3);
+[[nodiscard]] detail::Entry entry_of(detail::Store& store, std::string_view name);
+
 // What can be seen of the tasks in a cache: "missing", "fresh", "suspect"; and of their
 // directories: "NAME/": "there" or "gone". A value that is there has been read, and was right.
 using Picture = std::map<std::string, std::string>;
