@@ -152,6 +152,9 @@ void Collect::rewrite_packs(Ingest& ingest) {
       report.bytes_after += size;
     }
   }
+  if (!old_packs_.empty() && !os_sync_directory(store_.layout().packs)) {
+    throw_cache_error("sync", store_.layout().packs);
+  }
   // Values that were evicted from packs that could not be rewritten are gone all the same.
   if (options_.dry_run) return;
   for (const Row& row : rows_) {
@@ -271,6 +274,8 @@ CollectReport collect(Store& given, const CollectOptions& options) {
     work.rewrite_packs(transaction.ingest);
     transaction.outcome.states_moved = true;
   });
+  // The copies are on the disk; the originals go when the index that names the copies is, too.
+  if (!options.dry_run && !store->indexer().make_durable()) return work.report;
   if (!options.dry_run) work.remove_old_packs();
   work.remove_objects();
   return work.report;

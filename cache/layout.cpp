@@ -65,6 +65,10 @@ void check_directory(const std::filesystem::path& directory) {
   }
 }
 
+void sync_names(const std::filesystem::path& directory) {
+  if (!os_sync_directory(directory)) throw_cache_error("sync", directory);
+}
+
 std::string read_format(const std::filesystem::path& file) {
   const Fd fd = os_open(file, O_RDONLY);
   if (!fd) return {};
@@ -73,15 +77,20 @@ std::string read_format(const std::filesystem::path& file) {
   return std::string(text, n > 0 ? static_cast<std::size_t>(n) : 0);
 }
 
-// Not synced: lost by a power failure, it is written again.
+// Synced before it gets its name, which is synced too: with its name and without its line, the
+// directory would be refused for ever.
 void write_format(const Layout& layout, std::string_view creator) {
   const auto temporary = layout.root / ("FORMAT." + std::to_string(getpid()));
   const std::string line = std::string(kFormat) + ", created by " + std::string(creator) + "\n";
   const Fd fd = os_open(temporary, O_CREAT | O_TRUNC | O_WRONLY);
-  if (!fd || !os_write(fd.get(), line.data(), line.size())) {
+  if (!fd || !os_write(fd.get(), line.data(), line.size()) || !os_sync_data(fd.get())) {
     throw_cache_error("write", temporary);
   }
+  sync_names(layout.root);
   if (!os_rename(temporary, layout.root / "FORMAT")) throw_cache_error("write", temporary);
+  sync_names(layout.root);
+  // A parent that may be entered and not read cannot be synced: then its owner looks after it.
+  (void)os_sync_directory(layout.root.parent_path());
 }
 
 void create(const Layout& layout, std::string_view creator) {

@@ -85,11 +85,11 @@ void set_up_reader(Database& database) {
   database.execute("PRAGMA temp_store=MEMORY");
 }
 
-void checkpoint(Database& database) {
+bool checkpoint(Database& database) {
   // PASSIVE: copies what no reader needs any more and waits for nobody. The next writer starts the
   // log from its beginning when all of it was copied. Failing does no harm: it is tried again.
-  sqlite3_wal_checkpoint_v2(database.handle(), nullptr, SQLITE_CHECKPOINT_PASSIVE, nullptr,
-                            nullptr);
+  return sqlite3_wal_checkpoint_v2(database.handle(), nullptr, SQLITE_CHECKPOINT_PASSIVE, nullptr,
+                                   nullptr) == SQLITE_OK;
 }
 
 }  // namespace stook::detail

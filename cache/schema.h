@@ -15,7 +15,8 @@ void set_up_reader(Database& database);
 
 [[nodiscard]] bool has_tables(Database& database);
 
-// Copies the log into the database file. REQUIRES: the write lock is held.
-void checkpoint(Database& database);
+// Syncs the log and copies it into the database file. False: what was committed may not survive a
+// power failure. REQUIRES: the write lock is held.
+bool checkpoint(Database& database);
 
 }  // namespace stook::detail

@@ -89,7 +89,7 @@ std::string value_of(std::string_view name) {
   if (name.find("large") == std::string_view::npos && name != "gone") {
     return "the value of " + std::string(name) + std::string(300, 'v');
   }
-  std::mt19937_64 random(name.size());  // does not shrink
+  std::mt19937_64 random(detail::hash_bytes(name).low);  // does not shrink
   std::string value(1200 << 10, '\0');
   for (std::size_t at = 0; at < value.size(); at += 8) {
     const std::uint64_t word = random();
@@ -119,7 +119,10 @@ void publish_value(detail::Store& store, const SampleTask& task, std::string_vie
   p.arguments = task.name;
   std::vector<detail::UpstreamSeen> upstream;
   for (const std::string& up : task.upstream) {
-    upstream.push_back({key_of(up), entry_of(store, up).digest});
+    // What a run saw it has in memory, whatever becomes of the index.
+    const Digest seen = entry_of(store, up).digest;
+    upstream.push_back(
+        {key_of(up), seen.is_zero() ? Digest{detail::hash_bytes(value_of(up))} : seen});
   }
   p.upstream = upstream;
   p.digest = Digest{detail::hash_bytes(value)};
@@ -163,16 +166,20 @@ std::string Sample::state(const SampleTask& task) const {
   return text_of(found.state);
 }
 
+bool has_its_directory(const detail::Store& store, const SampleTask& task, std::uint64_t id) {
+  std::stringstream text;
+  text << std::ifstream(file_of(store, task, id)).rdbuf();
+  return text.str() == value_of(task.name);
+}
+
 Picture Sample::look() const {
   Picture picture;
   for (const auto* tasks : {&sample_tasks(), &later_tasks()}) {
     for (const SampleTask& task : *tasks) {
       picture[task.name] = state(task);
       if (!task.directory) continue;
-      std::ifstream in(file_of(*store_, task, entry(task.name).id));
-      std::stringstream text;
-      text << in.rdbuf();
-      picture[task.name + "/"] = text.str() == value_of(task.name) ? "there" : "gone";
+      const bool there = has_its_directory(*store_, task, entry(task.name).id);
+      picture[task.name + "/"] = there ? "there" : "gone";
       if (picture[task.name] == "fresh" && picture[task.name + "/"] == "gone") {
         throw std::logic_error(task.name + " is fresh and its directory is gone");
       }

@@ -57,6 +57,10 @@ class Sample {
   std::unique_ptr<detail::Store> store_;
 };
 
+// For tasks that leave a file in their directory: is it there?
+[[nodiscard]] bool has_its_directory(const detail::Store& store, const SampleTask& task,
+                                     std::uint64_t id);
+
 // What another process finds: opens the cache, looks, closes it.
 struct Finding {
   Picture picture;
