@@ -17,6 +17,7 @@
 #include <set>
 #include <sstream>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <stook/stook.hpp>
@@ -140,7 +141,11 @@ int build(const std::string& directory, std::uint64_t seed, int steps) {
   std::mt19937_64 random(seed);
   while (steps > 0) {
     stook::Cache cache(directory);
-    for (int i = 0; i < 8 && steps > 0; ++i, --steps) step(cache, random);
+    for (int i = 0; i < 8 && steps > 0; ++i, --steps) {
+      step(cache, random);
+      // A promise must hold by itself: mostly the next step would write what it left in memory.
+      if (random() % 2 == 0) std::this_thread::sleep_for(std::chrono::milliseconds(random() % 4));
+    }
   }
   return 0;
 }
