@@ -13,6 +13,8 @@ constexpr int kBusyMilliseconds = 30'000;
 
 }  // namespace
 
+const int DatabaseError::kDamaged = SQLITE_CORRUPT;
+
 bool DatabaseError::damaged() const {
   const int primary = code_ & 0xff;
   return primary == SQLITE_CORRUPT || primary == SQLITE_NOTADB || code_ == SQLITE_IOERR_READ ||

@@ -37,7 +37,8 @@ void append(Batch& to, Batch&& from) {
 struct Indexer::Connection {
   Connection(const Layout& layout, ClassNames& names, Packs& packs, Shared& shared, View& view)
       : database(layout.index, Database::Mode::write),
-        ingest((set_up_writer(database, layout.medium), database), names, packs, shared, view) {}
+        ingest((set_up_writer(database, layout.medium, layout.number), database), names, packs,
+               shared, view) {}
 
   Database database;
   Ingest ingest;

@@ -40,7 +40,7 @@ void drop_tables(Database& database) {
 
 // A file that has pages already keeps them as they are: index_is_usable() removes those of other
 // versions before.
-void make_tables(Database& database) {
+void make_tables(Database& database, std::uint32_t cache) {
   int reserved = kPageCheckBytes;
   sqlite3_file_control(database.handle(), "main", SQLITE_FCNTL_RESERVE_BYTES, &reserved);
   database.execute(("PRAGMA page_size=" + std::to_string(kPageBytes)).c_str());
@@ -49,19 +49,22 @@ void make_tables(Database& database) {
   drop_tables(database);
   database.execute(kTables);
   database.execute(("PRAGMA user_version=" + std::to_string(kSchemaVersion)).c_str());
+  const auto number = static_cast<std::int32_t>(cache);
+  database.execute(("PRAGMA application_id=" + std::to_string(number)).c_str());
   database.execute("COMMIT");
 }
 
 }  // namespace
 
-bool has_tables(Database& database) {
-  return database.query_integer("PRAGMA user_version") == kSchemaVersion;
+bool has_tables(Database& database, std::uint32_t cache) {
+  return database.query_integer("PRAGMA user_version") == kSchemaVersion &&
+         database.query_integer("PRAGMA application_id") == static_cast<std::int32_t>(cache);
 }
 
-bool set_up_writer(Database& database, Medium medium) {
-  const bool there = has_tables(database);
+bool set_up_writer(Database& database, Medium medium, std::uint32_t cache) {
+  const bool there = has_tables(database, cache);
   // OFF while an index is made: if power loss spoils it, it is made anew.
-  if (!there) make_tables(database);
+  if (!there) make_tables(database, cache);
   // WAL: readers and the writer do not wait for each other. It needs memory shared by all
   // processes, which network file systems do not give; there a rollback journal serves.
   database.execute(medium == Medium::local ? "PRAGMA journal_mode=WAL"

@@ -79,6 +79,31 @@ TEST(PageCheck, PagesThatChangedPlacesAreNoticed) {
   EXPECT_TRUE(!good || !store.warnings.empty());
 }
 
+// Another cache's index says of this one's keys what is true there.
+TEST(PageCheck, TheIndexOfAnotherCacheIsNoticed) {
+  const TemporaryDirectory dir, another;
+  publish_some(dir.path());
+  {
+    TestStore store(another.path());
+    store.publish("key8", "another value");
+    store->clear(key_of("key8"));
+  }
+  write_file(dir.path() / "index.sqlite", read_file(another.path() / "index.sqlite"));
+  TestStore store(dir.path());
+  EXPECT_FALSE(store.warnings.empty());
+  EXPECT_EQ(store.value("key8"), "value");
+  EXPECT_EQ(store.state("key7"), RecordState::missing);
+}
+
+// A power failure can leave the size of a file and none of its bytes.
+TEST(PageCheck, ACacheWhoseFormatIsZerosOpens) {
+  const TemporaryDirectory dir;
+  publish_some(dir.path());
+  write_file(dir.path() / "FORMAT", std::string(40, '\0'));
+  TestStore store(dir.path());
+  EXPECT_EQ(store.value("key8"), "value");
+}
+
 // A process that dies with its index open.
 void leave_a_log(const fs::path& path) {
   const pid_t pid = fork();
