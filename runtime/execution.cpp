@@ -168,7 +168,7 @@ class Execution::Attempt {
     }
     node_.entry = store_.publish(publication);
     node_.digest = publication.digest;
-    if (directory != nullptr) directory->commit();
+    if (directory != nullptr) directory->commit(store_, node_.entry);
     context_.close_directory();
   }
 

@@ -416,7 +416,7 @@ class Outside::Impl {
     if (!result.moved_directory) return;
     const auto directory = directory_of(node);
     directory->adopt();
-    directory->commit();
+    directory->commit(store_, node.entry);
   }
 
   [[nodiscard]] std::unique_ptr<TaskDirectory> directory_of(const Node& node) const {
