@@ -2,6 +2,8 @@
 
 #include <sqlite3.h>
 
+#include "cache/page_check.h"
+
 namespace stook::detail {
 namespace {
 
@@ -11,16 +13,19 @@ constexpr int kBusyMilliseconds = 30'000;
 
 }  // namespace
 
+const int DatabaseError::kDamaged = SQLITE_CORRUPT;
+
 bool DatabaseError::damaged() const {
   const int primary = code_ & 0xff;
-  return primary == SQLITE_CORRUPT || primary == SQLITE_NOTADB;
+  return primary == SQLITE_CORRUPT || primary == SQLITE_NOTADB || code_ == SQLITE_IOERR_READ ||
+         code_ == SQLITE_IOERR_SHORT_READ;
 }
 
 Database::Database(const std::filesystem::path& file, Mode mode) : file_(file) {
   const int flags =
       (mode == Mode::write ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : SQLITE_OPEN_READWRITE) |
       SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW;
-  const int code = sqlite3_open_v2(file.c_str(), &handle_, flags, nullptr);
+  const int code = sqlite3_open_v2(file.c_str(), &handle_, flags, checked_pages());
   if (code != SQLITE_OK) {
     const std::string why = handle_ != nullptr ? sqlite3_errmsg(handle_) : "no memory";
     sqlite3_close(handle_);

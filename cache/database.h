@@ -21,6 +21,7 @@ class DatabaseError : public CacheError {
  public:
   DatabaseError(const std::string& text, int code) : CacheError(text), code_(code) {}
   [[nodiscard]] bool damaged() const;
+  static const int kDamaged;  // for damage that is not SQLite's to find
 
  private:
   const int code_;

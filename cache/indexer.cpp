@@ -37,7 +37,8 @@ void append(Batch& to, Batch&& from) {
 struct Indexer::Connection {
   Connection(const Layout& layout, ClassNames& names, Packs& packs, Shared& shared, View& view)
       : database(layout.index, Database::Mode::write),
-        ingest((set_up_writer(database, layout.medium), database), names, packs, shared, view) {}
+        ingest((set_up_writer(database, layout.medium, layout.number), database), names, packs,
+               shared, view) {}
 
   Database database;
   Ingest ingest;
@@ -164,6 +165,8 @@ void Indexer::run_transaction(const std::function<void(Transaction&)>& also, Out
     bring_in(outcome);
     Transaction transaction{connection_->ingest, outcome, [&] { bring_in(outcome); }};
     also(transaction);
+    // A result must not come back after a power failure when its directory cannot.
+    if (!outcome.cleared.empty()) writer_.sync();
     move_to_trash(layout_, outcome.cleared);
     database.execute("COMMIT");
   } catch (...) {
@@ -182,6 +185,11 @@ void Indexer::give_up(const DatabaseError& error) {
   if (!std::exchange(damaged_, true)) {
     warn_(std::string(error.what()) + "; until then nothing new is answered from the cache");
   }
+}
+
+bool Indexer::make_durable() {
+  const std::lock_guard lock(shared_);
+  return connection_ && checkpoint(connection_->database);
 }
 
 void Indexer::disconnect() {
@@ -258,20 +266,13 @@ Counters Indexer::recover() {
     Ingest& ingest = transaction.ingest;
     least.next_id = ingest.rows.last_id() + 1;
     std::map<std::uint32_t, PackMark> marks;
-    for (const PackMark& mark : ingest.packs.all()) {
-      marks[mark.number] = mark;
-      if (!mark.retired) continue;
-      std::error_code ignored;  // nobody else is here: what was rewritten can go
-      std::filesystem::remove(packs_.path_of(mark.number), ignored);
-      ingest.packs.erase(mark.number);
-    }
+    for (const PackMark& mark : ingest.packs.all()) { marks[mark.number] = mark; }
     std::vector<std::pair<PackMark, std::uint64_t>> tails;
     for (const std::uint32_t pack : packs_.list()) {
       least.next_pack = std::max(least.next_pack, pack + 1);
       const PackMark mark = marks.contains(pack) ? marks[pack] : PackMark{pack, 0, 0, false};
-      std::error_code error;
-      const std::uint64_t size = std::filesystem::file_size(packs_.path_of(pack), error);
-      if (!error && size > mark.indexed) tails.emplace_back(mark, size);
+      const std::uint64_t size = packs_.size_of(pack);
+      if (size > mark.indexed && !mark.retired) tails.emplace_back(mark, size);
     }
     shared_.raise(least);
     for (const auto& [mark, size] : tails) raise_ids(mark.number, mark.indexed, size);
@@ -283,7 +284,27 @@ Counters Indexer::recover() {
       least.next_pack = std::max(least.next_pack, mark.number + 1);
     }
   });
+  remove_retired();
   return least;
+}
+
+// Nobody else is here: what was rewritten can go, when it is certain that the index will not speak
+// of it again after a power failure.
+void Indexer::remove_retired() {
+  std::vector<std::uint32_t> retired;
+  view_.read([&](View::Tables& tables) {
+    for (const PackMark& mark : tables.packs.all()) {
+      if (mark.retired) retired.push_back(mark.number);
+    }
+  });
+  if (retired.empty() || !make_durable()) return;
+  for (const std::uint32_t pack : retired) {
+    std::error_code ignored;
+    std::filesystem::remove(packs_.path_of(pack), ignored);
+  }
+  exclusively([&](Transaction& transaction) {
+    for (const std::uint32_t pack : retired) transaction.ingest.packs.erase(pack);
+  });
 }
 
 // No id that a record holds may be given to a key that is met before it.
@@ -313,8 +334,12 @@ void Indexer::index_tail(std::uint32_t pack, std::uint64_t from, std::uint64_t t
   for (const Item& item : batch.items) {
     if (item.kind == ItemKind::record || item.kind == ItemKind::given) view_.record(item);
   }
+  const std::size_t cleared = outcome.cleared.size();
   connection_->ingest.apply(batch, batch.items, outcome);
   connection_->ingest.packs.put(mark);
+  if (outcome.cleared.size() == cleared) return;  // else its directories go: see run_transaction()
+  const auto file = packs_.open(pack);
+  if (file && !os_sync_data((*file)->fd.get())) throw_cache_error("sync", packs_.path_of(pack));
 }
 
 }  // namespace stook::detail

@@ -46,6 +46,9 @@ class Indexer {
   };
   Outcome exclusively(const std::function<void(Transaction&)>& also);
 
+  // What was committed survives power loss. False: it may not.
+  [[nodiscard]] bool make_durable();
+
   // Lets go of a damaged index file, so that it can be replaced.
   void disconnect();
 
@@ -61,6 +64,7 @@ class Indexer {
   void bring_in(Outcome& outcome);
   void bring_in_own(Outcome& outcome);
   void bring_in_others(Outcome& outcome);
+  void remove_retired();
   void raise_ids(std::uint32_t pack, std::uint64_t from, std::uint64_t to);
   void index_tail(std::uint32_t pack, std::uint64_t from, std::uint64_t to, Outcome& outcome);
   void run_transaction(const std::function<void(Transaction&)>& also, Outcome& outcome);

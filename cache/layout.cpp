@@ -16,6 +16,7 @@ namespace stook::detail {
 namespace {
 
 constexpr std::string_view kFormat = "stook cache 1";
+constexpr std::string_view kNumber = ", number ";  // 8 hexadecimal digits; not in older ones
 
 // File systems whose files live on another machine or in another process: their memory mappings
 // and locks are not to be relied on between processes. From linux/magic.h and the kernel's source.
@@ -65,23 +66,45 @@ void check_directory(const std::filesystem::path& directory) {
   }
 }
 
+void sync_names(const std::filesystem::path& directory) {
+  if (!os_sync_directory(directory)) throw_cache_error("sync", directory);
+}
+
 std::string read_format(const std::filesystem::path& file) {
   const Fd fd = os_open(file, O_RDONLY);
   if (!fd) return {};
   char text[256];
   const ssize_t n = os_pread(fd.get(), text, sizeof text, 0);
+  if (n > 0 && text[0] == '\0') return {};  // its size survived a power failure, its bytes did not
   return std::string(text, n > 0 ? static_cast<std::size_t>(n) : 0);
 }
 
-// Not synced: lost by a power failure, it is written again.
+// Of several processes that make a cache at once the first one's line counts. One that is empty is
+// what a power failure left of one, and is replaced; so it is where files have one name only.
+void give_name(const std::filesystem::path& temporary, const std::filesystem::path& format) {
+  if (link(temporary.c_str(), format.c_str()) == 0 ||
+      (errno == EEXIST && !read_format(format).empty())) {
+    unlink(temporary.c_str());
+  } else if (!os_rename(temporary, format)) {
+    throw_cache_error("write", format);
+  }
+}
+
+// Synced before it gets its name, which is synced too: with its name and without its line, the
+// directory would be refused for ever.
 void write_format(const Layout& layout, std::string_view creator) {
   const auto temporary = layout.root / ("FORMAT." + std::to_string(getpid()));
-  const std::string line = std::string(kFormat) + ", created by " + std::string(creator) + "\n";
+  const std::string line = std::string(kFormat) + ", created by " + std::string(creator) +
+                           std::string(kNumber) + os_unique_name().substr(0, 8) + "\n";
   const Fd fd = os_open(temporary, O_CREAT | O_TRUNC | O_WRONLY);
-  if (!fd || !os_write(fd.get(), line.data(), line.size())) {
+  if (!fd || !os_write(fd.get(), line.data(), line.size()) || !os_sync_data(fd.get())) {
     throw_cache_error("write", temporary);
   }
-  if (!os_rename(temporary, layout.root / "FORMAT")) throw_cache_error("write", temporary);
+  sync_names(layout.root);
+  give_name(temporary, layout.root / "FORMAT");
+  sync_names(layout.root);
+  // A parent that may be entered and not read cannot be synced: then its owner looks after it.
+  (void)os_sync_directory(layout.root.parent_path());
 }
 
 void create(const Layout& layout, std::string_view creator) {
@@ -91,6 +114,13 @@ void create(const Layout& layout, std::string_view creator) {
     make_directory(directory);
   }
   write_format(layout, creator);  // last: its presence says that the rest is there
+}
+
+std::uint32_t number_in(const std::string& format) {
+  const std::size_t at = format.rfind(kNumber);
+  if (at == std::string::npos) return 0;
+  return static_cast<std::uint32_t>(
+      std::strtoul(format.c_str() + at + kNumber.size(), nullptr, 16));
 }
 
 bool is_ours(std::string_view format) {
@@ -120,15 +150,18 @@ Layout open_layout(const std::filesystem::path& directory, std::string_view crea
   layout.trash = layout.root / "spool" / "trash";
   layout.claims = layout.root / ".claims";
   layout.rebuild = layout.root / ".rebuild";
-  const std::string format = read_format(layout.root / "FORMAT");
+  std::string format = read_format(layout.root / "FORMAT");
   if (format.empty()) {
     create(layout, creator);
-  } else if (!is_ours(format)) {
+    format = read_format(layout.root / "FORMAT");  // another process may have been quicker
+  }
+  if (!is_ours(format)) {
     throw CacheError("open the cache at " + layout.root.string() + ": its format is \"" +
                      format.substr(0, format.find('\n')) + "\", this program reads \"" +
                      std::string(kFormat) +
                      "\"; use the program that made it, or name another directory with --cache");
   }
+  layout.number = number_in(format);
   layout.medium = medium_of(layout.root);
   return layout;
 }

@@ -14,6 +14,7 @@ namespace stook::detail {
 struct Layout {
   std::filesystem::path root, index, packs, objects, tasks, trash, claims, rebuild;
   Medium medium = Medium::local;
+  std::uint32_t number = 0;  // of this cache, at random: an index that is not its own is noticed
 };
 
 // Checks the directory, or makes it and what belongs into it. Throws CacheError: not a directory, a

@@ -62,6 +62,23 @@ std::filesystem::path Objects::path_of(const Hash128& name) const {
   return directory_ / hex.substr(0, 2) / hex.substr(2);
 }
 
+std::vector<std::filesystem::path> Objects::list() const {
+  std::vector<std::filesystem::path> files;
+  std::vector<std::string> names, inner;
+  if (!os_list(directory_, names)) throw_cache_error("list", directory_);
+  for (const std::string& name : names) {
+    const std::filesystem::path path = directory_ / name;
+    if (os_list(path, inner)) {
+      for (const std::string& rest : inner) files.push_back(path / rest);
+    } else if (errno == ENOTDIR) {
+      files.push_back(path);
+    } else if (errno != ENOENT) {  // another process may have removed it
+      throw_cache_error("list", path);
+    }
+  }
+  return files;
+}
+
 Fd Objects::create_temporary(std::filesystem::path& path) const {
   path = directory_ / ("new-" + os_unique_name());
   Fd fd = os_open(path, O_CREAT | O_EXCL | O_WRONLY);

@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <memory>
 #include <span>
+#include <vector>
 
 #include "src/os.h"
 #include "src/result.h"
@@ -34,6 +35,9 @@ class Objects {
   // The value, its hash verified. Fails where the file is gone or a byte of it differs.
   Result<std::unique_ptr<Payload>> read(const Hash128& name, std::uint64_t stored_bytes,
                                         std::uint64_t raw_bytes, bool compressed) const;
+
+  // All files, those that are being written too. Throws CacheError.
+  [[nodiscard]] std::vector<std::filesystem::path> list() const;
 
   // objects/ab/cdef...
   [[nodiscard]] std::filesystem::path path_of(const Hash128& name) const;

@@ -192,7 +192,7 @@ void PackStore::take_stored(const StoredValue& stored, Frame& frame) {
   const std::filesystem::path path = objects_.path_of(stored.object);
   Fd file = os_open(path, O_RDONLY);
   if (!file) throw_cache_error("find the result of a worker at", path);
-  writer_->sync_with_next(std::move(file));
+  writer_->sync_with_next({std::move(file), path});
 }
 
 Entry PackStore::publish(const Publication& publication) {
@@ -214,7 +214,7 @@ Entry PackStore::publish(const Publication& publication) {
     frame.object = object.name;
     frame.stored_bytes = object.stored_bytes;
     frame.compressed = object.compressed;
-    writer_->sync_with_next(std::move(object.file));
+    writer_->sync_with_next({std::move(object.file), objects_.path_of(object.name)});
   } else if (compress(value, frame.raw_bytes, publication.compress_level, compressed)) {
     piece = compressed;
     value = {&piece, 1};

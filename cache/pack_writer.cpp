@@ -3,12 +3,26 @@
 #include <fcntl.h>
 
 #include <cstdio>
+#include <set>
 
 namespace stook::detail {
 namespace {
 
 constexpr std::size_t kWriteAt = 64 << 10;
 constexpr std::chrono::milliseconds kWriteAfter{5};
+
+// Their bytes, their names, and the names of the directories they are in.
+bool sync_objects(std::span<const PackWriter::Object> objects) {
+  bool good = true;
+  std::set<std::filesystem::path> directories;
+  for (const PackWriter::Object& object : objects) {
+    good = os_sync_data(object.file.get()) && good;
+    directories.insert(object.path.parent_path());
+    directories.insert(object.path.parent_path().parent_path());
+  }
+  for (const auto& directory : directories) good = os_sync_directory(directory) && good;
+  return good;
+}
 
 }  // namespace
 
@@ -65,7 +79,7 @@ Place PackWriter::append(ByteSpan frame, std::span<const Key> release,
   return place;
 }
 
-void PackWriter::sync_with_next(Fd object) {
+void PackWriter::sync_with_next(Object object) {
   const Lock lock(mutex_);
   objects_.push_back(std::move(object));
 }
@@ -104,12 +118,11 @@ void PackWriter::sync_written(Lock& lock) {
   done_.wait(lock, [&] { return !busy_; });
   if (written_ == synced_ && objects_.empty()) return;
   busy_ = true;
-  std::vector<Fd> objects;
+  std::vector<Object> objects;
   objects.swap(objects_);
   const std::uint64_t target = written_;
   lock.unlock();
-  bool good = true;
-  for (const Fd& object : objects) good = os_sync_data(object.get()) && good;
+  bool good = sync_objects(objects);
   if (fd_) good = os_sync_data(fd_.get()) && good;
   const int error = errno;
   lock.lock();

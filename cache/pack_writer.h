@@ -42,8 +42,12 @@ class PackWriter {
   Place append(ByteSpan frame, std::span<const Key> release,
                const std::function<void(Place)>& placed);
 
-  // An object file to be synced no later than the frames appended next.
-  void sync_with_next(Fd object);
+  // An object file to be synced, its name as well, no later than the frames appended next.
+  struct Object {
+    Fd file;
+    std::filesystem::path path;
+  };
+  void sync_with_next(Object object);
 
   void write();  // all frames so far are written
   void sync();   // ... and survive power loss. Both throw CacheError.
@@ -77,7 +81,7 @@ class PackWriter {
   std::vector<Key> release_;       // claims that end with the buffer
   std::vector<std::byte> writing_;
   std::vector<Key> releasing_;
-  std::vector<Fd> objects_;
+  std::vector<Object> objects_;
   std::uint64_t appended_ = 0;  // end of the buffer, as an offset of the file
   std::uint64_t written_ = 0;
   std::uint64_t synced_ = 0;

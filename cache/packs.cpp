@@ -2,9 +2,13 @@
 
 #include <fcntl.h>
 
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <charconv>
 #include <cstdio>
+
+#include "cache/fault.h"
 
 namespace stook::detail {
 namespace {
@@ -12,6 +16,24 @@ namespace {
 constexpr std::size_t kMostOpen = 128;
 constexpr std::size_t kFirstRead = 4096;  // holds most records whole
 constexpr std::size_t kWindow = std::size_t{1} << 20;
+constexpr std::size_t kPage = 4096;
+
+// As os_pread. A disk that fails is asked again; what it still does not give back is zeros, which
+// no checksum takes for a frame.
+std::size_t read_what_can_be(int fd, std::span<std::byte> to, std::uint64_t offset) {
+  if (const ssize_t n = os_pread(fd, to.data(), to.size(), offset); n >= 0) {
+    return static_cast<std::size_t>(n);
+  }
+  std::size_t done = 0;
+  while (done < to.size()) {
+    const std::span<std::byte> page = to.subspan(done, std::min(kPage, to.size() - done));
+    const ssize_t n = os_pread(fd, page.data(), page.size(), offset + done);
+    if (n == 0) break;
+    if (n < 0) std::fill(page.begin(), page.end(), std::byte{0});
+    done += n < 0 ? page.size() : static_cast<std::size_t>(n);
+  }
+  return done;
+}
 
 // A stretch of a file in memory that moves forward.
 class Window {
@@ -28,8 +50,7 @@ class Window {
   void load(std::uint64_t offset, std::uint64_t size) {
     const std::uint64_t there = limit_ > offset ? limit_ - offset : 0;
     bytes_.resize(std::min<std::uint64_t>(std::max<std::uint64_t>(size, kWindow), there));
-    const ssize_t n = os_pread(fd_, bytes_.data(), bytes_.size(), offset);
-    bytes_.resize(n > 0 ? static_cast<std::size_t>(n) : 0);
+    bytes_.resize(read_what_can_be(fd_, bytes_, offset));
     start_ = offset;
   }
 
@@ -90,15 +111,21 @@ Result<std::shared_ptr<const OpenPack>> Packs::open(std::uint32_t number) {
   const std::filesystem::path path = path_of(number);
   auto pack = std::make_shared<OpenPack>();
   pack->fd = os_open(path, O_RDONLY);
+  if (!pack->fd && errno != ENOENT) throw_cache_error("read", path);
   if (!pack->fd) return failed(path, 0, "it is gone");
   std::vector<std::byte> bytes(kFirstRead);
-  const ssize_t n = os_pread(pack->fd.get(), bytes.data(), bytes.size(), 0);
-  if (n < 0) return failed(path, 0, "it cannot be read");
-  const auto header = decode_pack_header({bytes.data(), static_cast<std::size_t>(n)});
+  bytes.resize(read_what_can_be(pack->fd.get(), bytes, 0));
+  const auto header = decode_pack_header(bytes);
   if (!header) return failed(path, 0, "its file header is damaged or of another version");
   pack->header = *header;
   if (open_.size() >= kMostOpen) open_.clear();  // those in use live on through their pointers
   return open_.emplace(number, std::move(pack)).first->second;
+}
+
+Result<std::shared_ptr<const OpenPack>> Packs::open_or_fail(std::uint32_t number) {
+  try {
+    return open(number);
+  } catch (const CacheError& error) { return Failed{error.what()}; }
 }
 
 void Packs::forget(std::uint32_t number) {
@@ -108,23 +135,22 @@ void Packs::forget(std::uint32_t number) {
 
 Result<OwnedFrame> Packs::read(std::uint32_t number, std::uint64_t offset, Part part) {
   const std::filesystem::path path = path_of(number);
-  auto pack = open(number);
+  auto pack = open_or_fail(number);
   if (!pack) return Failed{pack.reason()};
   const int fd = (*pack)->fd.get();
   OwnedFrame result;
   result.pack = *pack;
   result.bytes.resize(kFirstRead);
-  const ssize_t n = os_pread(fd, result.bytes.data(), kFirstRead, offset);
-  if (n < static_cast<ssize_t>(kFixedBytes)) return failed(path, offset, "nothing is there");
+  const std::size_t have = read_what_can_be(fd, result.bytes, offset);
+  if (have < kFixedBytes) return failed(path, offset, "nothing is there");
   const auto length = frame_length(result.bytes);
   if (!length || offset + *length > static_cast<std::uint64_t>(os_file_size(fd))) {
     return failed(path, offset, "no record is there");
   }
-  const auto have = static_cast<std::size_t>(n);
   const std::uint64_t wanted = part == Part::whole ? *length : front_length(result.bytes);
   result.bytes.resize(wanted);
-  if (wanted > have && os_pread(fd, result.bytes.data() + have, wanted - have, offset + have) !=
-                           static_cast<ssize_t>(wanted - have)) {
+  if (wanted > have &&
+      read_what_can_be(fd, std::span(result.bytes).subspan(have), offset + have) != wanted - have) {
     return failed(path, offset, "the record is cut short");
   }
   const std::uint64_t salt = (*pack)->header.salt;
@@ -155,10 +181,10 @@ Result<std::shared_ptr<const OpenPack>> Packs::scan(std::uint32_t number, std::u
 }
 
 std::vector<std::uint32_t> Packs::list() const {
+  std::vector<std::string> names;
+  if (!os_list(directory_, names)) throw_cache_error("list", directory_);
   std::vector<std::uint32_t> numbers;
-  std::error_code ignored;
-  for (const auto& entry : std::filesystem::directory_iterator(directory_, ignored)) {
-    const std::string name = entry.path().filename().string();
+  for (const std::string& name : names) {
     std::uint32_t number = 0;
     const auto parsed = std::from_chars(name.data(), name.data() + name.size(), number);
     if (parsed.ec == std::errc() && std::string_view(parsed.ptr) == ".pack") {
@@ -167,6 +193,14 @@ std::vector<std::uint32_t> Packs::list() const {
   }
   std::sort(numbers.begin(), numbers.end());
   return numbers;
+}
+
+std::uint64_t Packs::size_of(std::uint32_t number) const {
+  struct stat status = {};
+  const std::filesystem::path path = path_of(number);
+  if (lstat(path.c_str(), &status) == 0) return static_cast<std::uint64_t>(status.st_size);
+  if (errno != ENOENT) throw_cache_error("look at", path);
+  return 0;
 }
 
 }  // namespace stook::detail

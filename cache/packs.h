@@ -36,8 +36,10 @@ class Packs {
   enum class Part { whole, front };
   Result<OwnedFrame> read(std::uint32_t number, std::uint64_t offset, Part part = Part::whole);
 
-  // Visits the whole frames in [from, to) in order. Damaged stretches are reported and skipped.
-  // Fails where the pack cannot be opened.
+  // Visits the whole frames in [from, to) in order. Damaged stretches are reported and skipped, and
+  // so is what the disk does not give back when asked twice. Fails where the pack is gone or its
+  // header is damaged. Throws CacheError where that cannot be known (no descriptor is left, say):
+  // whoever took it for damage would lose what is there.
   struct Visitor {
     std::function<void(const Frame&, std::uint64_t offset, std::uint64_t length)> frame;
     std::function<void(std::uint64_t offset, std::uint64_t length)> damage;
@@ -45,12 +47,15 @@ class Packs {
   Result<std::shared_ptr<const OpenPack>> scan(std::uint32_t number, std::uint64_t from,
                                                std::uint64_t to, const Visitor& visitor);
 
-  Result<std::shared_ptr<const OpenPack>> open(std::uint32_t number);
-  void forget(std::uint32_t number);  // it was removed
-  [[nodiscard]] std::vector<std::uint32_t> list() const;
+  Result<std::shared_ptr<const OpenPack>> open(std::uint32_t number);  // throws as scan() does
+  void forget(std::uint32_t number);                                   // it was removed
+  [[nodiscard]] std::vector<std::uint32_t> list() const;               // throws CacheError
+  [[nodiscard]] std::uint64_t size_of(std::uint32_t number) const;     // 0: gone; throws CacheError
   [[nodiscard]] std::filesystem::path path_of(std::uint32_t number) const;
 
  private:
+  Result<std::shared_ptr<const OpenPack>> open_or_fail(std::uint32_t number);
+
   const std::filesystem::path directory_;
   std::mutex mutex_;
   std::map<std::uint32_t, std::shared_ptr<const OpenPack>> open_;  // guarded by mutex_

@@ -8,6 +8,7 @@
 #include <unordered_set>
 
 #include "cache/pack_store.h"
+#include "cache/page_check.h"
 
 namespace stook::detail {
 namespace {
@@ -65,10 +66,8 @@ void Rebuild::read_packs() {
 }
 
 void Rebuild::read_pack(std::uint32_t pack) {
-  std::error_code error;
   const auto path = store_.packs().path_of(pack);
-  std::uint64_t size = std::filesystem::file_size(path, error);
-  if (error) size = 0;
+  std::uint64_t size = store_.packs().size_of(pack);
   for (const Shared::PackLength& live : store_.shared().packs()) {
     if (live.number == pack && live.alive) size = live.length;  // the rest is being written
   }
@@ -286,6 +285,7 @@ void remove_index(const Layout& layout) {
 bool index_is_usable(const Layout& layout, const Warn& warn) {
   std::error_code error;
   const bool there = std::filesystem::exists(layout.index, error);
+  if (error) throw_cache_error("look at", layout.index, error.value());
   if (!there) {
     remove_index(layout);  // a log without its file would be taken for another one's
     return !has_packs(layout);
@@ -294,11 +294,19 @@ bool index_is_usable(const Layout& layout, const Warn& warn) {
     if (std::filesystem::exists(layout.rebuild, error)) {
       throw CacheError("the index " + layout.index.string() + " was found damaged");
     }
+    if (!check_log(layout.index.string() + "-wal")) {
+      throw CacheError("the log of the index " + layout.index.string() + " is damaged");
+    }
     Database database(layout.index, Database::Mode::write);
-    if (has_tables(database)) {
+    if (has_tables(database, layout.number)) {
       (void)database.query_integer("SELECT count(*) FROM packs");
       return true;
     }
+    warn("the index " + layout.index.string() +
+         " is of another version or another cache; it is rebuilt");
+  } catch (const DatabaseError& error) {
+    if (!error.damaged()) throw;  // no descriptor is left, say: that is nothing against the index
+    warn(std::string(error.what()) + "; it is rebuilt from the packs");
   } catch (const CacheError& damage) {
     warn(std::string(damage.what()) + "; it is rebuilt from the packs");
   }

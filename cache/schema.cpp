@@ -2,10 +2,12 @@
 
 #include <sqlite3.h>
 
+#include "cache/page_check.h"
+
 namespace stook::detail {
 namespace {
 
-constexpr std::int64_t kSchemaVersion = 1;
+constexpr std::int64_t kSchemaVersion = 2;  // 2: pages have checksums
 
 // records: one row for each key that was ever seen; ids are never reused, so rows are appended.
 // keys: from key to id, apart from the rows, so that what is inserted in the order of keys is 24
@@ -36,25 +38,33 @@ void drop_tables(Database& database) {
   }
 }
 
-void make_tables(Database& database) {
+// A file that has pages already keeps them as they are: index_is_usable() removes those of other
+// versions before.
+void make_tables(Database& database, std::uint32_t cache) {
+  int reserved = kPageCheckBytes;
+  sqlite3_file_control(database.handle(), "main", SQLITE_FCNTL_RESERVE_BYTES, &reserved);
+  database.execute(("PRAGMA page_size=" + std::to_string(kPageBytes)).c_str());
   database.execute("PRAGMA synchronous=OFF");
   database.execute("BEGIN IMMEDIATE");
   drop_tables(database);
   database.execute(kTables);
   database.execute(("PRAGMA user_version=" + std::to_string(kSchemaVersion)).c_str());
+  const auto number = static_cast<std::int32_t>(cache);
+  database.execute(("PRAGMA application_id=" + std::to_string(number)).c_str());
   database.execute("COMMIT");
 }
 
 }  // namespace
 
-bool has_tables(Database& database) {
-  return database.query_integer("PRAGMA user_version") == kSchemaVersion;
+bool has_tables(Database& database, std::uint32_t cache) {
+  return database.query_integer("PRAGMA user_version") == kSchemaVersion &&
+         database.query_integer("PRAGMA application_id") == static_cast<std::int32_t>(cache);
 }
 
-bool set_up_writer(Database& database, Medium medium) {
-  const bool there = has_tables(database);
+bool set_up_writer(Database& database, Medium medium, std::uint32_t cache) {
+  const bool there = has_tables(database, cache);
   // OFF while an index is made: if power loss spoils it, it is made anew.
-  if (!there) make_tables(database);
+  if (!there) make_tables(database, cache);
   // WAL: readers and the writer do not wait for each other. It needs memory shared by all
   // processes, which network file systems do not give; there a rollback journal serves.
   database.execute(medium == Medium::local ? "PRAGMA journal_mode=WAL"
@@ -78,11 +88,11 @@ void set_up_reader(Database& database) {
   database.execute("PRAGMA temp_store=MEMORY");
 }
 
-void checkpoint(Database& database) {
+bool checkpoint(Database& database) {
   // PASSIVE: copies what no reader needs any more and waits for nobody. The next writer starts the
   // log from its beginning when all of it was copied. Failing does no harm: it is tried again.
-  sqlite3_wal_checkpoint_v2(database.handle(), nullptr, SQLITE_CHECKPOINT_PASSIVE, nullptr,
-                            nullptr);
+  return sqlite3_wal_checkpoint_v2(database.handle(), nullptr, SQLITE_CHECKPOINT_PASSIVE, nullptr,
+                                   nullptr) == SQLITE_OK;
 }
 
 }  // namespace stook::detail

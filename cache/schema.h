@@ -9,13 +9,16 @@ namespace stook::detail {
 // local: several processes share the write-ahead log's memory. remote: the file system cannot.
 enum class Medium { local, remote };
 
-// True: the tables were made just now, or another version's were thrown away.
-bool set_up_writer(Database& database, Medium medium);
+// `cache`: the number of the cache that the index belongs to.
+// True: the tables were made just now, or those of another version or cache were thrown away.
+bool set_up_writer(Database& database, Medium medium, std::uint32_t cache);
 void set_up_reader(Database& database);
 
-[[nodiscard]] bool has_tables(Database& database);
+// Of this version, for this cache?
+[[nodiscard]] bool has_tables(Database& database, std::uint32_t cache);
 
-// Copies the log into the database file. REQUIRES: the write lock is held.
-void checkpoint(Database& database);
+// Syncs the log and copies it into the database file. False: what was committed may not survive a
+// power failure. REQUIRES: the write lock is held.
+bool checkpoint(Database& database);
 
 }  // namespace stook::detail

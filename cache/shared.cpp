@@ -126,7 +126,9 @@ void Shared::raise(const Counters& least) {
 void Shared::initialise() {
   const std::string holder = os_this_process();
   const std::size_t size = alone_ ? 0 : sizeof(SharedState);
-  if (ftruncate(fd_.get(), static_cast<off_t>(size)) != 0) throw_cache_error("write", file_);
+  if (ftruncate(fd_.get(), static_cast<off_t>(size)) != 0 || !os_reserve(fd_.get(), size)) {
+    throw_cache_error("write", file_);
+  }
   if (alone_ && !os_pwrite(fd_.get(), holder.data(), holder.size(), 0)) {
     throw_cache_error("write", file_);
   }

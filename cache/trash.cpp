@@ -11,15 +11,24 @@ namespace {
 
 std::filesystem::path new_place(const Layout& layout) { return layout.trash / os_unique_name(); }
 
+// Another process may be removing it too; what is left is removed the next time.
+void remove_tree(const std::filesystem::path& path) {
+  try {
+    std::error_code ignored;
+    std::filesystem::remove_all(path, ignored);
+  } catch (const std::filesystem::filesystem_error&) {}  // libstdc++ 12 throws in spite of the code
+}
+
 // Only the directories that are there are touched: most tasks have none.
 void move_class(const Layout& layout, const std::filesystem::path& directory,
                 const std::unordered_set<std::string>& ids) {
-  std::error_code error;
-  std::vector<std::filesystem::path> found;
-  for (const auto& entry : std::filesystem::directory_iterator(directory, error)) {
-    if (ids.contains(entry.path().filename().string())) found.push_back(entry.path());
+  // What cannot be moved stays: the directory of a result that is missing means nothing.
+  std::vector<std::string> found;
+  (void)os_list(directory, found);
+  for (const std::string& name : found) {
+    if (ids.contains(name)) (void)os_rename(directory / name, new_place(layout));
   }
-  for (const auto& path : found) (void)os_rename(path, new_place(layout));
+  std::error_code error;
   std::filesystem::remove(directory, error);  // only if nothing is left in it
 }
 
@@ -37,22 +46,19 @@ void move_to_trash(const Layout& layout, std::span<const TaskName> tasks) {
 }
 
 void empty_trash(const Layout& layout) {
-  std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator(layout.trash, error)) {
-    std::error_code ignored;  // another process may be removing it too
-    std::filesystem::remove_all(entry.path(), ignored);
-  }
+  std::vector<std::string> names;
+  (void)os_list(layout.trash, names);  // what is not seen now is seen the next time
+  for (const std::string& name : names) remove_tree(layout.trash / name);
 }
 
 void sweep_spool(const Layout& layout) {
-  std::error_code error;
   const auto spool = layout.trash.parent_path();
-  for (const auto& entry : std::filesystem::directory_iterator(spool, error)) {
-    std::error_code ignored;
-    const std::string name = entry.path().filename().string();
+  std::vector<std::string> names;
+  (void)os_list(spool, names);
+  for (const std::string& name : names) {
     // What was moved aside for a rebuild is given back by whoever runs tasks.
-    if (name.starts_with("rebuild-") || entry.path() == layout.trash) continue;
-    std::filesystem::remove_all(entry.path(), ignored);
+    if (name.starts_with("rebuild-") || spool / name == layout.trash) continue;
+    remove_tree(spool / name);
   }
 }
 

@@ -9,13 +9,12 @@
 namespace stook::detail {
 namespace {
 
-std::uint64_t directory_size(const std::filesystem::path& directory) {
+std::uint64_t size_of_files(PackStore& store) {
   std::uint64_t size = 0;
-  std::error_code error;
-  for (const auto& entry : std::filesystem::recursive_directory_iterator(directory, error)) {
+  for (const std::uint32_t pack : store.packs().list()) size += store.packs().size_of(pack);
+  for (const std::filesystem::path& object : store.objects().list()) {
     std::error_code gone;  // files may go while they are counted
-    if (!entry.is_regular_file(gone)) continue;
-    const std::uint64_t bytes = entry.file_size(gone);
+    const std::uint64_t bytes = std::filesystem::file_size(object, gone);
     if (!gone) size += bytes;
   }
   return size;
@@ -36,8 +35,7 @@ void verify_packs(PackStore& store, VerifyReport& report) {
   }
   for (const std::uint32_t pack : store.packs().list()) {
     const auto path = store.packs().path_of(pack);
-    std::error_code error;
-    std::uint64_t size = std::filesystem::file_size(path, error);
+    std::uint64_t size = store.packs().size_of(pack);
     if (const auto found = alive.find(pack); found != alive.end()) size = found->second;
     if (size == 0) continue;  // created by a living process and not written yet
     Packs::Visitor visitor;
@@ -65,6 +63,23 @@ std::string defect_of(PackStore& store, const Row& row, VerifyReport& report) {
   return value ? std::string() : value.reason();
 }
 
+// Reads every page.
+std::string defect_of_index(PackStore& store) {
+  std::string defect;
+  try {
+    store.view().read([&](View::Tables& tables) {
+      Statement check(tables.database, "PRAGMA quick_check(1)");
+      if (!check.start().step() || check.text(0) == "ok") return;
+      defect = "index " + store.layout().index.string() + ": " + std::string(check.text(0));
+    });
+    if (!defect.empty()) request_rebuild(store.layout());
+    return defect;
+  } catch (const DatabaseError& error) {
+    if (error.damaged()) request_rebuild(store.layout());
+    return error.what();
+  }
+}
+
 PackStore& real(Store& store) {
   auto* real = dynamic_cast<PackStore*>(&store);
   if (real == nullptr) throw CacheError("maintain a cache: this store is not one on disk");
@@ -80,6 +95,10 @@ VerifyReport verify(Store& given, bool repair) {
   VerifyReport report;
   store.flush();
   verify_packs(store, report);
+  if (const std::string defect = defect_of_index(store); !defect.empty()) {
+    report.defects.push_back(defect);
+    return report;
+  }
   for (const Row& row : all_rows(store)) {
     ++report.rows;
     if (row.entry.state == RecordState::missing || row.entry.pack == 0) continue;
@@ -115,7 +134,7 @@ CacheStats stats(Store& given) {
     });
   });
   result.packs = store.packs().list().size();
-  result.bytes = directory_size(store.layout().packs) + directory_size(store.layout().objects);
+  result.bytes = size_of_files(store);
   return result;
 }
 

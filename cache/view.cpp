@@ -43,10 +43,14 @@ Entry entry_of(const Item& item) {
   return entry;
 }
 
-View::Tables::Tables(const std::filesystem::path& file)
-    : database(file, Database::Mode::read), rows(database), classes(database), externals(database),
-      packs(database) {
+View::Tables::Tables(const Layout& layout)
+    : database(layout.index, Database::Mode::read), rows(database), classes(database),
+      externals(database), packs(database) {
   set_up_reader(database);
+  if (!has_tables(database, layout.number)) {
+    throw DatabaseError("the index " + layout.index.string() + " is another cache's",
+                        DatabaseError::kDamaged);
+  }
 }
 
 View::View(const Layout& layout, Shared& shared, Packs& packs, Warn warn)
@@ -55,7 +59,7 @@ View::View(const Layout& layout, Shared& shared, Packs& packs, Warn warn)
 View::~View() = default;
 
 View::Tables& View::tables() {
-  if (!tables_) tables_ = std::make_unique<Tables>(layout_.index);
+  if (!tables_) tables_ = std::make_unique<Tables>(layout_);
   return *tables_;
 }
 

@@ -66,7 +66,7 @@ class View {
     ClassTable classes;
     ExternalTable externals;
     PackTable packs;
-    explicit Tables(const std::filesystem::path& file);
+    explicit Tables(const Layout& layout);
   };
   void read(const std::function<void(Tables&)>& use);
   void disconnect();

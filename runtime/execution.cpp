@@ -177,7 +177,7 @@ class Execution::Attempt {
     if (publication.kind != RecordKind::transient) publication.value = writer.pieces();
     node_.entry = store_.publish(publication);
     node_.digest = publication.digest;
-    if (directory != nullptr) directory->commit();
+    if (directory != nullptr) directory->commit(store_, node_.entry);
     context_.close_directory();
   }
 

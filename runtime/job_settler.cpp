@@ -45,7 +45,7 @@ void JobSettler::settle(Node& node, JobResult& result, Completion& completion) {
   }
   publish(node, result);
   completion.seconds = static_cast<float>(static_cast<double>(result.duration_ns) * 1e-9);
-  if (result.moved_directory) adopted_directory(node)->commit();
+  if (result.moved_directory) adopted_directory(node)->commit(store_, node.entry);
 }
 
 void JobSettler::publish(Node& node, const JobResult& result) {

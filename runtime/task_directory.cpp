@@ -98,9 +98,13 @@ void TaskDirectory::adopt() {
 
 Digest TaskDirectory::digest() const { return digest_directory(data_); }
 
-void TaskDirectory::commit() {
+// Whoever dies must not leave the new content with the old record: that one may answer again. Where
+// the new record cannot be written all stays, and whoever opens the cache next looks which is
+// which.
+void TaskDirectory::commit(Store& store, const Entry& published) {
   committed_ = true;
   if (!moved_) return;
+  store.make_readable(published);
   std::error_code ignored;
   fs::remove_all(previous_, ignored);
   fs::remove(marker_, ignored);

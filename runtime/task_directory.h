@@ -34,7 +34,7 @@ class TaskDirectory {
   void hand_over() { committed_ = true; }
   [[nodiscard]] Digest digest() const;
   // The new content is the result's; what was moved aside goes.
-  void commit();
+  void commit(Store& store, const Entry& published);
 
  private:
   void move_aside();

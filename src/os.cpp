@@ -1,5 +1,6 @@
 #include "src/os.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <sys/mman.h>
@@ -132,9 +133,36 @@ bool os_rename(const std::filesystem::path& from, const std::filesystem::path& t
   return std::rename(from.c_str(), to.c_str()) == 0;
 }
 
+bool os_reserve(int fd, std::size_t size) {
+  struct stat status = {};
+  if (fstat(fd, &status) != 0) return false;
+  constexpr std::size_t kBlock = 512;  // the unit of st_blocks
+  if (static_cast<std::size_t>(status.st_blocks) >= (size + kBlock - 1) / kBlock) return true;
+  int error = EINTR;
+  while (error == EINTR) error = posix_fallocate(fd, 0, static_cast<off_t>(size));
+  errno = error;
+  return error == 0;
+}
+
 std::int64_t os_file_size(int fd) {
   struct stat status = {};
   return fstat(fd, &status) == 0 ? static_cast<std::int64_t>(status.st_size) : -1;
+}
+
+bool os_list(const std::filesystem::path& directory, std::vector<std::string>& names) {
+  names.clear();
+  DIR* const open = opendir(directory.c_str());
+  if (open == nullptr) return false;
+  errno = 0;
+  while (const dirent* const entry = readdir(open)) {
+    const std::string name = entry->d_name;
+    if (name != "." && name != "..") names.push_back(name);
+    errno = 0;
+  }
+  const int error = errno;
+  closedir(open);
+  errno = error;
+  return error == 0;
 }
 
 bool os_try_lock(int fd, std::uint64_t byte, LockMode mode) {

@@ -14,6 +14,7 @@
 #include <span>
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace stook::detail {
 
@@ -59,8 +60,13 @@ class Fd {
 [[nodiscard]] bool os_sync_data(int fd);
 [[nodiscard]] bool os_sync_directory(const std::filesystem::path& directory);
 [[nodiscard]] bool os_rename(const std::filesystem::path& from, const std::filesystem::path& to);
+// Gives the file its blocks up to `size`: without them, touching its mapped memory on a full disk
+// is the end of the process.
+[[nodiscard]] bool os_reserve(int fd, std::size_t size);
 // -1: failed.
 [[nodiscard]] std::int64_t os_file_size(int fd);
+// The names in a directory, but for "." and "..". False: not all of them could be read.
+[[nodiscard]] bool os_list(const std::filesystem::path& directory, std::vector<std::string>& names);
 
 // --- Locks on one byte of an open file; they end with the descriptor, whatever kills its owner.
 enum class LockMode { shared, exclusive };

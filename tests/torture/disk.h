@@ -1,0 +1,58 @@
+// disk.h - what a disk may hold when the power fails after some of the changes of a recording.
+// A file system promises what was synced, and nothing else: each other change may be there or not,
+// a name before its data, a size before its bytes. Not thread-safe.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "tests/torture/recording.h"
+
+namespace stook::torture {
+
+enum class Loss : std::uint8_t {
+  dropped,  // all names are there, unsynced data is not
+  zeroed,   // all names and sizes are there, unsynced data is zeros
+  unnamed,  // all data is there, names are only where their directory was synced
+  strict,   // neither
+  random,   // some names, some data, some of it torn
+};
+inline constexpr Loss kLosses[] = {Loss::dropped, Loss::zeroed, Loss::unnamed, Loss::strict,
+                                   Loss::random};
+[[nodiscard]] const char* name_of(Loss loss);
+
+class Disk {
+ public:
+  // `before`: the directory as it was, all of it on the disk.
+  Disk(std::filesystem::path before, const Recording& recording);
+
+  void apply(std::size_t at);  // the next change
+  // Makes `directory` what is found after the failure.
+  void fail(const std::filesystem::path& directory, Loss loss, std::mt19937_64& random) const;
+
+ private:
+  struct File {
+    std::string known;  // its name in `before_`, while it is as it was there
+    std::string synced, now;
+    std::vector<std::size_t> unsynced;  // changes of it
+  };
+  using Names = std::map<std::string, std::size_t>;  // kDirectory: a directory
+  static constexpr std::size_t kDirectory = ~std::size_t{0};
+
+  File& touched(std::size_t file);
+  void apply_name(Names& names, const Change& change) const;
+  static void apply_data(std::string& content, const Change& change, std::size_t size);
+  void sync_names(const std::string& directory, std::size_t covers);
+  [[nodiscard]] std::string content(const File& file, Loss loss, std::mt19937_64& random) const;
+
+  const std::filesystem::path before_;
+  const Recording& recording_;
+  std::map<std::size_t, File> files_;
+  Names now_, synced_;
+  std::vector<std::size_t> unsynced_;  // changes of names
+};
+
+}  // namespace stook::torture

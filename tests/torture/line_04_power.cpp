@@ -1,0 +1,214 @@
+// Line 4: the power fails after each change that a publication, a batch of them, a collection and a
+// clear make to the disk, and what was not synced is lost in several ways. The cache opens; what
+// was reported durable is there; whatever else gives a value gives the right one.
+#include <fstream>
+#include <sstream>
+
+#include "cache/maintain.h"
+#include "tests/torture/disk.h"
+#include "tests/torture/line.h"
+#include "tests/torture/recording.h"
+#include "tests/torture/tracer.h"
+
+namespace stook::torture {
+namespace {
+
+namespace fs = std::filesystem;
+
+// A task, and the step after which it must survive.
+struct Due {
+  SampleTask task;
+  std::size_t step;
+};
+
+constexpr std::size_t kNever = ~std::size_t{0};
+
+struct Scene {
+  std::string name;
+  std::vector<Due> dues;
+  fs::path before;
+  std::function<void(const fs::path&, Steps&)> perform;
+};
+
+std::vector<Due> old_tasks() {
+  std::vector<Due> dues;
+  for (const SampleTask& task : sample_tasks()) {
+    if (task.name != "cleared" && task.name != "gone") dues.push_back({task, 0});
+  }
+  return dues;
+}
+
+// Each publication waits until it is durable.
+void publish_durably(const fs::path& cache, Steps& steps) {
+  detail::StoreOptions options;
+  options.durability_full = true;
+  Sample sample(cache, options);
+  for (const SampleTask& task : later_tasks()) {
+    sample.publish(task);
+    steps.done();
+  }
+}
+
+const std::vector<SampleTask>& batch() {
+  static const std::vector<SampleTask> tasks = [] {
+    std::vector<SampleTask> made;
+    for (int i = 0; i < 32; ++i) {
+      const std::string name = (i % 10 == 9 ? "large " : "batch ") + std::to_string(i);
+      made.push_back({name, "Batch", {}, i % 10 == 9, false});
+      if (i > 0) made.back().upstream = {made[static_cast<std::size_t>(i) / 2].name};
+    }
+    return made;
+  }();
+  return tasks;
+}
+
+// A new cache: its directory and its index are made as well. What flush() has seen is durable.
+void publish_batch(const fs::path& cache, Steps& steps) {
+  Sample sample(cache);
+  for (const SampleTask& task : batch()) {
+    publish_value(*sample, task, value_of(task.name));
+    if (task.name == "batch 15") {
+      sample->flush();
+      steps.done();
+    }
+  }
+  sample->flush();
+  steps.done();
+}
+
+// Removes packs and an object: what they held must be on the disk elsewhere by then.
+void collect_garbage(const fs::path& cache, Steps& steps) {
+  const Sample sample(cache);
+  collect(*sample);
+  steps.done();
+}
+
+// Takes a task directory away: its result must not come back without it.
+void clear_one(const fs::path& cache, Steps& steps) {
+  Sample sample(cache);
+  sample.clear("a");
+  steps.done();
+}
+
+// What is wrong with the cache in this process; empty: nothing.
+std::string fault_of(const Scene& scene, const fs::path& cache, std::size_t steps) {
+  detail::StoreOptions options;
+  options.warn = [](std::string_view) {};
+  const auto store = detail::open_store(cache, options);
+  for (const auto& [task, step] : scene.dues) {
+    const auto entry = entry_of(*store, task.name);
+    if (entry.state == detail::RecordState::missing) {
+      if (steps >= step) return task.name + " is lost";
+      continue;
+    }
+    const auto value = store->read_value(entry, "text");
+    if (!value && steps >= step) return task.name + " is lost: " + value.reason();
+    if (!value) continue;  // a miss: it is computed again
+    const auto bytes = (*value)->bytes();
+    const std::string_view got(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    if (got != value_of(task.name)) return task.name + " has a wrong value";
+    if (entry.state != detail::RecordState::fresh && steps >= step)
+      return task.name + " is doubted";
+    if (entry.state == detail::RecordState::fresh && task.directory &&
+        !has_its_directory(*store, task, entry.id)) {
+      return task.name + " is fresh and its directory is gone";
+    }
+    for (const std::string& up : task.upstream) {
+      if (entry.state == detail::RecordState::fresh &&
+          entry_of(*store, up).state != detail::RecordState::fresh) {
+        return task.name + " is fresh and " + up + " is not";
+      }
+    }
+  }
+  return {};
+}
+
+std::string check(const Scene& scene, const fs::path& cache, std::size_t steps) {
+  const fs::path report = cache.string() + ".report";
+  const Ending ending = run_child([&] {
+    std::string fault;
+    try {
+      fault = fault_of(scene, cache, steps);
+    } catch (const std::exception& error) { fault = error.what(); }
+    std::ofstream(report) << fault;
+    return 0;
+  });
+  if (!ending.exited) return "looking at it ends by signal " + std::to_string(ending.signal);
+  std::stringstream text;
+  text << std::ifstream(report).rdbuf();
+  return text.str();
+}
+
+std::uint64_t fail_everywhere(Line& line, const Scene& scene, const Recording& recording,
+                              int slice) {
+  const fs::path cache = line.directory() / ("disk" + std::to_string(slice));
+  Disk disk(scene.before, recording);
+  std::uint64_t failures = 0;
+  for (std::size_t at = 0; at <= recording.changes.size(); ++at) {
+    const bool last = at == recording.changes.size();
+    const std::size_t steps = last ? recording.steps : recording.changes[at].steps;
+    const bool mine = at % kSlices == static_cast<std::size_t>(slice);
+    for (const Loss loss : kLosses) {
+      const int times = loss == Loss::random ? (line.nightly() ? 200 : 2) : 1;
+      for (int i = 0; mine && i < times; ++i) {
+        std::mt19937_64 random(line.seed() * 1000 + at * 7 + static_cast<std::uint64_t>(i));
+        disk.fail(cache, loss, random);
+        ++failures;
+        const std::string fault = check(scene, cache, steps);
+        if (fault.empty()) continue;
+        line.violation(scene.name + ", power failure after change " + std::to_string(at) + " of " +
+                       std::to_string(recording.changes.size()) + ", " + name_of(loss) + ", " +
+                       std::to_string(steps) + " steps done: " + fault);
+      }
+    }
+    if (!last) disk.apply(at);
+  }
+  return failures;
+}
+
+int run(Line& line) {
+  if (const std::string why = why_no_tracing(); !why.empty()) line.skip(why);
+  Scene publish{"publish", old_tasks(), line.directory() / "plain", publish_durably};
+  make_sample(publish.before);
+  for (std::size_t i = 0; i < later_tasks().size(); ++i) {
+    publish.dues.push_back({later_tasks()[i], i + 1});
+  }
+  Scene collected{"collect", old_tasks(), publish.before, collect_garbage};
+  Scene cleared{"clear", old_tasks(), publish.before, clear_one};
+  for (Due& due : cleared.dues) {
+    if (std::string("abc").find(due.task.name) != std::string::npos) due.step = kNever;
+  }
+  Scene many{"batch of 32", {}, line.directory() / "none", publish_batch};
+  fs::create_directory(many.before);
+  for (const SampleTask& task : batch()) {
+    many.dues.push_back({task, many.dues.size() <= 15 ? 1u : 2u});
+  }
+  std::string figure;
+  for (const Scene& scene : {publish, many, collected, cleared}) {
+    const fs::path cache = line.directory() / "recorded";
+    fs::remove_all(cache);
+    fs::copy(scene.before, cache, fs::copy_options::recursive);
+    Steps steps;
+    const Recording recording = record(cache, steps, [&] {
+      scene.perform(cache, steps);
+      return 0;
+    });
+    if (!recording.good) {
+      line.violation(scene.name + " cannot be recorded");
+      continue;
+    }
+    const std::uint64_t failures = line.in_slices(
+        kSlices, [&](int slice) { return fail_everywhere(line, scene, recording, slice); });
+    figure += (figure.empty() ? "" : ", ") + scene.name + " " + std::to_string(failures) +
+              " after " + std::to_string(recording.changes.size()) + " changes";
+  }
+  return line.finish("power failures: " + figure);
+}
+
+}  // namespace
+}  // namespace stook::torture
+
+int main(int argc, char** argv) {
+  stook::torture::Line line(argc, argv);
+  return stook::torture::run(line);
+}

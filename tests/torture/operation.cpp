@@ -1,0 +1,175 @@
+#include "tests/torture/operation.h"
+
+#include <sys/mman.h>
+
+#include <csignal>
+#include <cstdio>
+#include <fstream>
+#include <stdexcept>
+
+#include "cache/maintain.h"
+#include "tests/torture/tracer.h"
+
+#include <stook/errors.hpp>
+
+namespace stook::torture {
+namespace {
+
+namespace fs = std::filesystem;
+
+void publish(const fs::path& cache, Steps& steps) {
+  Sample sample(cache);
+  steps.opened();
+  for (const SampleTask& task : later_tasks()) {
+    sample.publish(task);
+    sample->flush();
+    steps.done();
+  }
+}
+
+void clear(const fs::path& cache, Steps& steps) {
+  Sample sample(cache);
+  steps.opened();
+  sample.clear("a");
+  steps.done();
+}
+
+void collect_garbage(const fs::path& cache, Steps& steps) {
+  const Sample sample(cache);
+  steps.opened();
+  collect(*sample);
+  steps.done();
+}
+
+void evict(const fs::path& cache, Steps& steps) {
+  const Sample sample(cache);
+  steps.opened();
+  detail::CollectOptions options;
+  options.max_bytes = 0;
+  options.keep_classes = {"Leaf", "Inner"};
+  collect(*sample, options);
+  steps.done();
+}
+
+void make_index_anew(const fs::path& cache, Steps& steps) {
+  const Sample sample(cache);
+  steps.opened();
+  reindex(*sample);
+  steps.done();
+}
+
+void open_only(const fs::path& cache, Steps& steps) {
+  const Sample sample(cache);
+  steps.opened();
+  steps.done();
+}
+
+// A process that has published and been killed: its pack has a tail that no index knows.
+void crash(const fs::path& cache) {
+  (void)run_child([&] {
+    Sample sample(cache);
+    for (const SampleTask& task : later_tasks()) sample.publish(task);
+    sample->make_readable(sample.entry(later_tasks().back().name));
+    return raise(SIGKILL);
+  });
+}
+
+Picture picture_of(const fs::path& cache) {
+  const Finding finding = find_in(cache);
+  if (!finding.fault.empty()) throw std::logic_error(finding.fault);
+  return finding.picture;
+}
+
+}  // namespace
+
+Steps::Steps() {
+  void* const page = mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (page == MAP_FAILED) throw std::runtime_error("no memory to share");
+  state_ = new (page) State();
+}
+
+Steps::~Steps() { munmap(state_, 4096); }
+
+int perform(const Operation& operation, const fs::path& cache, Steps& steps,
+            const fs::path& error_file) {
+  std::string text;
+  int status = 0;
+  try {
+    operation.perform(cache, steps);
+  } catch (const Error& error) {
+    text = error.what();
+    status = 1;
+  } catch (const std::exception& error) {
+    text = error.what();
+    status = 2;
+  }
+  if (!error_file.empty()) std::ofstream(error_file) << text;
+  return status;
+}
+
+namespace {
+
+std::string judge(const Operation& operation, const Finding& finding, std::size_t steps) {
+  if (!finding.fault.empty()) return finding.fault;
+  if (finding.open_seconds > 1) {
+    return "opening it takes " + std::to_string(finding.open_seconds) + " s";
+  }
+  for (std::size_t i = steps; i < operation.pictures.size(); ++i) {
+    if (finding.picture == operation.pictures[i]) return {};
+  }
+  return "after " + std::to_string(steps) + " steps it shows " + to_text(finding.picture);
+}
+
+}  // namespace
+
+std::string judge(const Operation& operation, const fs::path& cache, std::size_t steps,
+                  Leftovers leftovers) {
+  Finding finding = find_in(cache);
+  for (auto& [name, state] : finding.picture) {
+    if (!name.ends_with('/') || leftovers == Leftovers::none) continue;
+    if (finding.picture[name.substr(0, name.size() - 1)] == "missing") state = "gone";
+  }
+  return judge(operation, finding, steps);
+}
+
+std::string complete(const Operation& operation, const fs::path& cache, bool verified) {
+  Steps steps;
+  const Ending again = run_child([&] { return perform(operation, cache, steps); });
+  if (!again.exited || again.status != 0) return "it cannot be done again";
+  return judge(operation, find_in(cache, verified), operation.pictures.size() - 1);
+}
+
+std::vector<Operation> all_operations(const fs::path& directory) {
+  const fs::path plain = directory / "plain", crashed = directory / "crashed";
+  make_sample(plain);
+  copy_cache(plain, crashed);
+  crash(crashed);
+  std::vector<Operation> operations = {
+      {"publish", publish, {}, plain},         {"clear", clear, {}, plain},
+      {"collect", collect_garbage, {}, plain}, {"evict", evict, {}, plain},
+      {"reindex", make_index_anew, {}, plain}, {"recover", open_only, {}, crashed, true}};
+  // The pictures are what is seen when all goes well, step by step: each must be what it means.
+  const Picture before = picture_of(plain);
+  Picture first = before, second = before, cleared = before, evicted = before;
+  first["new"] = second["new"] = second["new large"] = "fresh";
+  cleared["a"] = "missing";
+  cleared["a/"] = "gone";
+  cleared["b"] = cleared["c"] = "suspect";
+  evicted["large"] = "missing";
+  operations[0].pictures = {before, first, second};
+  operations[1].pictures = {before, cleared};
+  operations[2].pictures = {before, before};
+  operations[3].pictures = {before, evicted};
+  operations[4].pictures = {before, before};
+  operations[5].pictures = {second, second};
+  for (const Operation& operation : operations) {
+    const fs::path cache = directory / "good";
+    copy_cache(operation.prepared, cache);
+    if (const std::string fault = complete(operation, cache, true); !fault.empty()) {
+      throw std::logic_error(operation.name + " does not do what it must: " + fault);
+    }
+  }
+  return operations;
+}
+
+}  // namespace stook::torture

@@ -1,0 +1,63 @@
+// tracer.h - runs a function in a child process and stops each of its threads at every system call.
+// Unaware of what the calls are for. Linux on x86-64; not thread-safe: one child at a time.
+#pragma once
+
+#include <sys/types.h>
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <string>
+
+namespace stook::torture {
+
+// A system call at its entry, or at its exit.
+struct Call {
+  pid_t thread = 0;
+  long number = -1;
+  std::array<std::uint64_t, 6> arguments{};
+  bool entering = true;
+  long result = 0;  // at the exit: what it returned, -errno where it failed
+};
+
+enum class Verdict : std::uint8_t {
+  go,
+  kill,     // SIGKILL for the whole process; at the entry the call does not happen
+  fail,     // at the entry: the call does not happen, and `error` is what it gives
+  shorten,  // at the entry: half of the size in its third argument
+};
+
+struct Order {
+  Verdict verdict = Verdict::go;
+  int error = 0;
+};
+
+struct Ending {
+  bool exited = false;
+  int status = 0;       // of exit(), where it exited
+  int signal = 0;       // that ended it, where one did
+  bool killed = false;  // by an Order
+};
+
+// The signal that ends a child which takes longer than it may.
+inline constexpr int kHungSignal = 14;  // SIGALRM
+
+// Why nothing can be traced here; empty where it can.
+[[nodiscard]] std::string why_no_tracing();
+
+// `body` runs in a child and gives its exit status; `decide` is asked, in this process, at every
+// entry and every exit. A child that takes more than `seconds` is ended by kHungSignal.
+Ending trace(const std::function<int()>& body, const std::function<Order(const Call&)>& decide,
+             unsigned seconds = 30);
+
+// The same without stopping at anything.
+Ending run_child(const std::function<int()>& body, unsigned seconds = 30);
+
+// Copies from the child's memory while it is stopped.
+[[nodiscard]] std::string read_memory(pid_t thread, std::uint64_t address, std::size_t size);
+[[nodiscard]] std::string read_path(pid_t thread, std::uint64_t address);
+
+// "openat", or its number.
+[[nodiscard]] std::string call_name(long number);
+
+}  // namespace stook::torture

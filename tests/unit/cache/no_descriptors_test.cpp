@@ -1,0 +1,92 @@
+// What cannot be read for want of a descriptor is no damage: nothing is given up for it.
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+#include "cache/maintain.h"
+#include "src/os.h"
+#include "tests/unit/cache/support.h"
+
+namespace stook::detail {
+namespace {
+
+// While it lives, no file can be opened.
+class NoDescriptors {
+ public:
+  NoDescriptors() {
+    getrlimit(RLIMIT_NOFILE, &before_);
+    rlimit none = before_;
+    none.rlim_cur = static_cast<rlim_t>(Fd(open("/dev/null", O_RDONLY | O_CLOEXEC)).get());
+    setrlimit(RLIMIT_NOFILE, &none);
+  }
+  ~NoDescriptors() { setrlimit(RLIMIT_NOFILE, &before_); }
+  NoDescriptors(const NoDescriptors&) = delete;
+  NoDescriptors& operator=(const NoDescriptors&) = delete;
+
+ private:
+  rlimit before_{};
+};
+
+const std::string kLarge(2 << 20, 'L');
+
+void publish_some(const std::filesystem::path& path) {
+  TestStore store(path);
+  store.publish("a", "value of a");
+  store.publish("large", kLarge);
+  store.publish("cleared", "x");
+  store->clear(key_of("cleared"));
+}
+
+void expect_all(const std::filesystem::path& path) {
+  TestStore store(path);
+  EXPECT_EQ(store.value("a"), "value of a");
+  EXPECT_TRUE(store.value("large") == kLarge);
+  EXPECT_EQ(store.state("cleared"), RecordState::missing);
+}
+
+TEST(NoDescriptors, CollectRemovesNothingThatIsNeeded) {
+  const TemporaryDirectory dir;
+  publish_some(dir.path());
+  {
+    TestStore store(dir.path());
+    ASSERT_EQ(store.state("a"), RecordState::fresh);
+    const NoDescriptors none;
+    EXPECT_THROW(collect(*store.store), CacheError);
+  }
+  expect_all(dir.path());
+}
+
+TEST(NoDescriptors, ReindexLeavesTheIndexAsItIs) {
+  const TemporaryDirectory dir;
+  publish_some(dir.path());
+  {
+    TestStore store(dir.path());
+    ASSERT_EQ(store.state("a"), RecordState::fresh);
+    const NoDescriptors none;
+    EXPECT_THROW(reindex(*store.store), CacheError);
+  }
+  expect_all(dir.path());
+}
+
+TEST(NoDescriptors, OpeningFailsAndLosesNothing) {
+  const TemporaryDirectory dir;
+  publish_some(dir.path());
+  {
+    const NoDescriptors none;
+    EXPECT_THROW(TestStore{dir.path()}, CacheError);
+  }
+  expect_all(dir.path());
+}
+
+// The memory that processes share is a file: on a full disk a page without a block would be a
+// SIGBUS when it is first touched.
+TEST(Shared, MemoryOfAllHasItsBlocks) {
+  const TemporaryDirectory dir;
+  const TestStore store(dir.path());
+  struct stat status = {};
+  ASSERT_EQ(stat((dir.path() / ".claims").c_str(), &status), 0);
+  EXPECT_GE(status.st_blocks * 512, status.st_size);
+}
+
+}  // namespace
+}  // namespace stook::detail
