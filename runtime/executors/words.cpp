@@ -12,6 +12,9 @@ namespace {
 }  // namespace
 
 std::vector<std::string> split_words(std::string_view command) {
+  if (command.find('\0') != std::string_view::npos) {
+    refuse(command, "holds a zero byte, which no argument can");
+  }
   std::vector<std::string> words;
   std::string word;
   bool in_word = false;
@@ -19,7 +22,6 @@ std::vector<std::string> split_words(std::string_view command) {
   for (std::size_t i = 0; i < command.size(); ++i) {
     const char c = command[i];
     const bool more = i + 1 < command.size();
-    if (c == '\0') refuse(command, "holds a zero byte, which no argument can");
     if (quote == '\'') {
       c == quote ? quote = 0 : (word += c, 0);
     } else if (quote == '"') {

@@ -1,5 +1,5 @@
 // A program for the scenario tests: leaves note each of their executions in a file; a leaf may be
-// told to print a file, to wait for a file (and not to look whether it should stop), to fail, or to
+// told to print a file, to wait for a file (one leaf: WAIT_AT; all from one on: WAIT_FROM) (and not to look whether it should stop), to fail, or to
 // kill its process.
 #include <fcntl.h>
 #include <unistd.h>
@@ -39,7 +39,9 @@ struct Leaf : stook::Task<Leaf, long(int)> {
       std::cerr << "leaf " << n << " is about to fail\n";
       throw std::runtime_error("told to fail");
     }
-    if (setting("WAIT_AT") == std::to_string(n)) {
+    const std::string wait_from = setting("WAIT_FROM");
+    if (setting("WAIT_AT") == std::to_string(n) ||
+        (!wait_from.empty() && n >= std::stoi(wait_from))) {
       const bool stubborn = !setting("STUBBORN").empty();
       while (!std::filesystem::exists(setting("WAIT_FOR")) && (stubborn || !stop_requested())) {
         std::this_thread::yield();

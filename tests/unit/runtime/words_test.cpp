@@ -29,6 +29,9 @@ TEST(PrefixWords, WhatCannotBeSplitIsRefused) {
        {std::string("a 'b"), std::string("a \"b"), std::string("a\\"), std::string("a\0b", 3)}) {
     EXPECT_THROW((void)split_words(bad), InvalidArgument) << bad;
   }
+  for (const char* before : {"a", "a \\", "'", "\""}) {
+    EXPECT_THROW((void)split_words(std::string(before) + '\0' + "b'\""), InvalidArgument) << before;
+  }
 }
 
 TEST(PrefixWords, FieldsStayOneWord) {
