@@ -25,6 +25,7 @@
 //   beat     =
 //   hold     =
 //   returned = number:u64
+//   check    = hash
 //
 // Binary and not JSON, as section 2.4 of the design has it: arguments are canonical bytes anyway,
 // values are bytes, and a JSON document costs more than executing a small task does.
@@ -36,8 +37,6 @@
 
 namespace stook::detail {
 namespace {
-
-constexpr std::size_t kMessageHead = 5;
 
 void put_hash(Writer& writer, const Hash128& hash) {
   writer.put(hash.high);
@@ -284,8 +283,7 @@ bool MessageBuffer::next(Message& message) {
   std::uint32_t length = 0;
   std::memcpy(&length, bytes_.data() + taken_, sizeof length);
   const auto kind = static_cast<std::uint8_t>(bytes_[taken_ + sizeof length]);
-  if (length > kMostMessage || kind < 1 ||
-      kind > static_cast<std::uint8_t>(MessageKind::returned)) {
+  if (length > kMostMessage || kind < 1 || kind > static_cast<std::uint8_t>(MessageKind::check)) {
     Reader::throw_malformed("a message that is none");
   }
   if (filled_ - taken_ < kMessageHead + length) return false;

@@ -82,6 +82,7 @@ void encode_result(const JobResult& result, Writer& writer);
 
 // --- Messages between a driver and its workers, and what a file of the spool holds.
 inline constexpr std::uint32_t kProtocol = 2;
+inline constexpr std::size_t kMessageHead = 5;  // bytes of a message before its body
 // A root above a million tasks is some 60 MB.
 inline constexpr std::uint32_t kMostMessage = std::uint32_t{1} << 30;
 
@@ -97,6 +98,7 @@ enum class MessageKind : std::uint8_t {
   beat = 9,       // driver: it lives; over files only
   hold = 10,      // driver: begin nothing more, give back what has not begun
   returned = 11,  // worker: the number of a job that it has not begun and will not
+  check = 12,     // in files: the hash of the body before it
 };
 
 struct Hello {

@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "src/build_id.h"
+#include "src/hash.h"
 #include "src/os.h"
 
 #include <stook/errors.hpp>
@@ -27,8 +28,33 @@ std::string read_whole(const fs::path& file, bool& there) {
   return bytes;
 }
 
+// `message`: whole.
+void append_check(std::span<const std::byte> message, std::vector<std::byte>& bytes) {
+  const auto body = message.subspan(kMessageHead);
+  const Hash128 hash = hash_bytes(body.data(), body.size());
+  Writer writer;
+  writer.put(hash.high);
+  writer.put(hash.low);
+  append_message(MessageKind::check, writer, bytes);
+}
+
+void require_check(std::span<const std::byte> body, MessageBuffer& buffer) {
+  const Hash128 hash = hash_bytes(body.data(), body.size());
+  MessageBuffer::Message message;
+  if (buffer.next(message) && message.kind == MessageKind::check) {
+    Reader reader(message.body);
+    const auto high = reader.take<std::uint64_t>();
+    if (high == hash.high && reader.take<std::uint64_t>() == hash.low) return;
+  }
+  Reader::throw_malformed("its checksum is wrong, or missing");
+}
+
+bool is_checked(MessageKind kind) {
+  return kind == MessageKind::job || kind == MessageKind::result;
+}
+
 // Hands the first message of a kind to `take`. False: there is none. Throws CacheError on bytes
-// that are no messages.
+// that are no messages, and where its check does not follow.
 template <class Take>
 bool find_message(const std::string& bytes, MessageKind kind, const Take& take) {
   MessageBuffer buffer;
@@ -37,6 +63,7 @@ bool find_message(const std::string& bytes, MessageKind kind, const Take& take) 
   buffer.commit(bytes.size());
   for (MessageBuffer::Message message; buffer.next(message);) {
     if (message.kind != kind) continue;
+    if (is_checked(kind)) require_check(message.body, buffer);
     Reader reader(message.body);
     take(reader);
     return true;
@@ -72,6 +99,7 @@ void SpoolFiles::write_job(const Welcome& welcome, const std::vector<std::byte>&
   std::vector<std::byte> bytes;
   append_message(MessageKind::welcome, head, bytes);
   bytes.insert(bytes.end(), message.begin(), message.end());
+  append_check(message, bytes);
   const fs::path temporary = job().native() + "." + std::to_string(::getpid());
   const Fd fd = os_open(temporary, O_CREAT | O_TRUNC | O_WRONLY);
   if (!fd || !os_write(fd.get(), bytes.data(), bytes.size()) || !os_rename(temporary, job())) {
@@ -163,6 +191,7 @@ bool SpoolFiles::given_up() const {
 void SpoolFiles::append(MessageKind kind, const Writer& body) const {
   std::vector<std::byte> bytes;
   append_message(kind, body, bytes);
+  if (is_checked(kind)) append_check(std::vector(bytes), bytes);
   const fs::path claim = with(".claim");
   const Fd fd = os_open(claim, O_WRONLY | O_APPEND);
   if (!fd || !os_write(fd.get(), bytes.data(), bytes.size())) {

@@ -3,7 +3,9 @@
 // NAME.result when it holds the result. A rename succeeds once, so a wrapper that starts a task
 // twice has it executed once; and one file is made for a task, where making and removing is what
 // costs.
-//   file = welcome job [ hello of whoever has begun it [ result ] ]      messages of src/job.cpp
+//   file = welcome job check [ hello of whoever has begun it [ result check ] ]    as in
+//   src/job.cpp
+// What does not fit its check, cut short or changed by whatever carries files, is refused.
 // Unaware of processes. Design: runtime/executors/README.md
 #pragma once
 

@@ -249,6 +249,46 @@ TEST(PrefixLies, StartedTwiceItIsExecutedOnce) {
   EXPECT_EQ(count, 10);
 }
 
+// The last argument is the job's file; the result is beside it.
+constexpr const char* find_result = "\"$@\"; job=${@: -1}; f=${job%.job}.result; ";
+
+TEST(PrefixLies, DamagedResultIsNamed) {
+  for (const char* harm :
+       {"head -c -7", "head -c 100", "tail -c +9",
+        "{ head -c -30 \"$f\"; tail -c 30 \"$f\" | tr '\\0-\\377' '\\1-\\377\\0'; }", ":;"}) {
+    TempCache cache;
+    const Wrapper wrapper(find_result + std::string(harm) +
+                          " < \"$f\" > \"$f.x\"; mv \"$f.x\" \"$f\"");
+    const auto failures = failures_of(Noted::make(55555, ""), with({{"first", wrapper.command()}}));
+    ASSERT_EQ(failures.size(), 1u) << harm;
+    EXPECT_TRUE(contains(failures[0].cause, "left as its result is")) << failures[0].cause;
+    EXPECT_EQ(Noted::make(55555, "").run_graph().stats.ran, 1u) << harm;
+  }
+}
+
+TEST(PrefixLies, TheResultOfAnotherTaskIsNamed) {
+  TempCache cache;
+  const Wrapper wrapper(find_result +
+                        std::string("other=${0%/*}/other; if [ -e \"$other\" ]; then "
+                                    "cp \"$other\" \"$f\"; else cp \"$f\" \"$other\"; fi"));
+  const RunOptions options = with({{"first", wrapper.command()}});
+  EXPECT_EQ(Noted::make(1, "").run_graph(options).stats.ran, 1u);
+  // As the second job of a run, so that the jobs have other numbers.
+  RunOptions both = options;
+  both.keep_going = true;
+  both.rate_limits = {{"first", 1}};
+  try {
+    const std::vector<AnyFuture> roots{Noted::make(2, ""), Noted::make(3, "")};
+    (void)run_graphs(roots, both);
+    ADD_FAILURE() << "neither left its own result";
+  } catch (const TaskFailed& error) {
+    ASSERT_EQ(error.failures().size(), 2u);
+    for (const Failure& failure : error.failures()) {
+      EXPECT_TRUE(contains(failure.cause, "another task")) << failure.cause;
+    }
+  }
+}
+
 TEST(PrefixLies, KilledWrapperIsNamed) {
   TempCache cache;
   RunOptions options = with({{"first", Wrapper("").command()}});

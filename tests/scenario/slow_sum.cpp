@@ -1,6 +1,6 @@
 // A program for the scenario tests: leaves note each of their executions in a file; a leaf may be
-// told to print a file, to wait for a file (one leaf: WAIT_AT; all from one on: WAIT_FROM) (and not to look whether it should stop), to fail, or to
-// kill its process.
+// told to print a file, to wait for a file (one leaf: WAIT_AT; all from one on: WAIT_FROM) (and not
+// to look whether it should stop), to fail, or to kill its process.
 #include <fcntl.h>
 #include <unistd.h>
 
