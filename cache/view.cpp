@@ -106,7 +106,11 @@ void View::start_anew(std::uint64_t change) {
 // that still have no row.
 bool View::is_pinned(const KnownKey& known, std::uint64_t own_indexed) {
   if (known.id_only) return !tables().rows.find(known.key);
-  return own_pack_ != 0 && known.entry.pack == own_pack_ && known.entry.offset >= own_indexed;
+  if (own_pack_ == 0 || known.entry.pack != own_pack_ || known.entry.offset < own_indexed) {
+    return false;
+  }
+  const auto row = tables().rows.find(known.key);
+  return !row || row->seq <= known.seq;  // else it was overtaken, by a clear say
 }
 
 // Was its key, or its class, cleared or published again after this record was begun? It may have
