@@ -2,8 +2,8 @@
 //
 // Evicting a record drops its value and keeps its header: it becomes what Store::never leaves, a
 // digest that is known and a value that is not. Dependents stay fresh. A pack is rewritten under a
-// new number; the old one, and the objects it names, stay until somebody has the cache for himself,
-// since others may be reading them. A crash in between leaves records twice, with the same seq:
+// new number; the old one, and all objects, stay until somebody has the cache for himself, since
+// others may be reading them. A crash in between leaves records twice, with the same seq:
 // harmless.
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -18,8 +18,6 @@
 
 namespace stook::detail {
 namespace {
-
-constexpr std::int64_t kYoungSeconds = 3600;  // its record may not have been written yet
 
 class Collect {
  public:
@@ -38,8 +36,6 @@ class Collect {
   [[nodiscard]] bool may_go(const Row& row) const;
   void evict(Row& row);
   [[nodiscard]] bool has_garbage(std::uint32_t pack, std::uint64_t size);
-  void keep_object(const Frame& frame, bool keeps_value);
-  void keep_objects(std::uint32_t retired);
   void rewrite(Ingest& ingest, std::uint32_t pack, std::uint64_t size);
   void copy(const Frame& frame, std::uint64_t salt, std::uint32_t pack, std::uint64_t offset,
             std::vector<std::byte>& out, std::vector<std::pair<Row*, std::uint64_t>>& moved);
@@ -49,7 +45,6 @@ class Collect {
   PackStore& store_;
   const CollectOptions& options_;
   bool alone_ = false;
-  bool company_came_ = false;
   std::vector<Row> rows_;
   std::unordered_map<Key, std::size_t> by_key_;
   std::unordered_map<std::uint64_t, ClassRow> classes_;
@@ -122,28 +117,13 @@ bool Collect::still_counts(const Frame& frame) const {
   return found != by_key_.end() && rows_[found->second].seq == frame.seq;
 }
 
-// Others may hold places in packs from before: whatever a frame on the disk names stays for them.
-void Collect::keep_object(const Frame& frame, bool keeps_value) {
-  if (frame.in_object && (keeps_value || !alone_)) objects_.insert(to_hex(frame.object));
-}
-
-void Collect::keep_objects(std::uint32_t retired) {
-  Packs::Visitor visitor;
-  visitor.frame = [&](const Frame& frame, std::uint64_t, std::uint64_t) {
-    keep_object(frame, false);
-  };
-  visitor.damage = [](std::uint64_t, std::uint64_t) {};
-  (void)static_cast<bool>(
-      store_.packs().scan(retired, 0, store_.packs().size_of(retired), visitor));
-}
-
 bool Collect::has_garbage(std::uint32_t pack, std::uint64_t size) {
   bool garbage = false;
   Packs::Visitor visitor;
   visitor.frame = [&](const Frame& frame, std::uint64_t offset, std::uint64_t) {
     const Row* row = is_record(frame.kind) ? row_at(frame, pack, offset) : nullptr;
     const bool keeps_value = row != nullptr && row->entry.state != RecordState::missing;
-    keep_object(frame, keeps_value);
+    if (keeps_value && frame.in_object) objects_.insert(to_hex(frame.object));
     if (is_record(frame.kind) ? row == nullptr : !still_counts(frame)) garbage = true;
     if (row != nullptr && !keeps_value && frame.stored_bytes > 0) garbage = true;
   };
@@ -161,10 +141,7 @@ void Collect::rewrite_packs(Ingest& ingest) {
     if (mark.retired) retired.insert(mark.number);
   }
   for (const std::uint32_t pack : store_.packs().list()) {
-    if (retired.contains(pack)) {
-      if (!alone_) keep_objects(pack);
-      continue;
-    }
+    if (retired.contains(pack)) continue;
     const std::uint64_t size = store_.packs().size_of(pack);
     if (size == 0) continue;
     report.bytes_before += size;
@@ -262,11 +239,7 @@ void Collect::rewrite(Ingest& ingest, std::uint32_t pack, std::uint64_t size) {
 
 // Whoever comes from now on sees the index as it is; whoever came before may hold places in what
 // nobody but this process used when the packs were looked through.
-void Collect::look_around() {
-  if (!alone_ || store_.shared().is_alone()) return;
-  alone_ = false;
-  company_came_ = true;
-}
+void Collect::look_around() { alone_ = alone_ && store_.shared().is_alone(); }
 
 void Collect::remove_old_packs() {
   if (!alone_) return;  // the next one who opens the cache alone does it
@@ -276,16 +249,15 @@ void Collect::remove_old_packs() {
   }
 }
 
+// Others may hold places in packs from before, and write objects that no record names yet: theirs
+// stay. The age of a file would be no sign, clocks are wrong and step.
 void Collect::remove_objects() {
-  const std::int64_t now = time(nullptr);
   for (const std::filesystem::path& path : store_.objects().list()) {
     struct stat status = {};
     if (lstat(path.c_str(), &status) != 0 || !S_ISREG(status.st_mode)) continue;
     report.bytes_before += static_cast<std::uint64_t>(status.st_size);
     const std::string name = path.parent_path().filename().string() + path.filename().string();
-    // Alone: but for objects this very process wrote, which its pack's records speak of.
-    const bool young = now - status.st_mtime < kYoungSeconds && !alone_;
-    if (objects_.contains(name) || young || company_came_ || options_.dry_run) {
+    if (objects_.contains(name) || !alone_ || options_.dry_run) {
       report.bytes_after += static_cast<std::uint64_t>(status.st_size);
       continue;
     }

@@ -45,7 +45,8 @@ struct CollectReport {
 };
 
 // Evicts by the options, rewrites packs that hold garbage and removes objects nobody names. Packs
-// of living processes, this one's included, and objects younger than an hour are left alone.
+// of living processes, this one's included, are left alone; while another process has the cache
+// open, nothing is removed that it may be reading or writing: that goes when somebody is alone.
 CollectReport collect(Store& store, const CollectOptions& options = {});
 
 struct ClassUse {

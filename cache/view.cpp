@@ -106,19 +106,34 @@ void View::start_anew(std::uint64_t change) {
 // that still have no row.
 bool View::is_pinned(const KnownKey& known, std::uint64_t own_indexed) {
   if (known.id_only) return !tables().rows.find(known.key);
-  return own_pack_ != 0 && known.entry.pack == own_pack_ && known.entry.offset >= own_indexed;
+  if (own_pack_ == 0 || known.entry.pack != own_pack_ || known.entry.offset < own_indexed) {
+    return false;
+  }
+  const auto row = tables().rows.find(known.key);
+  return !row || row->seq <= known.seq;  // else it was overtaken, by a clear say
+}
+
+// Was its key, or its class, cleared or published again after this record was begun? It may have
+// been written long after that.
+bool View::is_outdated(const Frame& frame) {
+  if (!is_record(frame.kind)) return false;
+  const auto row = tables().rows.find(frame.key);
+  if (row && row->seq > frame.seq) return true;
+  const auto type = tables().classes.find(frame.class_name);
+  return type && type->cleared_seq > frame.seq;
 }
 
 void View::read_tails() {
   const std::uint64_t growth = shared_.growth();  // before the lengths: they may be newer
+  const ReadTransaction transaction(tables().database);
   for (const Shared::PackLength& pack : shared_.packs()) {
     std::uint64_t& position = positions_[pack.number];
     if (pack.number == own_pack_ || position >= pack.length) continue;
     Batch batch;
     Packs::Visitor visitor;
     visitor.frame = [&](const Frame& frame, std::uint64_t offset, std::uint64_t length) {
-      if (is_record(frame.kind) || frame.kind == FrameKind::id_given)
-        add_frame(batch, frame, 0, {pack.number, offset}, length);
+      const bool answers = is_record(frame.kind) || frame.kind == FrameKind::id_given;
+      if (answers && !is_outdated(frame)) add_frame(batch, frame, 0, {pack.number, offset}, length);
     };
     visitor.damage = [](std::uint64_t, std::uint64_t) {};  // told when it is indexed
     if (!packs_.scan(pack.number, position, pack.length, visitor)) continue;

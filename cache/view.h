@@ -78,6 +78,7 @@ class View {
   void start_anew(std::uint64_t change);
   [[nodiscard]] bool is_pinned(const KnownKey& known, std::uint64_t own_indexed);
   void read_tails();
+  [[nodiscard]] bool is_outdated(const Frame& frame);
   void query(std::span<const Key> keys, std::span<Entry> entries,
              std::span<const std::size_t> missing);
   void load_all(Tables& tables);

@@ -12,11 +12,11 @@
 #include <fstream>
 #include <map>
 #include <random>
-#include <set>
 #include <sstream>
 #include <thread>
 #include <vector>
 
+#include "tests/torture/expected.h"
 #include "tests/torture/line.h"
 
 namespace stook::torture {
@@ -24,62 +24,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
-
-// What the log of the builders says must be in the cache. Lines are counted: a run that began after
-// a clear had ended is not touched by it.
-class Expected {
- public:
-  void read(const fs::path& log) {
-    std::ifstream in(log);
-    std::size_t at = 0;
-    for (std::string line; std::getline(in, line); ++at) {
-      std::istringstream words(line);
-      std::string what, pid;
-      words >> what >> pid;
-      if (what == "wrong") wrong.push_back(line);
-      if (what == "ran") ran[pid].push_back(at);  // there it is the key
-      if (what == "run" || what == "clear") {
-        Interval& open = open_[pid] = {what == "run", at, kOpen, {}};
-        for (std::string key; words >> key;) open.keys.push_back(key);
-      }
-      if (what != "done" && what != "cleared") continue;
-      open_[pid].end = at;
-      closed_.push_back(open_[pid]);
-      open_.erase(pid);
-    }
-    lines = at;
-    for (const auto& [pid, interval] : open_) closed_.push_back(interval);
-  }
-
-  // Was it done, and has no clear touched it since that run began?
-  [[nodiscard]] bool has(const std::string& key) const {
-    std::size_t last_begin = 0, last_clear = 0;
-    bool any = false;
-    for (const Interval& interval : closed_) {
-      if (std::find(interval.keys.begin(), interval.keys.end(), key) == interval.keys.end())
-        continue;
-      if (!interval.is_run) last_clear = std::max(last_clear, interval.end);
-      if (!interval.is_run || interval.end == kOpen) continue;
-      any = true;
-      last_begin = std::max(last_begin, interval.begin);
-    }
-    return any && (last_clear == 0 || last_clear < last_begin);
-  }
-
-  std::map<std::string, std::vector<std::size_t>> ran;
-  std::vector<std::string> wrong;
-  std::size_t lines = 0;
-
- private:
-  static constexpr std::size_t kOpen = ~std::size_t{0};
-  struct Interval {
-    bool is_run = false;
-    std::size_t begin = 0, end = kOpen;
-    std::vector<std::string> keys;
-  };
-  std::map<std::string, Interval> open_;  // by process
-  std::vector<Interval> closed_;
-};
 
 class Slice {
  public:

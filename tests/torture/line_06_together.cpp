@@ -171,7 +171,7 @@ std::uint64_t together(Line& line, int processes, int operations, std::uint64_t 
 int run(Line& line) {
   const int processes = line.nightly() ? 64 : 16;
   // In parts: a history is looked at as a whole.
-  const int parts = line.nightly() ? 300 : 5;
+  const int parts = line.nightly() ? 300 : 1;
   std::uint64_t done = 0;
   for (int part = 0; part < parts; ++part) {
     done += together(line, processes, line.nightly() ? 3334 : 3000,

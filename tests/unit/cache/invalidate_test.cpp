@@ -270,5 +270,28 @@ TEST_F(Invalidate, RacingPublicationOfAnotherProcessIsSuspect) {
   EXPECT_EQ(store_->state("late"), RecordState::suspect);
 }
 
+// A record that was begun before a clear and written after it is older than the clear, whoever
+// reads it first: the index, or a process that reads the tail of its pack.
+TEST(Tails, ARecordOlderThanAClearDoesNotAnswer) {
+  const TemporaryDirectory dir;
+  TestStore publisher(dir.path()), clearer(dir.path()), reader(dir.path());
+  publisher.publish("key", "first");
+  publisher.publish("class", "first", {}, "Cleared");
+  publisher->flush();
+  for (const char* const name : {"key", "class", "new"}) {
+    publisher.publish(name, "second", {}, std::string_view(name) == "key" ? "Task" : "Cleared");
+  }
+  clearer->clear(key_of("key"));
+  clearer->clear_class("Cleared");
+  publisher->make_readable(publisher.entry("new"));
+  for (const char* const name : {"key", "class", "new"}) {
+    const RecordState seen = reader.state(name);
+    publisher->flush();
+    TestStore other(dir.path());
+    EXPECT_EQ(seen, other.state(name)) << name;
+    EXPECT_EQ(seen, RecordState::missing) << name;
+  }
+}
+
 }  // namespace
 }  // namespace stook::detail
