@@ -148,6 +148,7 @@ Entry PackStore::append(Frame& frame, const Publication& publication,
                         std::span<const Key> release) {
   thread_local std::vector<std::byte> bytes;
   bytes.clear();
+  const std::uint64_t change = shared_.changes();
   frame.seq = shared_.take_seq();
   encode_frame(frame, publication.upstream, value, writer_->salt(), bytes);
   Item item;
@@ -177,7 +178,11 @@ Entry PackStore::append(Frame& frame, const Publication& publication,
   });
   constexpr std::size_t kKept = std::size_t{4} << 20;
   if (bytes.capacity() > kKept) std::vector<std::byte>().swap(bytes);
-  if (kind == ItemKind::record || kind == ItemKind::given) view_.record_own(item);
+  if (kind == ItemKind::record || kind == ItemKind::given) {
+    try {
+      view_.record_own(item, change);
+    } catch (const DatabaseError& error) { index_failed(error); }
+  }
   return entry_of(item);
 }
 

@@ -262,9 +262,24 @@ KnownKey& View::with_id(KnownKey& known) {
 
 // --- Being told ------------------------------------------------------------------------------
 
-void View::record_own(const Item& item) {
+// A change that is noticed after this finds the record and looks whether it was overtaken. One that
+// was noticed before, but after the record had got its number, could not.
+void View::record_own(const Item& item, std::uint64_t change) {
   own_pack_ = item.pack;
   record(item);
+  if (seen_change_ != change) drop_overtaken(item);
+}
+
+void View::drop_overtaken(const Item& item) {
+  const std::lock_guard reading(reading_);
+  const ReadTransaction transaction(tables().database);
+  const auto row = tables().rows.find(item.key);
+  if (!row || row->seq <= item.seq) return;
+  const std::lock_guard lock(mutex_);
+  KnownKey* const known = known_.find(item.key);
+  if (known == nullptr || known->seq > row->seq) return;
+  known->entry = row->entry;
+  known->seq = row->seq;
 }
 
 void View::record(const Item& item) {

@@ -47,7 +47,8 @@ class View {
 
   // A record or an id was appended to a pack. Older ones than what is known are ignored.
   void record(const Item& item);
-  void record_own(const Item& item);
+  // `change`: the last one of the cache before the record got its number.
+  void record_own(const Item& item, std::uint64_t change);
   void confirm(std::span<const Key> keys);
 
   // --- For the indexer, which holds the write lock.
@@ -79,6 +80,7 @@ class View {
   [[nodiscard]] bool is_pinned(const KnownKey& known, std::uint64_t own_indexed);
   void read_tails();
   [[nodiscard]] bool is_outdated(const Frame& frame);
+  void drop_overtaken(const Item& item);
   void query(std::span<const Key> keys, std::span<Entry> entries,
              std::span<const std::size_t> missing);
   void load_all(Tables& tables);
