@@ -34,9 +34,17 @@ std::uint64_t check_of(const void* page, sqlite3_int64 offset) {
   return hash_bytes(page, kPageBytes - kPageCheckBytes).low ^ static_cast<std::uint64_t>(offset);
 }
 
+// SQLite takes the end of the file for zeros, also in the middle of a page.
+bool is_cut_through(sqlite3_file* file, sqlite3_int64 offset) {
+  sqlite3_int64 size = 0;
+  return behind(file)->pMethods->xFileSize(behind(file), &size) == SQLITE_OK && size > offset;
+}
+
 int read_page(sqlite3_file* file, void* to, int size, sqlite3_int64 offset) {
   const int code = behind(file)->pMethods->xRead(behind(file), to, size, offset);
-  if (code != SQLITE_OK || !is_page(size, offset)) return code;
+  if (!is_page(size, offset)) return code;
+  if (code == SQLITE_IOERR_SHORT_READ && is_cut_through(file, offset)) return SQLITE_CORRUPT;
+  if (code != SQLITE_OK) return code;
   std::uint64_t found = 0;
   std::memcpy(&found, static_cast<char*>(to) + kPageBytes - kPageCheckBytes, sizeof found);
   return found == check_of(to, offset) ? SQLITE_OK : SQLITE_CORRUPT;

@@ -242,6 +242,10 @@ std::uint64_t spoil_index(Line& line, int slice) {
     });
     damage.spoil(name + " cut off", [&](const Victim& file) { file.cut(page * kPage); });
     damage.spoil(name + " cut through", [&](const Victim& file) { file.cut(at()); });
+    for (const std::size_t lost : {1, 8, 9, 64}) {
+      damage.spoil(name + " without its last " + std::to_string(lost) + " bytes",
+                   [&](const Victim& file) { file.cut((page + 1) * kPage - lost); });
+    }
   }
   return damage.done;
 }
