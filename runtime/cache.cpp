@@ -6,6 +6,7 @@
 #include "runtime/task_directory.h"
 #include "src/build_id.h"
 #include "src/context.h"
+#include "src/shown.h"
 
 #include <stook/errors.hpp>
 
@@ -36,6 +37,7 @@ Store& current_store() {
 
 Cache::Cache(const std::filesystem::path& directory, const CacheOptions& options)
     : state_(std::make_unique<detail::CacheState>()) {
+  detail::refuse_zero_byte(directory.native(), "the directory of a cache");
   detail::StoreOptions store_options;
   store_options.durability_window = std::chrono::milliseconds(options.sync_milliseconds);
   store_options.durability_full = options.durability_full;

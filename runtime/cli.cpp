@@ -20,6 +20,7 @@
 #include "runtime/select.h"
 #include "runtime/worker.h"
 #include "src/context.h"
+#include "src/shown.h"
 
 #include <stook/cache.hpp>
 #include <stook/errors.hpp>
@@ -125,8 +126,8 @@ void save_stats(const CommandLine& line, const Stats& stats) {
 int clear(Store& store, const CommandLine& line) {
   for (const std::string& pattern : line.clear) {
     const Invalidated cleared = clear_selected(store, pattern);
-    std::cout << pattern << ": " << cleared.removed << " results removed, " << cleared.suspected
-              << " dependents to be checked\n";
+    std::cout << shown(pattern) << ": " << cleared.removed << " results removed, "
+              << cleared.suspected << " dependents to be checked\n";
   }
   return done;
 }
@@ -137,7 +138,7 @@ int dry_run(Store& store, const SpecPtr& root, const CommandLine& line) {
   check_outside_world(store);
   Execution execution(store);
   Plan plan(store, execution, {root}, !line.cached_entry);
-  std::cout << dry_run_text(store, plan);
+  std::cout << shown(dry_run_text(store, plan));
   return done;
 }
 
@@ -175,7 +176,7 @@ int run_line(const ClassInfo& entry, const CommandLine& line) {
   Store& store = cache.store();
   if (!line.clear.empty()) return clear(store, line);
   if (line.why) {
-    std::cout << explain_selected(store, *line.why);
+    std::cout << shown(explain_selected(store, *line.why));
     return done;
   }
   return line.dry_run ? dry_run(store, root, line) : run_entry(store, root, line);
@@ -192,16 +193,16 @@ int run_command_line(const ClassInfo& entry, int argc, char** argv) {
     std::cout.flush();
     return code;
   } catch (const InvalidArgument& error) {
-    std::cerr << error.what() << '\n';
+    std::cerr << shown(error.what()) << '\n';
     return bad_usage;
   } catch (const ConstructionFailed& error) {
-    std::cerr << error.what() << '\n';
+    std::cerr << shown(error.what()) << '\n';
     return task_failed;
   } catch (const Cycle& error) {
-    std::cerr << error.what() << '\n';
+    std::cerr << shown(error.what()) << '\n';
     return task_failed;
   } catch (const std::exception& error) {
-    std::cerr << error.what() << '\n';
+    std::cerr << shown(error.what()) << '\n';
     return environment_failed;
   }
 }

@@ -17,6 +17,7 @@
 #include "runtime/task_output.h"
 #include "src/context.h"
 #include "src/hash.h"
+#include "src/shown.h"
 
 #include <stook/errors.hpp>
 
@@ -123,6 +124,20 @@ bool all_as_recorded(const std::vector<CommandOutput>& files) {
     if (to_hex(digest_of_file(file.path)) != file.digest) return false;
   }
   return true;
+}
+
+// The names of inputs are looked at by stook::File.
+void refuse_zero_bytes(const CommandArguments& arguments) {
+  for (const std::string& word : arguments.argv) refuse_zero_byte(word, "a word of a command");
+  for (const std::string& output : arguments.outputs) {
+    refuse_zero_byte(output, "an output of a command");
+  }
+  refuse_zero_byte(arguments.depfile, "the depfile of a command");
+  refuse_zero_byte(arguments.directory, "the directory of a command");
+  for (const auto& [name, value] : arguments.environment) {
+    refuse_zero_byte(name, "a variable of a command");
+    refuse_zero_byte(value, "the variable " + name + " of a command");
+  }
 }
 
 }  // namespace
@@ -346,6 +361,7 @@ Command::Command(const CommandArguments& arguments) : arguments_(arguments) {
   if (arguments.argv.empty() || arguments.argv[0].empty()) {
     throw InvalidArgument("a command needs a program: its argv is empty");
   }
+  refuse_zero_bytes(arguments);
   std::set<std::string> outputs;
   for (const std::string& output : arguments.outputs) {
     if (output.empty()) throw InvalidArgument("an output of a command has an empty name");

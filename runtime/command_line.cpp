@@ -3,6 +3,9 @@
 #include <CLI/CLI.hpp>
 
 #include <iostream>
+#include <sstream>
+
+#include "src/shown.h"
 
 #include <stook/defaults.hpp>
 #include <stook/errors.hpp>
@@ -276,9 +279,12 @@ CommandLine read_command_line(const ClassInfo& entry, int argc, char** argv) {
     common.apply(line);
     line.arguments = own.arguments(entry);
   } catch (const CLI::ParseError& error) {
-    line.exit = app.exit(error) == 0 ? 0 : usage_error;
+    std::ostringstream out, err;
+    line.exit = app.exit(error, out, err) == 0 ? 0 : usage_error;
+    std::cout << out.str();
+    std::cerr << shown(err.str());
   } catch (const InvalidArgument& error) {
-    std::cerr << error.what() << "\nRun with --help for more information.\n";
+    std::cerr << shown(error.what()) << "\nRun with --help for more information.\n";
     line.exit = usage_error;
   }
   return line;

@@ -15,6 +15,7 @@
 #include <thread>
 
 #include "src/context.h"
+#include "src/shown.h"
 
 namespace stook::detail {
 namespace {
@@ -90,7 +91,8 @@ class Display final : public RunObserver {
     --of.running;
     ++of.failed;
     erase();
-    fmt::print(stderr, "failed: {}{}: {}\n", failure.class_name, failure.arguments, failure.cause);
+    fmt::print(stderr, "failed: {}{}: {}\n", failure.class_name,
+               shortened(shown(failure.arguments), 120), shortened(shown(failure.cause), 4000));
   }
   void task_elsewhere(const Plan& plan, NodeIndex node) override {
     const std::lock_guard lock(mutex_);

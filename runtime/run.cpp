@@ -16,6 +16,7 @@
 #include "runtime/worker.h"
 #include "src/context.h"
 #include "src/external.h"
+#include "src/shown.h"
 
 #include <stook/cache.hpp>
 #include <stook/errors.hpp>
@@ -272,14 +273,15 @@ std::vector<std::string> check_options(const RunOptions& options) {
 }
 
 std::string failure_text(const std::vector<Failure>& failures) {
+  constexpr std::size_t kArgumentsShown = 1000, kCauseShown = 16'000;  // bytes
   std::string text =
       failures.size() == 1 ? "a task failed" : std::to_string(failures.size()) + " tasks failed";
-  constexpr std::size_t shown = 10;
-  for (std::size_t i = 0; i < failures.size() && i < shown; ++i) {
+  constexpr std::size_t told = 10;
+  for (std::size_t i = 0; i < failures.size() && i < told; ++i) {
     const Failure& failure = failures[i];
-    text += "\n" + failure.class_name + failure.arguments;
+    text += "\n" + failure.class_name + shortened(shown(failure.arguments), kArgumentsShown);
     if (failure.id != 0) text += " (id " + std::to_string(failure.id) + ")";
-    text += "\n  cause: " + failure.cause;
+    text += "\n  cause: " + shortened(shown(failure.cause), kCauseShown);
     for (const std::string* log : {&failure.stdout_path, &failure.stderr_path}) {
       if (!log->empty()) text += "\n  log: " + *log;
     }
@@ -290,8 +292,8 @@ std::string failure_text(const std::vector<Failure>& failures) {
       }
     }
   }
-  if (failures.size() > shown) {
-    text += "\nand " + std::to_string(failures.size() - shown) + " more";
+  if (failures.size() > told) {
+    text += "\nand " + std::to_string(failures.size() - told) + " more";
   }
   return text + "\nWhat was finished before is kept; mend the cause and run again.";
 }

@@ -4,6 +4,7 @@
 #include <spdlog/spdlog.h>
 
 #include "runtime/run.h"
+#include "src/shown.h"
 
 namespace stook::detail {
 
@@ -14,7 +15,7 @@ void warn(std::string_view text) {
     made->set_pattern("stook: %v");
     return made;
   }();
-  logger->warn("{}", text);
+  logger->warn("{}", shown(text));
 }
 
 }  // namespace stook::detail

@@ -18,6 +18,8 @@
 #include <limits>
 #include <unordered_map>
 
+#include "src/shown.h"
+
 #include <stook/canonical.hpp>
 
 namespace stook {
@@ -356,8 +358,8 @@ Json canonical_to_json_with(std::string_view bytes, const std::vector<SpecPtr>& 
 std::string canonical_to_text(std::string_view bytes, std::size_t limit) {
   std::string text;
   try {
-    text = canonical_to_json(bytes).dump();
-  } catch (const std::exception& error) { return std::string("<") + error.what() + ">"; }
+    text = detail::shown(canonical_to_json(bytes).dump());
+  } catch (const std::exception& error) { return "<" + detail::shown(error.what()) + ">"; }
   if (text.size() <= limit) return text;
   std::size_t end = limit > 3 ? limit - 3 : 0;
   while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) --end;

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "src/hash.h"
+#include "src/shown.h"
 
 #include <stook/canonical.hpp>
 #include <stook/codec.hpp>
@@ -245,6 +246,7 @@ using detail::SpecPtr;
 namespace {
 std::string normal(const std::filesystem::path& path, const char* type) {
   if (path.empty()) throw InvalidArgument(std::string("stook::") + type + " needs a path");
+  detail::refuse_zero_byte(path.native(), std::string("the path of a stook::") + type);
   return path.lexically_normal().string();
 }
 }  // namespace
@@ -259,6 +261,8 @@ Directory::Directory(const std::filesystem::path& path)
 EnvironmentVariable::EnvironmentVariable(const std::string& name,
                                          const std::optional<std::string>& otherwise)
     : Future(SpecPtr(new ExternalSpec(ExternalSpec::What::variable, name,
-                                      otherwise ? &*otherwise : nullptr))) {}
+                                      otherwise ? &*otherwise : nullptr))) {
+  detail::refuse_zero_byte(name, "the name of a stook::EnvironmentVariable");
+}
 
 }  // namespace stook

@@ -6,6 +6,7 @@
 #include "src/context.h"
 #include "src/hash.h"
 #include "src/registry.h"
+#include "src/shown.h"
 
 #include <stook/canonical.hpp>
 #include <stook/class_info.hpp>
@@ -46,18 +47,35 @@ std::string make_key_prefix(const ClassInfo& info) {
   return prefix;
 }
 
+// Names stand in reports, on terminals and in commands: none may have what those do not show.
+void check_names(const ClassInfo& info, std::vector<std::string>& faults) {
+  if (!is_name(info.name)) {
+    faults.push_back("the name of the class " + demangled(*info.type) + " is \"" +
+                     shown(info.name) +
+                     "\": give it a task_alias of one line of UTF-8, without "
+                     "control characters");
+  }
+  for (const std::string& label : info.labels) {
+    if (is_name(label)) continue;
+    faults.push_back("a label of the class " + demangled(*info.type) + " is \"" + shown(label) +
+                     "\": a label is one line of UTF-8, without control characters");
+  }
+}
+
 }  // namespace
 
 const ClassInfo& register_class(ClassInfo info) {
   Registry& all = registry();
   const std::lock_guard lock(all.mutex);
   info.key_prefix = make_key_prefix(info);
+  check_names(info, all.conflicts);
   const auto found = all.by_name.find(info.name);
   if (found != all.by_name.end() && *found->second->type == *info.type) return *found->second;
   const ClassInfo& added = all.classes.emplace_back(std::move(info));
   if (found != all.by_name.end()) {
     all.conflicts.push_back("two classes of tasks are named '" + added.name + "': " +
-                            demangled(*found->second->type) + " and " + demangled(*added.type));
+                            demangled(*found->second->type) + " and " + demangled(*added.type) +
+                            "; give one of them another name with `static constexpr task_alias`");
   } else {
     all.by_name.emplace(added.name, &added);
   }
@@ -68,8 +86,7 @@ void check_registry() {
   Registry& all = registry();
   const std::lock_guard lock(all.mutex);
   if (all.conflicts.empty()) return;
-  throw InvalidArgument(all.conflicts.front() +
-                        "; give one of them another name with `static constexpr task_alias`");
+  throw InvalidArgument(all.conflicts.front());
 }
 
 const ClassInfo* find_class(std::string_view name) {

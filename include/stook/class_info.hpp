@@ -67,11 +67,12 @@ class TaskSpec : public Spec {
   const ClassInfo& info;
 };
 
-// Enters a class; the reference stays valid. Two classes of one name are reported by the first
+// Enters a class; the reference stays valid. Names that cannot be are reported by the first
 // run, not here, where nobody could catch it.
 const ClassInfo& register_class(ClassInfo info);
 
-// Throws InvalidArgument naming the classes where two of them have one name.
+// Throws InvalidArgument where two classes have one name, naming both, and where a name or a label
+// is empty, more than one line, not UTF-8 or has control characters.
 void check_registry();
 
 [[nodiscard]] const ClassInfo* find_class(std::string_view name);

@@ -107,7 +107,7 @@ class Command : public Task<Command, CommandResult(CommandArguments)> {
   [[nodiscard]] static TaskRef<Command> make(CommandArguments arguments);
 
   // Throws InvalidArgument: no argv, an output given twice or made by another command of the run,
-  // a {word} that stands for nothing.
+  // a {word} that stands for nothing, a zero byte.
   explicit Command(const CommandArguments& arguments);
   ~Command();
   CommandResult run_task();

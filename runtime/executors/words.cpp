@@ -1,5 +1,7 @@
 #include "runtime/executors/words.h"
 
+#include "src/shown.h"
+
 #include <stook/errors.hpp>
 
 namespace stook::detail {
@@ -12,9 +14,7 @@ namespace {
 }  // namespace
 
 std::vector<std::string> split_words(std::string_view command) {
-  if (command.find('\0') != std::string_view::npos) {
-    refuse(command, "holds a zero byte, which no argument can");
-  }
+  refuse_zero_byte(command, "a prefix command");
   std::vector<std::string> words;
   std::string word;
   bool in_word = false;

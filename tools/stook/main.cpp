@@ -2,9 +2,11 @@
 
 #include <filesystem>
 #include <iostream>
+#include <sstream>
 #include <utility>
 #include <vector>
 
+#include "src/shown.h"
 #include "tools/stook/commands.h"
 
 #include <stook/errors.hpp>
@@ -30,7 +32,12 @@ int main(int argc, char** argv) {
   actions.emplace_back("collect", add_collect(app, cache));
   try {
     app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) { return app.exit(error) == 0 ? 0 : bad_usage; }
+  } catch (const CLI::ParseError& error) {
+    std::ostringstream err;
+    const int code = app.exit(error, std::cout, err);
+    std::cerr << stook::detail::shown(err.str());
+    return code == 0 ? 0 : bad_usage;
+  }
   try {
     if (!std::filesystem::exists(std::filesystem::path(cache) / "FORMAT")) {
       throw stook::CacheError("there is no stook cache in '" + cache + "': name one with --cache");
@@ -39,8 +46,8 @@ int main(int argc, char** argv) {
       if (app.got_subcommand(name)) return action();
     }
   } catch (const stook::InvalidArgument& error) {
-    std::cerr << error.what() << '\n';
+    std::cerr << stook::detail::shown(error.what()) << '\n';
     return bad_usage;
-  } catch (const std::exception& error) { std::cerr << error.what() << '\n'; }
+  } catch (const std::exception& error) { std::cerr << stook::detail::shown(error.what()) << '\n'; }
   return environment_failed;
 }

@@ -1,6 +1,7 @@
 #include <iostream>
 
 #include "runtime/select.h"
+#include "src/shown.h"
 #include "tools/stook/commands.h"
 
 #include <stook/cache.hpp>
@@ -13,7 +14,7 @@ Action add_show(CLI::App& app, const std::string& cache) {
   command->add_option("TASK", *task, "#ID, or a pattern of class names")->required();
   return [task, &cache] {
     const Cache opened(cache);
-    std::cout << detail::explain_selected(opened.store(), *task);
+    std::cout << detail::shown(detail::explain_selected(opened.store(), *task));
     return 0;
   };
 }

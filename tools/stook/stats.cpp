@@ -1,5 +1,6 @@
 #include <iostream>
 
+#include "src/shown.h"
 #include "tools/stook/commands.h"
 
 #include <stook/cache.hpp>
@@ -14,7 +15,7 @@ Action add_stats(CLI::App& app, const std::string& cache) {
     std::cout << stats.records << " records: " << stats.fresh << " fresh, " << stats.suspect
               << " suspect; " << stats.bytes << " bytes\n";
     for (const auto& [name, count] : stats.by_class)
-      std::cout << "  " << name << ' ' << count << '\n';
+      std::cout << "  " << detail::shown(name) << ' ' << count << '\n';
     return 0;
   };
 }

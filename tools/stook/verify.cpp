@@ -1,5 +1,6 @@
 #include <iostream>
 
+#include "src/shown.h"
 #include "tools/stook/commands.h"
 
 #include <stook/cache.hpp>
@@ -11,7 +12,7 @@ Action add_verify(CLI::App& app, const std::string& cache) {
   return [&cache] {
     Cache opened(cache);
     const VerifyReport report = opened.verify();
-    for (const std::string& defect : report.defects) std::cout << defect << '\n';
+    for (const std::string& defect : report.defects) std::cout << detail::shown(defect) << '\n';
     std::cout << report.records << " records and " << report.objects << " objects read, "
               << report.defects.size() << " defects\n";
     return report.defects.empty() ? 0 : 1;
