@@ -23,8 +23,8 @@ try() {   # try NAME COMMAND...: the command builds, then $program must print 42
 cmake --install "$build" --prefix "$work/prefix" > "$work/log" 2>&1 || { cat "$work/log"; exit 1; }
 
 with_cmake() {
-  cmake -G Ninja -S "$here" -B "$work/$1" -DCMAKE_BUILD_TYPE=Release "${@:2}" &&
-    cmake --build "$work/$1" -j 2
+  cmake -G Ninja -S "$here" -B "$work/$1" "${@:2}" &&
+    cmake --build "$work/$1" -j 2 --target app
 }
 with_pkg_config() {
   export PKG_CONFIG_PATH=$work/prefix/lib/pkgconfig:$work/prefix/lib/$(gcc -dumpmachine)/pkgconfig
@@ -35,10 +35,14 @@ with_pkg_config() {
 }
 
 program=$work/found/app
-try find_package with_cmake found "-DCMAKE_PREFIX_PATH=$work/prefix"
+try find_package with_cmake found "-DCMAKE_PREFIX_PATH=$work/prefix" -DCMAKE_BUILD_TYPE=Release
 program=$work/lto
 try pkg-config with_pkg_config
 program=$work/inside/app
-try add_subdirectory with_cmake inside "-DSTOOK_SOURCE=$source" -DCMAKE_CXX_FLAGS_RELEASE=-O0 \
+# The library's files are compiled as the dev preset compiles them, so that ccache has them.
+export CCACHE_NOHASHDIR=1
+try add_subdirectory with_cmake inside "-DSTOOK_SOURCE=$source" \
+  -DCMAKE_BUILD_TYPE=Debug "-DCMAKE_CXX_FLAGS_DEBUG=-O1 -g1" -DCMAKE_COMPILE_WARNING_AS_ERROR=ON \
+  "-DOPTIONS=-Wall;-Wextra;-Wpedantic;-Wnon-virtual-dtor;-Wno-restrict" \
   -DCMAKE_CXX_COMPILER_LAUNCHER="$(command -v ccache)"
 exit $status
