@@ -11,6 +11,7 @@ namespace {
 
 constexpr std::size_t kBatch = 100'000;  // sorted, a page of `keys` serves several rows
 constexpr std::size_t kMany = 1024;
+constexpr std::size_t kCalm = 100;  // so few came during a commit: nobody is in a hurry
 constexpr std::size_t kLongest = 4 * kBatch;
 constexpr std::uint64_t kCheckpointRows = 400'000;
 constexpr std::chrono::milliseconds kIdle{50};
@@ -112,6 +113,10 @@ void Indexer::run() {
     lock.unlock();
     try {
       flush();
+      lock.lock();
+      if (queue_.items.size() >= kCalm) continue;
+      lock.unlock();
+      view_.forget();
       lock.lock();
     } catch (const Error& error) {
       warn_(error.what());

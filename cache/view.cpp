@@ -7,6 +7,7 @@ namespace stook::detail {
 namespace {
 
 constexpr std::uint64_t kFewQueries = 1000;
+constexpr std::size_t kMostKnown = 1 << 18;  // at about 110 bytes each
 
 class ReadTransaction {
  public:
@@ -100,6 +101,16 @@ void View::start_anew(std::uint64_t change) {
   today_ = today();
   seen_growth_ = ~0ull;
   seen_change_ = change;
+}
+
+void View::forget() {
+  const std::lock_guard reading(reading_);
+  {
+    const std::lock_guard lock(mutex_);
+    if (known_.size() < kMostKnown) return;
+  }
+  start_anew(shared_.changes());
+  read_tails();
 }
 
 // Is this more than the index has? What is in this process's pack and not yet indexed; ids of keys

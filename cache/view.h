@@ -72,6 +72,10 @@ class View {
   void read(const std::function<void(Tables&)>& use);
   void disconnect();
 
+  // Drops what the index knows as well, if that is much: a process that is always given new keys
+  // must not grow. For a moment when few are asked for.
+  void forget();
+
   // Ids that answered and of which the index does not know yet that they were used today.
   [[nodiscard]] std::vector<std::uint64_t> take_used();
 
