@@ -27,7 +27,7 @@ using Clock = std::chrono::steady_clock;
 
 constexpr int kWriters = 8, kCheckpointers = 4;
 
-// --- A checkpointer that stops where it matters ------------------------------------------------
+// --- A checkpointer that stops where it matters -------------------------------------------------
 
 std::mt19937_64 pause_random;  // of this process
 int (*open_checked)(sqlite3_vfs*, const char*, sqlite3_file*, int, int*);
@@ -62,7 +62,7 @@ void pause_in_checkpoints(std::uint64_t seed) {
   vfs->xOpen = open_pausing;
 }
 
-// --- The processes -------------------------------------------------------------------------------
+// --- The processes ------------------------------------------------------------------------------
 
 // The lock of the cache, or none.
 class WriteLock {
@@ -130,7 +130,7 @@ void make_checkpoints(const Round& round, std::uint64_t seed, std::uint64_t& mad
   }
 }
 
-// --- A round -------------------------------------------------------------------------------------
+// --- A round ------------------------------------------------------------------------------------
 
 struct Result {
   std::uint64_t commits = 0, checkpoints = 0;

@@ -94,8 +94,7 @@ std::string read_file(const fs::path& path) {
   return text.str();
 }
 
-// --- As arguments
-// ------------------------------------------------------------------------------------
+// --- As arguments -------------------------------------------------------------------------------
 
 // A wrapper that writes down its words, each with a zero byte behind it, and starts the rest.
 fs::path make_wrapper(const fs::path& directory) {
