@@ -15,6 +15,7 @@
 
 #include "cache/maintain.h"
 #include "cache/pack_store.h"
+#include "src/mutant.h"
 
 namespace stook::detail {
 namespace {
@@ -64,7 +65,8 @@ void Collect::read_rows(Ingest& ingest) {
 bool Collect::may_go(const Row& row) const {
   if (row.entry.state == RecordState::missing || row.kind != RecordKind::result) return false;
   if (row.entry.pack == store_.own_pack()) return false;
-  if (!alone_ && row.used >= today()) return false;  // a run may be relying on it
+  if (!alone_ && !STOOK_MUTANT("used-today") && row.used >= today())
+    return false;  // a run may be relying on it
   const auto type = classes_.find(row.class_id);
   return type == classes_.end() || !options_.keep_classes.contains(type->second.name);
 }
@@ -146,13 +148,15 @@ void Collect::rewrite_packs(Ingest& ingest) {
     if (size == 0) continue;
     report.bytes_before += size;
     const bool garbage = has_garbage(pack, size);
-    if (garbage && !alive.contains(pack) && !options_.dry_run) {
+    const bool grows = !STOOK_MUTANT("living-packs") && alive.contains(pack);
+    if (garbage && !grows && !options_.dry_run) {
       rewrite(ingest, pack, size);
     } else {
       report.bytes_after += size;
     }
   }
-  if (!old_packs_.empty() && !os_sync_directory(store_.layout().packs)) {
+  if (!old_packs_.empty() && !STOOK_MUTANT("sync-rewritten-name") &&
+      !os_sync_directory(store_.layout().packs)) {
     throw_cache_error("sync", store_.layout().packs);
   }
   // Values that were evicted from packs that could not be rewritten are gone all the same.
@@ -226,7 +230,9 @@ void Collect::rewrite(Ingest& ingest, std::uint32_t pack, std::uint64_t size) {
     unlink(path.c_str());
   } else {
     write_out();
-    if (!os_sync_data(fd.get())) throw_cache_error("sync", path);
+    if (!STOOK_MUTANT("sync-rewritten") && !os_sync_data(fd.get())) {
+      throw_cache_error("sync", path);
+    }
     mark.indexed = written;
     ingest.packs.put(mark);
   }
@@ -239,10 +245,13 @@ void Collect::rewrite(Ingest& ingest, std::uint32_t pack, std::uint64_t size) {
 
 // Whoever comes from now on sees the index as it is; whoever came before may hold places in what
 // nobody but this process used when the packs were looked through.
-void Collect::look_around() { alone_ = alone_ && store_.shared().is_alone(); }
+void Collect::look_around() {
+  alone_ = alone_ && (STOOK_MUTANT("still-alone") || store_.shared().is_alone());
+}
 
 void Collect::remove_old_packs() {
-  if (!alone_) return;  // the next one who opens the cache alone does it
+  if (!alone_ && !STOOK_MUTANT("others-packs"))
+    return;  // the next one who opens the cache alone does it
   for (const std::uint32_t pack : old_packs_) {
     unlink(store_.packs().path_of(pack).c_str());
     store_.packs().forget(pack);
@@ -257,7 +266,8 @@ void Collect::remove_objects() {
     if (lstat(path.c_str(), &status) != 0 || !S_ISREG(status.st_mode)) continue;
     report.bytes_before += static_cast<std::uint64_t>(status.st_size);
     const std::string name = path.parent_path().filename().string() + path.filename().string();
-    if (objects_.contains(name) || !alone_ || options_.dry_run) {
+    const bool others = !alone_ && !STOOK_MUTANT("others-objects");
+    if (objects_.contains(name) || others || options_.dry_run) {
       report.bytes_after += static_cast<std::uint64_t>(status.st_size);
       continue;
     }
@@ -278,7 +288,10 @@ CollectReport collect(Store& given, const CollectOptions& options) {
     transaction.outcome.states_moved = true;
   });
   // The copies are on the disk; the originals go when the index that names the copies is, too.
-  if (!options.dry_run && !store->indexer().make_durable()) return work.report;
+  if (!options.dry_run && !STOOK_MUTANT("durable-before-collected") &&
+      !store->indexer().make_durable()) {
+    return work.report;
+  }
   work.look_around();
   if (!options.dry_run) work.remove_old_packs();
   work.remove_objects();

@@ -10,6 +10,7 @@
 #include "cache/compress.h"
 #include "cache/rebuild.h"
 #include "cache/trash.h"
+#include "src/mutant.h"
 
 namespace stook::detail {
 namespace {
@@ -201,7 +202,7 @@ void PackStore::take_stored(const StoredValue& stored, Frame& frame) {
 }
 
 Entry PackStore::publish(const Publication& publication) {
-  check_caps(publication);
+  if (!STOOK_MUTANT("caps")) check_caps(publication);
   indexer_->wait_for_room();
   Frame frame = frame_of(publication);
   frame.raw_bytes = publication.kind == RecordKind::result ? total_size(publication.value) : 0;
@@ -245,7 +246,7 @@ void PackStore::expose_id(const Key& key, std::uint64_t id, std::string_view cla
   Frame frame = frame_of(publication);
   frame.kind = FrameKind::id_given;
   append(frame, publication, {}, ItemKind::given, {});
-  writer_->write();
+  if (!STOOK_MUTANT("expose-id")) writer_->write();
 }
 
 void PackStore::make_readable(const Entry& entry) {
@@ -272,7 +273,7 @@ Claim PackStore::claim(const Key& key, Entry& entry) {
       entry.state != RecordState::fresh || now.pack != entry.pack || now.offset != entry.offset;
   const bool published = now.state == RecordState::fresh && moved;
   entry = now;
-  if (!published) return Claim::acquired;
+  if (!published || STOOK_MUTANT("claim-looks-again")) return Claim::acquired;
   release(key);
   return Claim::published;
 }

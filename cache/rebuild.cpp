@@ -9,6 +9,7 @@
 
 #include "cache/pack_store.h"
 #include "cache/page_check.h"
+#include "src/mutant.h"
 
 namespace stook::detail {
 namespace {
@@ -69,7 +70,8 @@ void Rebuild::read_pack(std::uint32_t pack) {
   const auto path = store_.packs().path_of(pack);
   std::uint64_t size = store_.packs().size_of(pack);
   for (const Shared::PackLength& live : store_.shared().packs()) {
-    if (live.number == pack && live.alive) size = live.length;  // the rest is being written
+    if (live.number == pack && live.alive && !STOOK_MUTANT("living-tail"))
+      size = live.length;  // the rest is being written
   }
   PackMark mark{pack, size, 0, false};
   Packs::Visitor visitor;
@@ -131,7 +133,7 @@ void Rebuild::give_ids() {
   std::unordered_set<std::uint64_t> given;
   given.reserve(found_.size());
   for (Found& key : found_) {
-    if (key.id == 0 || !given.insert(key.id).second) {
+    if (key.id == 0 || (!given.insert(key.id).second && !STOOK_MUTANT("one-key-an-id"))) {
       key.id = store_.shared().take_id();
       given.insert(key.id);
     }
@@ -287,14 +289,15 @@ bool index_is_usable(const Layout& layout, const Warn& warn) {
   const bool there = std::filesystem::exists(layout.index, error);
   if (error) throw_cache_error("look at", layout.index, error.value());
   if (!there) {
-    remove_index(layout);  // a log without its file would be taken for another one's
+    if (!STOOK_MUTANT("stray-log"))
+      remove_index(layout);  // a log without its file would be taken for another one's
     return !has_packs(layout);
   }
   try {
-    if (std::filesystem::exists(layout.rebuild, error)) {
+    if (!STOOK_MUTANT("rebuild-wanted") && std::filesystem::exists(layout.rebuild, error)) {
       throw CacheError("the index " + layout.index.string() + " was found damaged");
     }
-    if (!check_log(layout.index.string() + "-wal")) {
+    if (!STOOK_MUTANT("check-log") && !check_log(layout.index.string() + "-wal")) {
       throw CacheError("the log of the index " + layout.index.string() + " is damaged");
     }
     Database database(layout.index, Database::Mode::write);

@@ -3,6 +3,7 @@
 #include <sqlite3.h>
 
 #include "cache/page_check.h"
+#include "src/mutant.h"
 
 namespace stook::detail {
 namespace {
@@ -57,8 +58,10 @@ void make_tables(Database& database, std::uint32_t cache) {
 }  // namespace
 
 bool has_tables(Database& database, std::uint32_t cache) {
-  return database.query_integer("PRAGMA user_version") == kSchemaVersion &&
-         database.query_integer("PRAGMA application_id") == static_cast<std::int32_t>(cache);
+  return (STOOK_MUTANT("index-version") ||
+          database.query_integer("PRAGMA user_version") == kSchemaVersion) &&
+         (STOOK_MUTANT("index-number") ||
+          database.query_integer("PRAGMA application_id") == static_cast<std::int32_t>(cache));
 }
 
 bool set_up_writer(Database& database, Medium medium, std::uint32_t cache) {
@@ -70,7 +73,8 @@ bool set_up_writer(Database& database, Medium medium, std::uint32_t cache) {
   database.execute(medium == Medium::local ? "PRAGMA journal_mode=WAL"
                                            : "PRAGMA journal_mode=TRUNCATE");
   // NORMAL: power loss may take the last batches, never the consistency; the packs have them.
-  database.execute("PRAGMA synchronous=NORMAL");
+  database.execute(STOOK_MUTANT("sync-index") ? "PRAGMA synchronous=OFF"
+                                              : "PRAGMA synchronous=NORMAL");
   // 0: SQLite before 3.51.3 can lose commits when a checkpoint races a writer that resets the log.
   // Checkpoints are made under the lock that writers hold.
   database.execute("PRAGMA wal_autocheckpoint=0");

@@ -178,13 +178,14 @@ int run(Line& line) {
   for (Due& due : cleared.dues) {
     if (std::string("abc").find(due.task.name) != std::string::npos) due.step = kNever;
   }
-  Scene many{"batch of 32", {}, line.directory() / "none", publish_batch};
+  Scene many{"batch", {}, line.directory() / "none", publish_batch};
   fs::create_directory(many.before);
   for (const SampleTask& task : batch()) {
     many.dues.push_back({task, many.dues.size() <= 15 ? 1u : 2u});
   }
   std::string figure;
   for (const Scene& scene : {publish, many, collected, cleared}) {
+    if (!line.wants(scene.name)) continue;
     const fs::path cache = line.directory() / "recorded";
     fs::remove_all(cache);
     fs::copy(scene.before, cache, fs::copy_options::recursive);
