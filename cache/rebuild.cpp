@@ -56,12 +56,12 @@ class Rebuild {
 };
 
 void Rebuild::read_packs() {
-  for (const std::uint32_t pack : store_.packs().list()) read_pack(pack);
   Counters least;
-  for (const PackMark& mark : marks_) {
-    least.next_seq = std::max(least.next_seq, mark.last_seq + 1);
-    least.next_pack = std::max(least.next_pack, mark.number + 1);
+  for (const std::uint32_t pack : store_.packs().list()) {
+    least.next_pack = std::max(least.next_pack, pack + 1);  // whatever can be read of it
+    read_pack(pack);
   }
+  for (const PackMark& mark : marks_) least.next_seq = std::max(least.next_seq, mark.last_seq + 1);
   for (const Item& item : batch_.items) least.next_id = std::max(least.next_id, item.id + 1);
   store_.shared().raise(least);
 }
