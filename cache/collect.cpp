@@ -52,6 +52,10 @@ class Collect {
   std::unordered_set<std::uint64_t> evicted_;
   std::unordered_set<std::string> objects_;  // file names that records still speak of
   std::vector<std::uint32_t> old_packs_;
+  // Of a version that this program does not read. What they speak of is not known: they stay as
+  // they are, and so do all objects.
+  std::unordered_set<std::uint32_t> foreign_;
+  bool objects_unknown_ = false;
 };
 
 void Collect::read_rows(Ingest& ingest) {
@@ -64,7 +68,7 @@ void Collect::read_rows(Ingest& ingest) {
 
 bool Collect::may_go(const Row& row) const {
   if (row.entry.state == RecordState::missing || row.kind != RecordKind::result) return false;
-  if (row.entry.pack == store_.own_pack()) return false;
+  if (row.entry.pack == store_.own_pack() || foreign_.contains(row.entry.pack)) return false;
   if (!alone_ && !STOOK_MUTANT("used-today") && row.used >= today())
     return false;  // a run may be relying on it
   const auto type = classes_.find(row.class_id);
@@ -81,6 +85,9 @@ void Collect::evict(Row& row) {
 
 void Collect::choose(Ingest& ingest) {
   alone_ = store_.shared().is_alone();
+  for (const std::uint32_t pack : store_.packs().list()) {
+    if (store_.packs().is_foreign(pack)) foreign_.insert(pack);
+  }
   read_rows(ingest);
   std::vector<Row*> order;
   std::uint64_t bytes = 0;
@@ -130,7 +137,11 @@ bool Collect::has_garbage(std::uint32_t pack, std::uint64_t size) {
     if (row != nullptr && !keeps_value && frame.stored_bytes > 0) garbage = true;
   };
   visitor.damage = [&](std::uint64_t, std::uint64_t) { garbage = true; };
-  return store_.packs().scan(pack, 0, size, visitor) && garbage;
+  bool later = foreign_.contains(pack);
+  visitor.unknown = [&](std::uint64_t) { later = true; };
+  const bool scanned = static_cast<bool>(store_.packs().scan(pack, 0, size, visitor));
+  objects_unknown_ = objects_unknown_ || later;
+  return scanned && garbage && !later;
 }
 
 void Collect::rewrite_packs(Ingest& ingest) {
@@ -266,7 +277,7 @@ void Collect::remove_objects() {
     if (lstat(path.c_str(), &status) != 0 || !S_ISREG(status.st_mode)) continue;
     report.bytes_before += static_cast<std::uint64_t>(status.st_size);
     const std::string name = path.parent_path().filename().string() + path.filename().string();
-    const bool others = !alone_ && !STOOK_MUTANT("others-objects");
+    const bool others = objects_unknown_ || (!alone_ && !STOOK_MUTANT("others-objects"));
     if (objects_.contains(name) || others || options_.dry_run) {
       report.bytes_after += static_cast<std::uint64_t>(status.st_size);
       continue;

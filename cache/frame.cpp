@@ -18,6 +18,8 @@ constexpr char kPackMagic[8] = {'S', 'T', 'O', 'O', 'K', 'P', 'K', '1'};
 constexpr std::size_t kPackFixed = 8 + 4 + 4 + 8 + 8 + 8 + 2 + 2;
 constexpr std::uint8_t kCompressed = 1;
 constexpr std::uint8_t kInObject = 2;
+constexpr std::uint8_t kMostFlags = kCompressed | kInObject;
+constexpr auto kMostKind = static_cast<std::uint8_t>(FrameKind::damaged);
 
 // Writes into memory that is known to be large enough.
 struct Put {
@@ -95,9 +97,6 @@ Lengths read_lengths(const std::byte* fixed) {
 }
 
 bool plausible(const Lengths& lengths) {
-  if (!STOOK_MUTANT("frame-kind") && (lengths.kind < 1 || lengths.kind > 7 || lengths.flags > 3)) {
-    return false;
-  }
   if (!STOOK_MUTANT("frame-name-cap") &&
       (lengths.class_name > kMostClass || lengths.arguments > kMostArguments)) {
     return false;
@@ -114,6 +113,12 @@ bool plausible(const Lengths& lengths) {
   }
   return STOOK_MUTANT("frame-sizes") || (lengths.flags & kCompressed) != 0 ||
          lengths.stored == lengths.raw;
+}
+
+// A later version may have more kinds and flags.
+bool is_known(const Lengths& lengths) {
+  if (STOOK_MUTANT("frame-kind")) return true;
+  return lengths.kind >= 1 && lengths.kind <= kMostKind && lengths.flags <= kMostFlags;
 }
 
 // With its checksum.
@@ -166,6 +171,7 @@ void get_fixed(Get get, Frame& frame) {
 // REQUIRES: as many bytes as the lengths say, checked.
 Frame get_front(const std::byte* bytes, const Lengths& lengths) {
   Frame frame;
+  frame.known = is_known(lengths);
   frame.kind = static_cast<FrameKind>(lengths.kind);
   frame.compressed = (lengths.flags & kCompressed) != 0;
   frame.in_object = (lengths.flags & kInObject) != 0;
@@ -308,6 +314,20 @@ std::optional<PackHeader> decode_pack_header(std::span<const std::byte> bytes) {
   header.host = get.text(host);
   header.build = get.text(build);
   return header;
+}
+
+std::uint32_t other_pack_version(std::span<const std::byte> bytes) {
+  if (bytes.size() < kPackFixed + kCheckBytes) return 0;
+  if (std::memcmp(bytes.data(), kPackMagic, sizeof kPackMagic) != 0) return 0;
+  Get get{bytes.data() + sizeof kPackMagic};
+  const auto version = get.number<std::uint32_t>();
+  const auto length = get.number<std::uint32_t>();
+  const auto process = get.number<std::uint64_t>();
+  const auto salt = get.number<std::uint64_t>();
+  static_cast<void>(process);
+  if (version == kPackVersion || length < kPackFixed + kCheckBytes) return 0;
+  if (length > bytes.size() || !check_holds(bytes.first(length), salt)) return 0;
+  return version;
 }
 
 std::size_t find_frame_magic(std::span<const std::byte> bytes, std::size_t from) {

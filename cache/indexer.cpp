@@ -333,7 +333,14 @@ void Indexer::index_tail(std::uint32_t pack, std::uint64_t from, std::uint64_t t
     warn_("pack " + packs_.path_of(pack).string() + ": " + std::to_string(length) +
           " damaged bytes at " + std::to_string(offset) + " are ignored");
   };
-  if (const auto scanned = packs_.scan(pack, from, to, visitor); !scanned) warn_(scanned.reason());
+  // What only a later version can read is for its programs to bring in.
+  visitor.unknown = [&](std::uint64_t offset) {
+    if (offset < mark.indexed) warn_(packs_.about_unknown(pack, offset));
+    mark.indexed = std::min(mark.indexed, offset);
+  };
+  const auto scanned = packs_.scan(pack, from, to, visitor);
+  if (!scanned) warn_(scanned.reason());
+  if (!scanned && packs_.is_foreign(pack)) return;
   for (const Item& item : batch.items) {
     if (item.kind == ItemKind::record || item.kind == ItemKind::given) view_.record(item);
   }

@@ -95,7 +95,7 @@ PackStore::PackStore(const std::filesystem::path& directory, const StoreOptions&
                                            options.durability_window, warn_)),
       indexer_(
           std::make_unique<Indexer>(layout_, shared_, packs_, names_, view_, *writer_, warn_)) {
-  if (shared_.first()) recover();
+  shared_.first() ? recover() : join();
 }
 
 PackStore::~PackStore() {
@@ -111,6 +111,13 @@ void PackStore::note_use() {
   indexer_->exclusively([&](Indexer::Transaction& transaction) {
     for (const std::uint64_t id : used) transaction.ingest.rows.set_used(id, today());
   });
+}
+
+// Those who have it open may be of another version: their index is not to be touched.
+void PackStore::join() {
+  try {
+    view_.read([](View::Tables&) {});
+  } catch (const DatabaseError&) {}  // whoever uses it will say so
 }
 
 // Nobody else is in the cache yet.

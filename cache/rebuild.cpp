@@ -83,9 +83,15 @@ void Rebuild::read_pack(std::uint32_t pack) {
     store_.warn()("pack " + path.string() + ": " + std::to_string(length) + " damaged bytes at " +
                   std::to_string(offset) + " are ignored");
   };
+  // What only a later version can read is for its programs to bring in.
+  visitor.unknown = [&](std::uint64_t offset) {
+    if (offset < mark.indexed) store_.warn()(store_.packs().about_unknown(pack, offset));
+    mark.indexed = std::min(mark.indexed, offset);
+  };
   if (size == 0) return;  // a living process has created it and not written yet
   const auto scanned = store_.packs().scan(pack, 0, size, visitor);
   if (!scanned) store_.warn()(scanned.reason());
+  if (!scanned && store_.packs().is_foreign(pack)) return;
   marks_.push_back(mark);
 }
 
@@ -305,8 +311,13 @@ bool index_is_usable(const Layout& layout, const Warn& warn) {
       (void)database.query_integer("SELECT count(*) FROM packs");
       return true;
     }
+    const std::int64_t version = schema_version(database);
     warn("the index " + layout.index.string() +
-         " is of another version or another cache; it is rebuilt");
+         (version == kSchemaVersion
+              ? " is another cache's"
+              : " has version " + std::to_string(version) + ", this program uses version " +
+                    std::to_string(kSchemaVersion)) +
+         "; it is rebuilt");
   } catch (const DatabaseError& error) {
     if (!error.damaged()) throw;  // no descriptor is left, say: that is nothing against the index
     warn(std::string(error.what()) + "; it is rebuilt from the packs");

@@ -8,8 +8,6 @@
 namespace stook::detail {
 namespace {
 
-constexpr std::int64_t kSchemaVersion = 2;  // 2: pages have checksums
-
 // records: one row for each key that was ever seen; ids are never reused, so rows are appended.
 // keys: from key to id, apart from the rows, so that what is inserted in the order of keys is 24
 //   bytes and not a hundred: at a million rows most leaf pages are touched by every batch.
@@ -57,9 +55,12 @@ void make_tables(Database& database, std::uint32_t cache) {
 
 }  // namespace
 
+std::int64_t schema_version(Database& database) {
+  return database.query_integer("PRAGMA user_version");
+}
+
 bool has_tables(Database& database, std::uint32_t cache) {
-  return (STOOK_MUTANT("index-version") ||
-          database.query_integer("PRAGMA user_version") == kSchemaVersion) &&
+  return (STOOK_MUTANT("index-version") || schema_version(database) == kSchemaVersion) &&
          (STOOK_MUTANT("index-number") ||
           database.query_integer("PRAGMA application_id") == static_cast<std::int32_t>(cache));
 }

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <string>
+#include <thread>
 
 #include "cache/fault.h"
 #include "cache/shared_state.h"
@@ -16,6 +17,10 @@ namespace {
 // Stale counters are kept where they look like counters: ids given out by a session that crashed
 // before it recorded them are then not given to other keys.
 constexpr std::uint64_t kPlausible = ~std::uint64_t{0} >> 8;
+
+// Somebody is there and what he shares is not ours: for so long he may be one who is just dying.
+constexpr std::chrono::milliseconds kTryAgain{10};
+constexpr int kMostTries = 100;
 
 template <class T> void raise_counter(std::atomic<T>& counter, T least) {
   T now = counter.load();
@@ -95,8 +100,20 @@ void Shared::refuse_company() {
                    "it to end, or use a cache on a local disk");
 }
 
+void Shared::refuse_strangers() {
+  const auto layout_of = [](const std::uint64_t& magic) {
+    return std::string(reinterpret_cast<const char*>(&magic), sizeof magic);
+  };
+  std::uint64_t theirs = 0;
+  (void)os_pread(fd_.get(), &theirs, sizeof theirs, 0);
+  throw CacheError("open the cache at " + file_.parent_path().string() +
+                   ": a program of another version has it open and shares \"" + layout_of(theirs) +
+                   "\", this one shares \"" + layout_of(kSharedMagic) +
+                   "\"; wait for it to end, or name another directory with --cache");
+}
+
 void Shared::join() {
-  for (;;) {
+  for (int tries = 0;;) {
     first_ =
         STOOK_MUTANT("lock-session") || os_try_lock(fd_.get(), kSessionByte, LockMode::exclusive);
     if (first_) return initialise();
@@ -109,6 +126,8 @@ void Shared::join() {
       if (state_->magic.load() == kSharedMagic) return;
     }
     os_unlock(fd_.get(), kSessionByte);  // the first one died before it was done: try to be first
+    if (!STOOK_MUTANT("strangers-layout") && ++tries > kMostTries) refuse_strangers();
+    if (tries > 1) std::this_thread::sleep_for(kTryAgain);
   }
 }
 

@@ -49,6 +49,13 @@ View::Tables::Tables(const Layout& layout)
     : database(layout.index, Database::Mode::read), rows(database), classes(database),
       externals(database), packs(database) {
   set_up_reader(database);
+  const std::int64_t version = schema_version(database);
+  if (!STOOK_MUTANT("readers-version") && version != 0 && version != kSchemaVersion) {
+    throw CacheError("open the cache at " + layout.root.string() +
+                     ": a program that has it open uses index version " + std::to_string(version) +
+                     ", this one version " + std::to_string(kSchemaVersion) +
+                     "; wait for it to end, or name another directory with --cache");
+  }
   if (!STOOK_MUTANT("readers-index") && !has_tables(database, layout.number)) {
     throw DatabaseError("the index " + layout.index.string() + " is another cache's",
                         DatabaseError::kDamaged);
