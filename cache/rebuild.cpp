@@ -279,6 +279,12 @@ void Rebuild::write_rows(Ingest& ingest) {
   for (const Edge& edge : edges) ingest.edges.insert(edge);
 }
 
+std::string why_not_ours(std::int64_t version) {
+  if (version == kSchemaVersion) return " is another cache's";
+  return " has version " + std::to_string(version) + ", this program uses version " +
+         std::to_string(kSchemaVersion);
+}
+
 bool has_packs(const Layout& layout) { return !Packs(layout.packs).list().empty(); }
 
 }  // namespace
@@ -311,16 +317,15 @@ bool index_is_usable(const Layout& layout, const Warn& warn) {
       (void)database.query_integer("SELECT count(*) FROM packs");
       return true;
     }
-    const std::int64_t version = schema_version(database);
-    warn("the index " + layout.index.string() +
-         (version == kSchemaVersion
-              ? " is another cache's"
-              : " has version " + std::to_string(version) + ", this program uses version " +
-                    std::to_string(kSchemaVersion)) +
+    warn("the index " + layout.index.string() + why_not_ours(schema_version(database)) +
          "; it is rebuilt");
   } catch (const DatabaseError& error) {
     if (!error.damaged()) throw;  // no descriptor is left, say: that is nothing against the index
-    warn(std::string(error.what()) + "; it is rebuilt from the packs");
+    const std::int64_t version = schema_version_in(layout.index);
+    const bool is_other = version != 0 && version != kSchemaVersion;
+    warn((is_other ? "the index " + layout.index.string() + why_not_ours(version)
+                   : std::string(error.what())) +
+         "; it is rebuilt from the packs");
   } catch (const CacheError& damage) {
     warn(std::string(damage.what()) + "; it is rebuilt from the packs");
   }

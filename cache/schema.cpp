@@ -1,9 +1,14 @@
 #include "cache/schema.h"
 
+#include <fcntl.h>
 #include <sqlite3.h>
+
+#include <array>
+#include <cstring>
 
 #include "cache/page_check.h"
 #include "src/mutant.h"
+#include "src/os.h"
 
 namespace stook::detail {
 namespace {
@@ -57,6 +62,17 @@ void make_tables(Database& database, std::uint32_t cache) {
 
 std::int64_t schema_version(Database& database) {
   return database.query_integer("PRAGMA user_version");
+}
+
+// https://sqlite.org/fileformat2.html, "The Database Header"
+std::int64_t schema_version_in(const std::filesystem::path& index) {
+  std::array<unsigned char, 100> header{};
+  const Fd fd = os_open(index, O_RDONLY);
+  if (!fd || os_pread(fd.get(), header.data(), header.size(), 0) < 64) return 0;
+  if (std::memcmp(header.data(), "SQLite format 3", 16) != 0) return 0;
+  std::int64_t version = 0;
+  for (std::size_t at = 60; at < 64; ++at) version = version << 8 | header[at];
+  return version;
 }
 
 bool has_tables(Database& database, std::uint32_t cache) {
