@@ -95,7 +95,7 @@ void give_name(const std::filesystem::path& temporary, const std::filesystem::pa
 // Synced before it gets its name, which is synced too: with its name and without its line, the
 // directory would be refused for ever.
 void write_format(const Layout& layout, std::string_view creator) {
-  const auto temporary = layout.root / ("FORMAT." + std::to_string(getpid()));
+  const auto temporary = layout.root / ("FORMAT." + os_unique_name());
   const std::string line = std::string(kFormat) + ", created by " + std::string(creator) +
                            std::string(kNumber) + os_unique_name().substr(0, 8) + "\n";
   const Fd fd = os_open(temporary, O_CREAT | O_TRUNC | O_WRONLY);
