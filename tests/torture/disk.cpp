@@ -91,8 +91,9 @@ void Disk::sync_names(const std::string& directory, std::size_t covers) {
   std::vector<std::size_t> left;
   for (const std::size_t at : unsynced_) {
     const Change& change = recording_.changes[at];
-    const bool here = parent_of(change.name) == directory ||
-                      (!change.target.empty() && parent_of(change.target) == directory);
+    // A name that is moved or linked is where it came to.
+    const bool two = change.kind == Change::Kind::rename || change.kind == Change::Kind::link;
+    const bool here = parent_of(two ? change.target : change.name) == directory;
     if (here && at < covers) {
       apply_name(synced_, change);
     } else {

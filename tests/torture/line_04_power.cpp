@@ -27,6 +27,7 @@ struct Scene {
   std::string name;
   std::vector<Due> dues;
   fs::path before;
+  fs::path cache;  // below that; empty: it is the cache
   std::function<void(const fs::path&, Steps&)> perform;
 };
 
@@ -154,7 +155,7 @@ std::uint64_t fail_everywhere(Line& line, const Scene& scene, const Recording& r
         std::mt19937_64 random(line.seed() * 1000 + at * 7 + static_cast<std::uint64_t>(i));
         disk.fail(cache, loss, random);
         ++failures;
-        const std::string fault = check(scene, cache, steps);
+        const std::string fault = check(scene, cache / scene.cache, steps);
         if (fault.empty()) continue;
         line.violation(scene.name + ", power failure after change " + std::to_string(at) + " of " +
                        std::to_string(recording.changes.size()) + ", " + name_of(loss) + ", " +
@@ -168,17 +169,17 @@ std::uint64_t fail_everywhere(Line& line, const Scene& scene, const Recording& r
 
 int run(Line& line) {
   if (const std::string why = why_no_tracing(); !why.empty()) line.skip(why);
-  Scene publish{"publish", old_tasks(), line.directory() / "plain", publish_durably};
+  Scene publish{"publish", old_tasks(), line.directory() / "plain", {}, publish_durably};
   make_sample(publish.before);
   for (std::size_t i = 0; i < later_tasks().size(); ++i) {
     publish.dues.push_back({later_tasks()[i], i + 1});
   }
-  Scene collected{"collect", old_tasks(), publish.before, collect_garbage};
-  Scene cleared{"clear", old_tasks(), publish.before, clear_one};
+  Scene collected{"collect", old_tasks(), publish.before, {}, collect_garbage};
+  Scene cleared{"clear", old_tasks(), publish.before, {}, clear_one};
   for (Due& due : cleared.dues) {
     if (std::string("abc").find(due.task.name) != std::string::npos) due.step = kNever;
   }
-  Scene many{"batch", {}, line.directory() / "none", publish_batch};
+  Scene many{"batch", {}, line.directory() / "none", "cache", publish_batch};
   fs::create_directory(many.before);
   for (const SampleTask& task : batch()) {
     many.dues.push_back({task, many.dues.size() <= 15 ? 1u : 2u});
@@ -191,7 +192,7 @@ int run(Line& line) {
     fs::copy(scene.before, cache, fs::copy_options::recursive);
     Steps steps;
     const Recording recording = record(cache, steps, [&] {
-      scene.perform(cache, steps);
+      scene.perform(cache / scene.cache, steps);
       return 0;
     });
     if (!recording.good) {
