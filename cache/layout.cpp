@@ -84,8 +84,8 @@ std::string read_format(const std::filesystem::path& file) {
 // Of several processes that make a cache at once the first one's line counts. One that is empty is
 // what a power failure left of one, and is replaced; so it is where files have one name only.
 void give_name(const std::filesystem::path& temporary, const std::filesystem::path& format) {
-  if ((!STOOK_MUTANT("link-format") && link(temporary.c_str(), format.c_str()) == 0) ||
-      (!STOOK_MUTANT("first-format") && errno == EEXIST && !read_format(format).empty())) {
+  if (!STOOK_MUTANT("link-format") && (link(temporary.c_str(), format.c_str()) == 0 ||
+                                       (errno == EEXIST && !read_format(format).empty()))) {
     unlink(temporary.c_str());
   } else if (!os_rename(temporary, format)) {
     throw_cache_error("write", format);

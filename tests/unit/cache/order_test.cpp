@@ -17,8 +17,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Does it in a process that then ends without closing anything.
-void in_dying_process(const std::function<void()>& body) {
+// Does it in another process.
+void in_another_process(const std::function<void()>& body) {
   const pid_t pid = fork();
   if (pid == 0) {
     body();
@@ -42,16 +42,37 @@ TEST(Order, AClaimOutlastsTheWriting) {
   }
 }
 
+TEST(Order, WhatIsReadableIsThere) {
+  const TemporaryDirectory dir;
+  TestStore one(dir.path()), two(dir.path());
+  constexpr int kMany = 4'000;
+  std::atomic<int> readable{-1};
+  std::thread writer([&] {
+    for (int i = 0; i < kMany; ++i) {
+      one->make_readable(one.publish("key" + std::to_string(i), "value"));
+      readable = i;
+    }
+  });
+  int lost = 0;
+  for (int last = -1; last + 1 < kMany;) {
+    last = readable;
+    if (last >= 0 && two.state("key" + std::to_string(last)) != RecordState::fresh) ++lost;
+  }
+  writer.join();
+  EXPECT_EQ(lost, 0);
+}
+
 TEST(Order, AnIdThatWasShownIsKept) {
   const TemporaryDirectory dir;
   { TestStore first(dir.path()); }
   const fs::path told = dir.path() / "told";
-  in_dying_process([&] {
+  in_another_process([&] {
     TestStore store(dir.path());
     (void)store->id_of(key_of("not shown"));
     const std::uint64_t id = store->id_of(key_of("shown"));
     store->expose_id(key_of("shown"), id, "Task");
     std::ofstream(told) << id;
+    _exit(0);  // closing nothing
   });
   std::uint64_t id = 0;
   std::ifstream(told) >> id;

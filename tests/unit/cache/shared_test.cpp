@@ -5,7 +5,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <chrono>
+#include <thread>
 
 #include "cache/shared_state.h"
 #include "tests/unit/cache/support.h"
@@ -84,6 +86,33 @@ TEST_F(SharedTest, ManyClaimsComeAndGo) {
   ASSERT_FALSE(two.claim(odd[0]));
   one.release(odd);
   for (std::size_t i = 0; i < keys.size(); ++i) ASSERT_EQ(two.claim(keys[i]), i % 2 == 1) << i;
+}
+
+// Each has keys of its own; all want the same cells of the table.
+TEST_F(SharedTest, ManyChangeTheTableAtOnce) {
+  constexpr std::uint64_t kKeys = 10, kRounds = 20'000;
+  std::atomic<int> refused{0};
+  {
+    Shared first(file(), false);
+    first.admit_others();
+    std::vector<std::thread> threads;
+    for (std::uint64_t t = 0; t < 3; ++t) {
+      threads.emplace_back([&, t] {
+        Shared one(file(), false);
+        std::vector<Key> keys;
+        for (std::uint64_t i = 0; i < kKeys; ++i) keys.push_back(Key{{t * kKeys + i, 5}});
+        for (std::uint64_t round = 0; round < kRounds; ++round) {
+          for (const Key& key : keys) refused += !one.claim(key);
+          one.release(keys);
+        }
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+  }
+  EXPECT_EQ(refused, 0);
+  const Fd fd = os_open(file(), O_RDWR);
+  const SharedMapping mapping = SharedMapping::map(fd.get(), sizeof(SharedState));
+  EXPECT_EQ(static_cast<const SharedState*>(mapping.data())->claims, 0u);
 }
 
 TEST_F(SharedTest, KeysWithOneHomeCellAreKeptApart) {

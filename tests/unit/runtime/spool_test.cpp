@@ -97,7 +97,7 @@ TEST_F(SpoolTest, AResultIsOfItsOwnJob) {
 
 TEST_F(SpoolTest, AnotherBuildExecutesNothing) {
   Welcome welcome;
-  welcome.build = "another build";
+  welcome.build = "build of last week";
   write_job(welcome);
   const pid_t worker = fork();
   if (worker == 0) _exit(execute_file(files.job()));
@@ -106,7 +106,7 @@ TEST_F(SpoolTest, AnotherBuildExecutesNothing) {
   const auto result = files.read_result(0);
   ASSERT_TRUE(result && *result);
   EXPECT_TRUE((**result)->failed);
-  EXPECT_NE((**result)->cause.find("another build"), std::string::npos) << (**result)->cause;
+  EXPECT_NE((**result)->cause.find("build of last week"), std::string::npos) << (**result)->cause;
 }
 
 // By this workers see that nobody waits for them any more.
