@@ -15,6 +15,7 @@
 
 #include "cache/maintain.h"
 #include "cache/pack_store.h"
+#include "src/mutant.h"
 
 namespace stook::detail {
 namespace {
@@ -51,6 +52,10 @@ class Collect {
   std::unordered_set<std::uint64_t> evicted_;
   std::unordered_set<std::string> objects_;  // file names that records still speak of
   std::vector<std::uint32_t> old_packs_;
+  // Of a version that this program does not read. What they speak of is not known: they stay as
+  // they are, and so do all objects.
+  std::unordered_set<std::uint32_t> foreign_;
+  bool objects_unknown_ = false;
 };
 
 void Collect::read_rows(Ingest& ingest) {
@@ -63,8 +68,9 @@ void Collect::read_rows(Ingest& ingest) {
 
 bool Collect::may_go(const Row& row) const {
   if (row.entry.state == RecordState::missing || row.kind != RecordKind::result) return false;
-  if (row.entry.pack == store_.own_pack()) return false;
-  if (!alone_ && row.used >= today()) return false;  // a run may be relying on it
+  if (row.entry.pack == store_.own_pack() || foreign_.contains(row.entry.pack)) return false;
+  if (!alone_ && !STOOK_MUTANT("used-today") && row.used >= today())
+    return false;  // a run may be relying on it
   const auto type = classes_.find(row.class_id);
   return type == classes_.end() || !options_.keep_classes.contains(type->second.name);
 }
@@ -79,6 +85,9 @@ void Collect::evict(Row& row) {
 
 void Collect::choose(Ingest& ingest) {
   alone_ = store_.shared().is_alone();
+  for (const std::uint32_t pack : store_.packs().list()) {
+    if (store_.packs().is_foreign(pack)) foreign_.insert(pack);
+  }
   read_rows(ingest);
   std::vector<Row*> order;
   std::uint64_t bytes = 0;
@@ -128,7 +137,11 @@ bool Collect::has_garbage(std::uint32_t pack, std::uint64_t size) {
     if (row != nullptr && !keeps_value && frame.stored_bytes > 0) garbage = true;
   };
   visitor.damage = [&](std::uint64_t, std::uint64_t) { garbage = true; };
-  return store_.packs().scan(pack, 0, size, visitor) && garbage;
+  bool later = foreign_.contains(pack);
+  visitor.unknown = [&](std::uint64_t) { later = true; };
+  const bool scanned = static_cast<bool>(store_.packs().scan(pack, 0, size, visitor));
+  objects_unknown_ = objects_unknown_ || later;
+  return scanned && garbage && !later;
 }
 
 void Collect::rewrite_packs(Ingest& ingest) {
@@ -146,13 +159,15 @@ void Collect::rewrite_packs(Ingest& ingest) {
     if (size == 0) continue;
     report.bytes_before += size;
     const bool garbage = has_garbage(pack, size);
-    if (garbage && !alive.contains(pack) && !options_.dry_run) {
+    const bool grows = !STOOK_MUTANT("living-packs") && alive.contains(pack);
+    if (garbage && !grows && !options_.dry_run) {
       rewrite(ingest, pack, size);
     } else {
       report.bytes_after += size;
     }
   }
-  if (!old_packs_.empty() && !os_sync_directory(store_.layout().packs)) {
+  if (!old_packs_.empty() && !STOOK_MUTANT("sync-rewritten-name") &&
+      !os_sync_directory(store_.layout().packs)) {
     throw_cache_error("sync", store_.layout().packs);
   }
   // Values that were evicted from packs that could not be rewritten are gone all the same.
@@ -226,7 +241,9 @@ void Collect::rewrite(Ingest& ingest, std::uint32_t pack, std::uint64_t size) {
     unlink(path.c_str());
   } else {
     write_out();
-    if (!os_sync_data(fd.get())) throw_cache_error("sync", path);
+    if (!STOOK_MUTANT("sync-rewritten") && !os_sync_data(fd.get())) {
+      throw_cache_error("sync", path);
+    }
     mark.indexed = written;
     ingest.packs.put(mark);
   }
@@ -239,10 +256,13 @@ void Collect::rewrite(Ingest& ingest, std::uint32_t pack, std::uint64_t size) {
 
 // Whoever comes from now on sees the index as it is; whoever came before may hold places in what
 // nobody but this process used when the packs were looked through.
-void Collect::look_around() { alone_ = alone_ && store_.shared().is_alone(); }
+void Collect::look_around() {
+  alone_ = alone_ && (STOOK_MUTANT("still-alone") || store_.shared().is_alone());
+}
 
 void Collect::remove_old_packs() {
-  if (!alone_) return;  // the next one who opens the cache alone does it
+  if (!alone_ && !STOOK_MUTANT("others-packs"))
+    return;  // the next one who opens the cache alone does it
   for (const std::uint32_t pack : old_packs_) {
     unlink(store_.packs().path_of(pack).c_str());
     store_.packs().forget(pack);
@@ -257,7 +277,8 @@ void Collect::remove_objects() {
     if (lstat(path.c_str(), &status) != 0 || !S_ISREG(status.st_mode)) continue;
     report.bytes_before += static_cast<std::uint64_t>(status.st_size);
     const std::string name = path.parent_path().filename().string() + path.filename().string();
-    if (objects_.contains(name) || !alone_ || options_.dry_run) {
+    const bool others = objects_unknown_ || (!alone_ && !STOOK_MUTANT("others-objects"));
+    if (objects_.contains(name) || others || options_.dry_run) {
       report.bytes_after += static_cast<std::uint64_t>(status.st_size);
       continue;
     }
@@ -278,7 +299,10 @@ CollectReport collect(Store& given, const CollectOptions& options) {
     transaction.outcome.states_moved = true;
   });
   // The copies are on the disk; the originals go when the index that names the copies is, too.
-  if (!options.dry_run && !store->indexer().make_durable()) return work.report;
+  if (!options.dry_run && !STOOK_MUTANT("durable-before-collected") &&
+      !store->indexer().make_durable()) {
+    return work.report;
+  }
   work.look_around();
   if (!options.dry_run) work.remove_old_packs();
   work.remove_objects();

@@ -8,6 +8,8 @@
 #include <memory>
 #include <new>
 
+#include "src/mutant.h"
+
 namespace stook::detail {
 namespace {
 
@@ -75,7 +77,7 @@ bool compress_stream(std::span<const ByteSpan> pieces, int level,
 bool decompress(ByteSpan from, std::span<std::byte> to) {
   const std::size_t size =
       ZSTD_decompressDCtx(decompressor(), to.data(), to.size(), from.data(), from.size());
-  return !ZSTD_isError(size) && size == to.size();
+  return !ZSTD_isError(size) && (STOOK_MUTANT("decompressed-size") || size == to.size());
 }
 
 Block::Block(std::size_t size) : data_(nullptr), size_(size) {

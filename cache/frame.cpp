@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "src/hash.h"
+#include "src/mutant.h"
 
 #include <stook/errors.hpp>
 
@@ -17,6 +18,8 @@ constexpr char kPackMagic[8] = {'S', 'T', 'O', 'O', 'K', 'P', 'K', '1'};
 constexpr std::size_t kPackFixed = 8 + 4 + 4 + 8 + 8 + 8 + 2 + 2;
 constexpr std::uint8_t kCompressed = 1;
 constexpr std::uint8_t kInObject = 2;
+constexpr std::uint8_t kMostFlags = kCompressed | kInObject;
+constexpr auto kMostKind = static_cast<std::uint8_t>(FrameKind::damaged);
 
 // Writes into memory that is known to be large enough.
 struct Put {
@@ -64,7 +67,7 @@ struct Get {
 
 Hash128 salted_check(const void* data, std::size_t size, std::uint64_t salt) {
   Hash128 hash = hash_bytes(data, size);
-  hash.low ^= salt;
+  if (!STOOK_MUTANT("frame-salt")) hash.low ^= salt;
   return hash;
 }
 
@@ -94,14 +97,28 @@ Lengths read_lengths(const std::byte* fixed) {
 }
 
 bool plausible(const Lengths& lengths) {
-  if (lengths.kind < 1 || lengths.kind > 7 || lengths.flags > 3) return false;
-  if (lengths.class_name > kMostClass || lengths.arguments > kMostArguments) return false;
-  if (lengths.upstream > kMostUpstream || lengths.raw > kMostRaw) return false;
-  if ((lengths.flags & kInObject) != 0) {
-    return lengths.stored <= kMostRaw && lengths.raw / 65536 <= lengths.stored;
+  if (!STOOK_MUTANT("frame-name-cap") &&
+      (lengths.class_name > kMostClass || lengths.arguments > kMostArguments)) {
+    return false;
   }
-  if (lengths.stored > kMostInline || lengths.raw > kMostInline) return false;
-  return (lengths.flags & kCompressed) != 0 || lengths.stored == lengths.raw;
+  if (!STOOK_MUTANT("frame-upstream-cap") && lengths.upstream > kMostUpstream) return false;
+  if (!STOOK_MUTANT("frame-raw-cap") && lengths.raw > kMostRaw) return false;
+  if ((lengths.flags & kInObject) != 0) {
+    return STOOK_MUTANT("frame-bomb") ||
+           (lengths.stored <= kMostRaw && lengths.raw / 65536 <= lengths.stored);
+  }
+  if (!STOOK_MUTANT("frame-value-cap") &&
+      (lengths.stored > kMostInline || lengths.raw > kMostInline)) {
+    return false;
+  }
+  return STOOK_MUTANT("frame-sizes") || (lengths.flags & kCompressed) != 0 ||
+         lengths.stored == lengths.raw;
+}
+
+// A later version may have more kinds and flags.
+bool is_known(const Lengths& lengths) {
+  if (STOOK_MUTANT("frame-kind")) return true;
+  return lengths.kind >= 1 && lengths.kind <= kMostKind && lengths.flags <= kMostFlags;
 }
 
 // With its checksum.
@@ -154,6 +171,7 @@ void get_fixed(Get get, Frame& frame) {
 // REQUIRES: as many bytes as the lengths say, checked.
 Frame get_front(const std::byte* bytes, const Lengths& lengths) {
   Frame frame;
+  frame.known = is_known(lengths);
   frame.kind = static_cast<FrameKind>(lengths.kind);
   frame.compressed = (lengths.flags & kCompressed) != 0;
   frame.in_object = (lengths.flags & kInObject) != 0;
@@ -235,7 +253,9 @@ std::optional<Frame> decode_frame(std::span<const std::byte> bytes, std::uint64_
   if (bytes.size() < kFixedBytes + kCheckBytes) return std::nullopt;
   const auto length = frame_length(bytes);
   if (!length || *length > bytes.size()) return std::nullopt;
-  if (!check_holds(bytes.first(*length), salt)) return std::nullopt;
+  if (!STOOK_MUTANT("check-frame") && !check_holds(bytes.first(*length), salt)) {
+    return std::nullopt;
+  }
   const Lengths lengths = read_lengths(bytes.data());
   Frame frame = get_front(bytes.data(), lengths);
   if (lengths.upstream != 0) {
@@ -250,7 +270,7 @@ std::uint64_t front_length(std::span<const std::byte> fixed) {
 }
 
 std::optional<Frame> decode_front(std::span<const std::byte> bytes, std::uint64_t salt) {
-  if (!check_holds(bytes, salt)) return std::nullopt;
+  if (!STOOK_MUTANT("check-front") && !check_holds(bytes, salt)) return std::nullopt;
   return get_front(bytes.data(), read_lengths(bytes.data()));
 }
 
@@ -285,12 +305,29 @@ std::optional<PackHeader> decode_pack_header(std::span<const std::byte> bytes) {
   header.created_ns = get.number<std::int64_t>();
   const auto host = get.number<std::uint16_t>();
   const auto build = get.number<std::uint16_t>();
-  if (version != kPackVersion || header.length > bytes.size()) return std::nullopt;
+  if (!STOOK_MUTANT("pack-version") && version != kPackVersion) return std::nullopt;
+  if (header.length > bytes.size()) return std::nullopt;
   if (header.length != kPackFixed + host + build + kCheckBytes) return std::nullopt;
-  if (!check_holds(bytes.first(header.length), header.salt)) return std::nullopt;
+  if (!STOOK_MUTANT("check-header") && !check_holds(bytes.first(header.length), header.salt)) {
+    return std::nullopt;
+  }
   header.host = get.text(host);
   header.build = get.text(build);
   return header;
+}
+
+std::uint32_t other_pack_version(std::span<const std::byte> bytes) {
+  if (bytes.size() < kPackFixed + kCheckBytes) return 0;
+  if (std::memcmp(bytes.data(), kPackMagic, sizeof kPackMagic) != 0) return 0;
+  Get get{bytes.data() + sizeof kPackMagic};
+  const auto version = get.number<std::uint32_t>();
+  const auto length = get.number<std::uint32_t>();
+  const auto process = get.number<std::uint64_t>();
+  const auto salt = get.number<std::uint64_t>();
+  static_cast<void>(process);
+  if (version == kPackVersion || length < kPackFixed + kCheckBytes) return 0;
+  if (length > bytes.size() || !check_holds(bytes.first(length), salt)) return 0;
+  return version;
 }
 
 std::size_t find_frame_magic(std::span<const std::byte> bytes, std::size_t from) {

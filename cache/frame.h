@@ -26,7 +26,10 @@
 // Caps, checked before anything is allocated: class 4 KiB, codec 64 KiB - 1, args 64 MiB, upstream
 // 2^24, value in a pack 1 MiB, value in an object 1 TiB and 65,536 times its stored bytes.
 //
-// Versions: 1, the first.
+// Versions: 1, the first. What later ones keep, so that an older program knows a pack as theirs and
+// leaves it alone: the header's first five fields, at most 4 KiB of it, and its check. Within a
+// version kinds and flags may be added while the lengths mean what they mean here: who does not
+// know them skips the frame, and keeps the pack.
 #pragma once
 
 #include <cstddef>
@@ -67,6 +70,7 @@ inline constexpr std::uint64_t kMostRaw = std::uint64_t{1} << 40;
 // A frame by view. Decoded ones look into the buffer they were decoded from.
 struct Frame {
   FrameKind kind = FrameKind::result;
+  bool known = true;  // false: whole, but its kind or flags are a later version's
   bool compressed = false;
   bool in_object = false;
   std::uint32_t version = 0;
@@ -127,6 +131,8 @@ void check_caps(const Publication& publication);
 void encode_pack_header(const PackHeader& header, std::vector<std::byte>& out);
 // None: damaged, cut short or of another version.
 [[nodiscard]] std::optional<PackHeader> decode_pack_header(std::span<const std::byte> bytes);
+// The version of a whole header that this program does not read; 0: it is none.
+[[nodiscard]] std::uint32_t other_pack_version(std::span<const std::byte> bytes);
 
 // Where the next frame may begin, at or after `from`; bytes.size() if nowhere.
 [[nodiscard]] std::size_t find_frame_magic(std::span<const std::byte> bytes, std::size_t from);

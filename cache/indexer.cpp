@@ -5,6 +5,7 @@
 
 #include "cache/rebuild.h"
 #include "cache/trash.h"
+#include "src/mutant.h"
 
 namespace stook::detail {
 namespace {
@@ -171,8 +172,8 @@ void Indexer::run_transaction(const std::function<void(Transaction&)>& also, Out
     Transaction transaction{connection_->ingest, outcome, [&] { bring_in(outcome); }};
     also(transaction);
     // A result must not come back after a power failure when its directory cannot.
-    if (!outcome.cleared.empty()) writer_.sync();
-    move_to_trash(layout_, outcome.cleared);
+    if (!outcome.cleared.empty() && !STOOK_MUTANT("durable-before-clear")) writer_.sync();
+    if (!STOOK_MUTANT("rename-to-trash")) move_to_trash(layout_, outcome.cleared);
     database.execute("COMMIT");
   } catch (...) {
     try {
@@ -210,7 +211,7 @@ void Indexer::after_commit(Outcome& outcome) {
     const std::lock_guard lock(mutex_);
     committing_ = false;
   }
-  if (outcome.states_moved) {
+  if (outcome.states_moved && !STOOK_MUTANT("tell-changes")) {
     shared_.note_change();
   } else if (outcome.confirmed) {
     view_.follow(shared_.note_change());
@@ -236,7 +237,7 @@ void Indexer::bring_in_own(Outcome& outcome) {
     append(taken_, std::move(more));
     room_.notify_all();
   }
-  writer_.write();  // what the index speaks of is in the pack
+  if (!STOOK_MUTANT("written-before-index")) writer_.write();  // what it speaks of is in the pack
   const std::uint32_t pack = writer_.pack();
   PackMark mark = connection_->ingest.packs.find(pack);
   const auto first = taken_.items.begin() + static_cast<std::ptrdiff_t>(applied_);
@@ -280,7 +281,9 @@ Counters Indexer::recover() {
       if (size > mark.indexed && !mark.retired) tails.emplace_back(mark, size);
     }
     shared_.raise(least);
-    for (const auto& [mark, size] : tails) raise_ids(mark.number, mark.indexed, size);
+    for (const auto& [mark, size] : tails) {
+      if (!STOOK_MUTANT("ids-before-tails")) raise_ids(mark.number, mark.indexed, size);
+    }
     for (const auto& [mark, size] : tails) {
       index_tail(mark.number, mark.indexed, size, transaction.outcome);
     }
@@ -302,7 +305,7 @@ void Indexer::remove_retired() {
       if (mark.retired) retired.push_back(mark.number);
     }
   });
-  if (retired.empty() || !make_durable()) return;
+  if (retired.empty() || (!STOOK_MUTANT("durable-before-retired") && !make_durable())) return;
   for (const std::uint32_t pack : retired) {
     std::error_code ignored;
     std::filesystem::remove(packs_.path_of(pack), ignored);
@@ -335,7 +338,14 @@ void Indexer::index_tail(std::uint32_t pack, std::uint64_t from, std::uint64_t t
     warn_("pack " + packs_.path_of(pack).string() + ": " + std::to_string(length) +
           " damaged bytes at " + std::to_string(offset) + " are ignored");
   };
-  if (const auto scanned = packs_.scan(pack, from, to, visitor); !scanned) warn_(scanned.reason());
+  // What only a later version can read is for its programs to bring in.
+  visitor.unknown = [&](std::uint64_t offset) {
+    if (offset < mark.indexed) warn_(packs_.about_unknown(pack, offset));
+    mark.indexed = std::min(mark.indexed, offset);
+  };
+  const auto scanned = packs_.scan(pack, from, to, visitor);
+  if (!scanned) warn_(scanned.reason());
+  if (!scanned && packs_.is_foreign(pack)) return;
   for (const Item& item : batch.items) {
     if (item.kind == ItemKind::record || item.kind == ItemKind::given) view_.record(item);
   }
@@ -344,7 +354,9 @@ void Indexer::index_tail(std::uint32_t pack, std::uint64_t from, std::uint64_t t
   connection_->ingest.packs.put(mark);
   if (outcome.cleared.size() == cleared) return;  // else its directories go: see run_transaction()
   const auto file = packs_.open(pack);
-  if (file && !os_sync_data((*file)->fd.get())) throw_cache_error("sync", packs_.path_of(pack));
+  if (file && !STOOK_MUTANT("sync-cleared-tail") && !os_sync_data((*file)->fd.get())) {
+    throw_cache_error("sync", packs_.path_of(pack));
+  }
 }
 
 }  // namespace stook::detail

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <tuple>
 
+#include "src/mutant.h"
+
 namespace stook::detail {
 namespace {
 
@@ -153,8 +155,8 @@ void Ingest::settle_known(Work& work) {
   olds_.push_back(*old);
   work.id = old->entry.id;
   if (work.id != item.id) view_.correct_id(item.key, work.id);
-  work.skip = old->seq >= item.seq || item.kind == ItemKind::given ||
-              item.seq < class_of(item.class_ref).cleared_seq;
+  work.skip = (!STOOK_MUTANT("newer-record") && old->seq >= item.seq) ||
+              item.kind == ItemKind::given || item.seq < class_of(item.class_ref).cleared_seq;
   work.digest_differs =
       !work.skip && old->entry.digest != item.digest && !old->entry.digest.is_zero();
 }
@@ -215,7 +217,7 @@ bool Ingest::settle_state(const Batch& batch, Work& work) {
     if (is_constant(seen)) continue;
     const Upstream up = upstream(seen.key);
     upstream_ids_[item.upstream + i] = up.entry.id;
-    if (up.good_for(seen.digest)) continue;
+    if (STOOK_MUTANT("settle-upstream") || up.good_for(seen.digest)) continue;
     if (work.entry.state == RecordState::fresh) work.entry.state = RecordState::suspect;
     work.entry.doubt = Doubt::upstream_changed;
     work.entry.cause = up.entry.id;

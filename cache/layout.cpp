@@ -10,6 +10,7 @@
 
 #include "cache/fault.h"
 #include "src/hash.h"
+#include "src/mutant.h"
 #include "src/os.h"
 
 namespace stook::detail {
@@ -54,7 +55,8 @@ void make_directory(const std::filesystem::path& directory) {
 void check_directory(const std::filesystem::path& directory) {
   struct stat status = {};
   if (lstat(directory.c_str(), &status) != 0) throw_cache_error("look at", directory);
-  if (S_ISLNK(status.st_mode)) throw_cache_error("open the cache at", directory, ELOOP);
+  if (!STOOK_MUTANT("cache-is-link") && S_ISLNK(status.st_mode))
+    throw_cache_error("open the cache at", directory, ELOOP);
   if (!S_ISDIR(status.st_mode)) throw_cache_error("open the cache at", directory, ENOTDIR);
   if (status.st_uid != geteuid()) {
     throw CacheError("open the cache at " + directory.string() + ": it belongs to user " +
@@ -82,8 +84,8 @@ std::string read_format(const std::filesystem::path& file) {
 // Of several processes that make a cache at once the first one's line counts. One that is empty is
 // what a power failure left of one, and is replaced; so it is where files have one name only.
 void give_name(const std::filesystem::path& temporary, const std::filesystem::path& format) {
-  if (link(temporary.c_str(), format.c_str()) == 0 ||
-      (errno == EEXIST && !read_format(format).empty())) {
+  if (!STOOK_MUTANT("link-format") && (link(temporary.c_str(), format.c_str()) == 0 ||
+                                       (errno == EEXIST && !read_format(format).empty()))) {
     unlink(temporary.c_str());
   } else if (!os_rename(temporary, format)) {
     throw_cache_error("write", format);
@@ -93,18 +95,19 @@ void give_name(const std::filesystem::path& temporary, const std::filesystem::pa
 // Synced before it gets its name, which is synced too: with its name and without its line, the
 // directory would be refused for ever.
 void write_format(const Layout& layout, std::string_view creator) {
-  const auto temporary = layout.root / ("FORMAT." + std::to_string(getpid()));
+  const auto temporary = layout.root / ("FORMAT." + os_unique_name());
   const std::string line = std::string(kFormat) + ", created by " + std::string(creator) +
                            std::string(kNumber) + os_unique_name().substr(0, 8) + "\n";
   const Fd fd = os_open(temporary, O_CREAT | O_TRUNC | O_WRONLY);
-  if (!fd || !os_write(fd.get(), line.data(), line.size()) || !os_sync_data(fd.get())) {
+  if (!fd || !os_write(fd.get(), line.data(), line.size()) ||
+      (!STOOK_MUTANT("sync-format") && !os_sync_data(fd.get()))) {
     throw_cache_error("write", temporary);
   }
-  sync_names(layout.root);
+  if (!STOOK_MUTANT("sync-before-format")) sync_names(layout.root);
   give_name(temporary, layout.root / "FORMAT");
-  sync_names(layout.root);
+  if (!STOOK_MUTANT("sync-format-name")) sync_names(layout.root);
   // A parent that may be entered and not read cannot be synced: then its owner looks after it.
-  (void)os_sync_directory(layout.root.parent_path());
+  if (!STOOK_MUTANT("sync-cache-name")) (void)os_sync_directory(layout.root.parent_path());
 }
 
 void create(const Layout& layout, std::string_view creator) {
@@ -155,7 +158,7 @@ Layout open_layout(const std::filesystem::path& directory, std::string_view crea
     create(layout, creator);
     format = read_format(layout.root / "FORMAT");  // another process may have been quicker
   }
-  if (!is_ours(format)) {
+  if (!STOOK_MUTANT("format-line") && !is_ours(format)) {
     throw CacheError("open the cache at " + layout.root.string() + ": its format is \"" +
                      format.substr(0, format.find('\n')) + "\", this program reads \"" +
                      std::string(kFormat) +

@@ -9,6 +9,7 @@
 #include "cache/fault.h"
 #include "cache/frame.h"
 #include "src/hash.h"
+#include "src/mutant.h"
 
 namespace stook::detail {
 namespace {
@@ -88,7 +89,7 @@ Fd Objects::create_temporary(std::filesystem::path& path) const {
 
 void Objects::move_into_place(const std::filesystem::path& from, const Hash128& name) const {
   const std::filesystem::path to = path_of(name);
-  if (os_rename(from, to)) return;
+  if (STOOK_MUTANT("rename-object") || os_rename(from, to)) return;
   std::error_code ignored;  // another process may create it first
   std::filesystem::create_directory(to.parent_path(), ignored);
   if (!os_rename(from, to)) throw_cache_error("move a result into place at", to);
@@ -96,7 +97,7 @@ void Objects::move_into_place(const std::filesystem::path& from, const Hash128& 
 
 StoredObject Objects::write(std::span<const ByteSpan> pieces, std::uint64_t raw_bytes,
                             int level) const {
-  if (raw_bytes > kMostRaw) {
+  if (!STOOK_MUTANT("object-cap") && raw_bytes > kMostRaw) {
     throw CacheError("store a result of " + std::to_string(raw_bytes) +
                      " bytes: a value may have at most 1 TiB; keep it in task_directory()");
   }
@@ -125,14 +126,16 @@ Result<std::unique_ptr<Payload>> Objects::read(const Hash128& name, std::uint64_
   const auto fail = [&](const char* why) { return Failed{"object " + path.string() + why}; };
   const Fd fd = os_open(path, O_RDONLY);
   if (!fd) return fail(" is gone");
-  if (os_file_size(fd.get()) != static_cast<std::int64_t>(stored_bytes)) {
+  if (!STOOK_MUTANT("object-size") &&
+      os_file_size(fd.get()) != static_cast<std::int64_t>(stored_bytes)) {
     return fail(" has another size than recorded");
   }
-  if (!compressed && stored_bytes != raw_bytes) return fail(": its recorded sizes differ");
+  if (!STOOK_MUTANT("object-sizes") && !compressed && stored_bytes != raw_bytes)
+    return fail(": its recorded sizes differ");
   auto stored = std::make_unique<Block>(stored_bytes);
   Hash128 hash;
   if (!read_hashed(fd.get(), stored->memory(), hash)) return fail(" cannot be read");
-  if (hash != name) return fail(" has damaged bytes");
+  if (!STOOK_MUTANT("check-object") && hash != name) return fail(" has damaged bytes");
   if (!compressed) return std::unique_ptr<Payload>(std::move(stored));
   auto raw = std::make_unique<Block>(raw_bytes);
   if (!decompress(stored->bytes(), raw->memory())) return fail(" does not decompress");

@@ -65,6 +65,7 @@ class PackStore final : public Store {
 
  private:
   void recover();
+  void join();
   Entry append(Frame& frame, const Publication& publication, std::span<const ByteSpan> value,
                ItemKind kind, std::span<const Key> release);
   void take_stored(const StoredValue& stored, Frame& frame);

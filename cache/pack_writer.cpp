@@ -5,6 +5,8 @@
 #include <cstdio>
 #include <set>
 
+#include "src/mutant.h"
+
 namespace stook::detail {
 namespace {
 
@@ -16,9 +18,11 @@ bool sync_objects(std::span<const PackWriter::Object> objects) {
   bool good = true;
   std::set<std::filesystem::path> directories;
   for (const PackWriter::Object& object : objects) {
-    good = os_sync_data(object.file.get()) && good;
-    directories.insert(object.path.parent_path());
-    directories.insert(object.path.parent_path().parent_path());
+    good = (STOOK_MUTANT("sync-object") || os_sync_data(object.file.get())) && good;
+    if (!STOOK_MUTANT("sync-object-name")) directories.insert(object.path.parent_path());
+    if (!STOOK_MUTANT("sync-object-directory")) {
+      directories.insert(object.path.parent_path().parent_path());
+    }
   }
   for (const auto& directory : directories) good = os_sync_directory(directory) && good;
   return good;
@@ -50,7 +54,9 @@ void PackWriter::create_pack() {
   const std::filesystem::path path = directory_ / name;
   Fd fd = os_open(path, O_CREAT | O_EXCL | O_RDWR);
   if (!fd) throw_cache_error("create", path);
-  if (!os_sync_directory(directory_)) throw_cache_error("sync", directory_);
+  if (!STOOK_MUTANT("sync-pack-name") && !os_sync_directory(directory_)) {
+    throw_cache_error("sync", directory_);
+  }
   handle_ = shared_.register_pack(number);
   encode_pack_header(identity_, buffer_);
   appended_ = buffer_.size();
@@ -66,7 +72,11 @@ Place PackWriter::append(ByteSpan frame, std::span<const Key> release,
   if (buffer_.empty() || idle_) first_append_ = Clock::now();
   const Place place{number_, appended_};
   buffer_.insert(buffer_.end(), frame.begin(), frame.end());
-  release_.insert(release_.end(), release.begin(), release.end());
+  if (STOOK_MUTANT("written-before-release")) {
+    shared_.release(release);
+  } else {
+    release_.insert(release_.end(), release.begin(), release.end());
+  }
   appended_ += frame.size();
   placed(place);
   // While another thread writes, frames gather behind it, but not without end.
@@ -91,6 +101,9 @@ void PackWriter::write_buffer(Lock& lock) {
   writing_.swap(buffer_);
   releasing_.swap(release_);
   lock.unlock();
+  if (STOOK_MUTANT("written-before-length")) {
+    shared_.publish_length(handle_, written_ + writing_.size());
+  }
   const bool good = os_pwrite(fd_.get(), writing_.data(), writing_.size(), written_);
   const int error = errno;
   if (good) {
@@ -123,7 +136,7 @@ void PackWriter::sync_written(Lock& lock) {
   const std::uint64_t target = written_;
   lock.unlock();
   bool good = sync_objects(objects);
-  if (fd_) good = os_sync_data(fd_.get()) && good;
+  if (fd_ && !STOOK_MUTANT("sync-pack")) good = os_sync_data(fd_.get()) && good;
   const int error = errno;
   lock.lock();
   busy_ = false;

@@ -9,6 +9,7 @@
 #include <cstdio>
 
 #include "cache/fault.h"
+#include "src/mutant.h"
 
 namespace stook::detail {
 namespace {
@@ -93,8 +94,15 @@ std::uint64_t next_good(Window& window, std::uint64_t from, std::uint64_t to, st
   return to;
 }
 
-Failed failed(const std::filesystem::path& path, std::uint64_t offset, const char* why) {
+Failed failed(const std::filesystem::path& path, std::uint64_t offset, const std::string& why) {
   return {"pack " + path.string() + " at " + std::to_string(offset) + ": " + why};
+}
+
+std::string why_no_header(ByteSpan bytes) {
+  const std::uint32_t version = other_pack_version(bytes);
+  if (version == 0) return "its file header is damaged";
+  return "its format has version " + std::to_string(version) + ", this program reads version " +
+         std::to_string(kPackVersion) + "; it is left as it is";
 }
 
 }  // namespace
@@ -116,7 +124,7 @@ Result<std::shared_ptr<const OpenPack>> Packs::open(std::uint32_t number) {
   std::vector<std::byte> bytes(kFirstRead);
   bytes.resize(read_what_can_be(pack->fd.get(), bytes, 0));
   const auto header = decode_pack_header(bytes);
-  if (!header) return failed(path, 0, "its file header is damaged or of another version");
+  if (!header) return failed(path, 0, why_no_header(bytes));
   pack->header = *header;
   if (open_.size() >= kMostOpen) open_.clear();  // those in use live on through their pointers
   return open_.emplace(number, std::move(pack)).first->second;
@@ -126,6 +134,20 @@ Result<std::shared_ptr<const OpenPack>> Packs::open_or_fail(std::uint32_t number
   try {
     return open(number);
   } catch (const CacheError& error) { return Failed{error.what()}; }
+}
+
+std::string Packs::about_unknown(std::uint32_t number, std::uint64_t offset) const {
+  return failed(path_of(number), offset,
+                "records of a later version's kind, this program knows version " +
+                    std::to_string(kPackVersion) + "; they are left as they are")
+      .reason;
+}
+
+bool Packs::is_foreign(std::uint32_t number) const {
+  const Fd fd = os_open(path_of(number), O_RDONLY);
+  std::vector<std::byte> bytes(kFirstRead);
+  bytes.resize(fd ? read_what_can_be(fd.get(), bytes, 0) : 0);
+  return other_pack_version(bytes) != 0;
 }
 
 void Packs::forget(std::uint32_t number) {
@@ -144,7 +166,8 @@ Result<OwnedFrame> Packs::read(std::uint32_t number, std::uint64_t offset, Part 
   const std::size_t have = read_what_can_be(fd, result.bytes, offset);
   if (have < kFixedBytes) return failed(path, offset, "nothing is there");
   const auto length = frame_length(result.bytes);
-  if (!length || offset + *length > static_cast<std::uint64_t>(os_file_size(fd))) {
+  if (!length || (!STOOK_MUTANT("record-in-file") &&
+                  offset + *length > static_cast<std::uint64_t>(os_file_size(fd)))) {
     return failed(path, offset, "no record is there");
   }
   const std::uint64_t wanted = part == Part::whole ? *length : front_length(result.bytes);
@@ -157,6 +180,7 @@ Result<OwnedFrame> Packs::read(std::uint32_t number, std::uint64_t offset, Part 
   const auto frame =
       part == Part::whole ? decode_frame(result.bytes, salt) : decode_front(result.bytes, salt);
   if (!frame) return failed(path, offset, "the record's checksum does not hold");
+  if (!frame->known) return failed(path, offset, "the record is of a later version's kind");
   result.frame = *frame;
   return result;
 }
@@ -170,7 +194,7 @@ Result<std::shared_ptr<const OpenPack>> Packs::scan(std::uint32_t number, std::u
   for (std::uint64_t at = std::max(from, header.length); at < to;) {
     std::uint64_t length = 0;
     if (const auto frame = frame_at(window, at, to, header.salt, length)) {
-      visitor.frame(*frame, at, length);
+      frame->known ? visitor.frame(*frame, at, length) : visitor.unknown(at);
     } else {
       length = next_good(window, at, to, header.salt) - at;
       visitor.damage(at, length);

@@ -43,14 +43,20 @@ class Packs {
   struct Visitor {
     std::function<void(const Frame&, std::uint64_t offset, std::uint64_t length)> frame;
     std::function<void(std::uint64_t offset, std::uint64_t length)> damage;
+    // Whole, but of a kind that only later versions know: it is to be left as it is.
+    std::function<void(std::uint64_t offset)> unknown = [](std::uint64_t) {};
   };
   Result<std::shared_ptr<const OpenPack>> scan(std::uint32_t number, std::uint64_t from,
                                                std::uint64_t to, const Visitor& visitor);
 
   Result<std::shared_ptr<const OpenPack>> open(std::uint32_t number);  // throws as scan() does
-  void forget(std::uint32_t number);                                   // it was removed
-  [[nodiscard]] std::vector<std::uint32_t> list() const;               // throws CacheError
-  [[nodiscard]] std::uint64_t size_of(std::uint32_t number) const;     // 0: gone; throws CacheError
+  // What is said of a frame for Visitor::unknown.
+  [[nodiscard]] std::string about_unknown(std::uint32_t number, std::uint64_t offset) const;
+  // Is it a pack of a version that this program does not read?
+  [[nodiscard]] bool is_foreign(std::uint32_t number) const;
+  void forget(std::uint32_t number);                                // it was removed
+  [[nodiscard]] std::vector<std::uint32_t> list() const;            // throws CacheError
+  [[nodiscard]] std::uint64_t size_of(std::uint32_t number) const;  // 0: gone; throws CacheError
   [[nodiscard]] std::filesystem::path path_of(std::uint32_t number) const;
 
  private:

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "src/hash.h"
+#include "src/mutant.h"
 #include "src/os.h"
 
 namespace stook::detail {
@@ -31,7 +32,8 @@ bool is_page(int size, sqlite3_int64 offset) {
 }
 
 std::uint64_t check_of(const void* page, sqlite3_int64 offset) {
-  return hash_bytes(page, kPageBytes - kPageCheckBytes).low ^ static_cast<std::uint64_t>(offset);
+  return hash_bytes(page, kPageBytes - kPageCheckBytes).low ^
+         (STOOK_MUTANT("page-place") ? 0 : static_cast<std::uint64_t>(offset));
 }
 
 // SQLite takes the end of the file for zeros, also in the middle of a page.
@@ -43,11 +45,15 @@ bool is_cut_through(sqlite3_file* file, sqlite3_int64 offset) {
 int read_page(sqlite3_file* file, void* to, int size, sqlite3_int64 offset) {
   const int code = behind(file)->pMethods->xRead(behind(file), to, size, offset);
   if (!is_page(size, offset)) return code;
-  if (code == SQLITE_IOERR_SHORT_READ && is_cut_through(file, offset)) return SQLITE_CORRUPT;
+  if (!STOOK_MUTANT("page-cut") && code == SQLITE_IOERR_SHORT_READ &&
+      is_cut_through(file, offset)) {
+    return SQLITE_CORRUPT;
+  }
   if (code != SQLITE_OK) return code;
   std::uint64_t found = 0;
   std::memcpy(&found, static_cast<char*>(to) + kPageBytes - kPageCheckBytes, sizeof found);
-  return found == check_of(to, offset) ? SQLITE_OK : SQLITE_CORRUPT;
+  const bool good = STOOK_MUTANT("check-page") || found == check_of(to, offset);
+  return good ? SQLITE_OK : SQLITE_CORRUPT;
 }
 
 int write_page(sqlite3_file* file, const void* from, int size, sqlite3_int64 offset) {

@@ -9,6 +9,7 @@
 
 #include "cache/pack_store.h"
 #include "cache/page_check.h"
+#include "src/mutant.h"
 
 namespace stook::detail {
 namespace {
@@ -55,12 +56,12 @@ class Rebuild {
 };
 
 void Rebuild::read_packs() {
-  for (const std::uint32_t pack : store_.packs().list()) read_pack(pack);
   Counters least;
-  for (const PackMark& mark : marks_) {
-    least.next_seq = std::max(least.next_seq, mark.last_seq + 1);
-    least.next_pack = std::max(least.next_pack, mark.number + 1);
+  for (const std::uint32_t pack : store_.packs().list()) {
+    least.next_pack = std::max(least.next_pack, pack + 1);  // whatever can be read of it
+    read_pack(pack);
   }
+  for (const PackMark& mark : marks_) least.next_seq = std::max(least.next_seq, mark.last_seq + 1);
   for (const Item& item : batch_.items) least.next_id = std::max(least.next_id, item.id + 1);
   store_.shared().raise(least);
 }
@@ -69,7 +70,8 @@ void Rebuild::read_pack(std::uint32_t pack) {
   const auto path = store_.packs().path_of(pack);
   std::uint64_t size = store_.packs().size_of(pack);
   for (const Shared::PackLength& live : store_.shared().packs()) {
-    if (live.number == pack && live.alive) size = live.length;  // the rest is being written
+    if (live.number == pack && live.alive && !STOOK_MUTANT("living-tail"))
+      size = live.length;  // the rest is being written
   }
   PackMark mark{pack, size, 0, false};
   Packs::Visitor visitor;
@@ -81,9 +83,15 @@ void Rebuild::read_pack(std::uint32_t pack) {
     store_.warn()("pack " + path.string() + ": " + std::to_string(length) + " damaged bytes at " +
                   std::to_string(offset) + " are ignored");
   };
+  // What only a later version can read is for its programs to bring in.
+  visitor.unknown = [&](std::uint64_t offset) {
+    if (offset < mark.indexed) store_.warn()(store_.packs().about_unknown(pack, offset));
+    mark.indexed = std::min(mark.indexed, offset);
+  };
   if (size == 0) return;  // a living process has created it and not written yet
   const auto scanned = store_.packs().scan(pack, 0, size, visitor);
   if (!scanned) store_.warn()(scanned.reason());
+  if (!scanned && store_.packs().is_foreign(pack)) return;
   marks_.push_back(mark);
 }
 
@@ -131,7 +139,7 @@ void Rebuild::give_ids() {
   std::unordered_set<std::uint64_t> given;
   given.reserve(found_.size());
   for (Found& key : found_) {
-    if (key.id == 0 || !given.insert(key.id).second) {
+    if (key.id == 0 || (!given.insert(key.id).second && !STOOK_MUTANT("one-key-an-id"))) {
       key.id = store_.shared().take_id();
       given.insert(key.id);
     }
@@ -271,6 +279,12 @@ void Rebuild::write_rows(Ingest& ingest) {
   for (const Edge& edge : edges) ingest.edges.insert(edge);
 }
 
+std::string why_not_ours(std::int64_t version) {
+  if (version == kSchemaVersion) return " is another cache's";
+  return " has version " + std::to_string(version) + ", this program uses version " +
+         std::to_string(kSchemaVersion);
+}
+
 bool has_packs(const Layout& layout) { return !Packs(layout.packs).list().empty(); }
 
 }  // namespace
@@ -287,14 +301,15 @@ bool index_is_usable(const Layout& layout, const Warn& warn) {
   const bool there = std::filesystem::exists(layout.index, error);
   if (error) throw_cache_error("look at", layout.index, error.value());
   if (!there) {
-    remove_index(layout);  // a log without its file would be taken for another one's
+    if (!STOOK_MUTANT("stray-log"))
+      remove_index(layout);  // a log without its file would be taken for another one's
     return !has_packs(layout);
   }
   try {
-    if (std::filesystem::exists(layout.rebuild, error)) {
+    if (!STOOK_MUTANT("rebuild-wanted") && std::filesystem::exists(layout.rebuild, error)) {
       throw CacheError("the index " + layout.index.string() + " was found damaged");
     }
-    if (!check_log(layout.index.string() + "-wal")) {
+    if (!STOOK_MUTANT("check-log") && !check_log(layout.index.string() + "-wal")) {
       throw CacheError("the log of the index " + layout.index.string() + " is damaged");
     }
     Database database(layout.index, Database::Mode::write);
@@ -302,11 +317,15 @@ bool index_is_usable(const Layout& layout, const Warn& warn) {
       (void)database.query_integer("SELECT count(*) FROM packs");
       return true;
     }
-    warn("the index " + layout.index.string() +
-         " is of another version or another cache; it is rebuilt");
+    warn("the index " + layout.index.string() + why_not_ours(schema_version(database)) +
+         "; it is rebuilt");
   } catch (const DatabaseError& error) {
     if (!error.damaged()) throw;  // no descriptor is left, say: that is nothing against the index
-    warn(std::string(error.what()) + "; it is rebuilt from the packs");
+    const std::int64_t version = schema_version_in(layout.index);
+    const bool is_other = version != 0 && version != kSchemaVersion;
+    warn((is_other ? "the index " + layout.index.string() + why_not_ours(version)
+                   : std::string(error.what())) +
+         "; it is rebuilt from the packs");
   } catch (const CacheError& damage) {
     warn(std::string(damage.what()) + "; it is rebuilt from the packs");
   }

@@ -1,13 +1,17 @@
 #include "cache/schema.h"
 
+#include <fcntl.h>
 #include <sqlite3.h>
 
+#include <array>
+#include <cstring>
+
 #include "cache/page_check.h"
+#include "src/mutant.h"
+#include "src/os.h"
 
 namespace stook::detail {
 namespace {
-
-constexpr std::int64_t kSchemaVersion = 2;  // 2: pages have checksums
 
 // records: one row for each key that was ever seen; ids are never reused, so rows are appended.
 // keys: from key to id, apart from the rows, so that what is inserted in the order of keys is 24
@@ -56,9 +60,25 @@ void make_tables(Database& database, std::uint32_t cache) {
 
 }  // namespace
 
+std::int64_t schema_version(Database& database) {
+  return database.query_integer("PRAGMA user_version");
+}
+
+// https://sqlite.org/fileformat2.html, "The Database Header"
+std::int64_t schema_version_in(const std::filesystem::path& index) {
+  std::array<unsigned char, 100> header{};
+  const Fd fd = os_open(index, O_RDONLY);
+  if (!fd || os_pread(fd.get(), header.data(), header.size(), 0) < 64) return 0;
+  if (std::memcmp(header.data(), "SQLite format 3", 16) != 0) return 0;
+  std::int64_t version = 0;
+  for (std::size_t at = 60; at < 64; ++at) version = version << 8 | header[at];
+  return version;
+}
+
 bool has_tables(Database& database, std::uint32_t cache) {
-  return database.query_integer("PRAGMA user_version") == kSchemaVersion &&
-         database.query_integer("PRAGMA application_id") == static_cast<std::int32_t>(cache);
+  return (STOOK_MUTANT("index-version") || schema_version(database) == kSchemaVersion) &&
+         (STOOK_MUTANT("index-number") ||
+          database.query_integer("PRAGMA application_id") == static_cast<std::int32_t>(cache));
 }
 
 bool set_up_writer(Database& database, Medium medium, std::uint32_t cache) {
@@ -70,7 +90,8 @@ bool set_up_writer(Database& database, Medium medium, std::uint32_t cache) {
   database.execute(medium == Medium::local ? "PRAGMA journal_mode=WAL"
                                            : "PRAGMA journal_mode=TRUNCATE");
   // NORMAL: power loss may take the last batches, never the consistency; the packs have them.
-  database.execute("PRAGMA synchronous=NORMAL");
+  database.execute(STOOK_MUTANT("sync-index") ? "PRAGMA synchronous=OFF"
+                                              : "PRAGMA synchronous=NORMAL");
   // 0: SQLite before 3.51.3 can lose commits when a checkpoint races a writer that resets the log.
   // Checkpoints are made under the lock that writers hold.
   database.execute("PRAGMA wal_autocheckpoint=0");

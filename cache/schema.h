@@ -14,6 +14,14 @@ enum class Medium { local, remote };
 bool set_up_writer(Database& database, Medium medium, std::uint32_t cache);
 void set_up_reader(Database& database);
 
+inline constexpr std::int64_t kSchemaVersion = 2;  // 2: pages have checksums
+
+// The version that made the tables; 0: there are none.
+[[nodiscard]] std::int64_t schema_version(Database& database);
+
+// The same, from the file's header: pages of other versions may have no checksums. 0: it has none.
+[[nodiscard]] std::int64_t schema_version_in(const std::filesystem::path& index);
+
 // Of this version, for this cache?
 [[nodiscard]] bool has_tables(Database& database, std::uint32_t cache);
 

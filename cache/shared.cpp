@@ -5,9 +5,11 @@
 
 #include <algorithm>
 #include <string>
+#include <thread>
 
 #include "cache/fault.h"
 #include "cache/shared_state.h"
+#include "src/mutant.h"
 
 namespace stook::detail {
 namespace {
@@ -15,6 +17,10 @@ namespace {
 // Stale counters are kept where they look like counters: ids given out by a session that crashed
 // before it recorded them are then not given to other keys.
 constexpr std::uint64_t kPlausible = ~std::uint64_t{0} >> 8;
+
+// Somebody is there and what he shares is not ours: for so long he may be one who is just dying.
+constexpr std::chrono::milliseconds kTryAgain{10};
+constexpr int kMostTries = 100;
 
 template <class T> void raise_counter(std::atomic<T>& counter, T least) {
   T now = counter.load();
@@ -46,8 +52,9 @@ void init_robust_mutex(pthread_mutex_t& mutex) {
 class Shared::TableLock {
  public:
   explicit TableLock(Shared& shared) : shared_(shared) {
+    if (STOOK_MUTANT("lock-table")) return;
     if (pthread_mutex_lock(&shared_.state_->mutex) != EOWNERDEAD) return;
-    shared_.repair_table();
+    if (!STOOK_MUTANT("repair-table")) shared_.repair_table();
     pthread_mutex_consistent(&shared_.state_->mutex);
   }
   ~TableLock() { pthread_mutex_unlock(&shared_.state_->mutex); }
@@ -93,18 +100,34 @@ void Shared::refuse_company() {
                    "it to end, or use a cache on a local disk");
 }
 
+void Shared::refuse_strangers() {
+  const auto layout_of = [](const std::uint64_t& magic) {
+    return std::string(reinterpret_cast<const char*>(&magic), sizeof magic);
+  };
+  std::uint64_t theirs = 0;
+  (void)os_pread(fd_.get(), &theirs, sizeof theirs, 0);
+  throw CacheError("open the cache at " + file_.parent_path().string() +
+                   ": a program of another version has it open and shares \"" + layout_of(theirs) +
+                   "\", this one shares \"" + layout_of(kSharedMagic) +
+                   "\"; wait for it to end, or name another directory with --cache");
+}
+
 void Shared::join() {
-  for (;;) {
-    first_ = os_try_lock(fd_.get(), kSessionByte, LockMode::exclusive);
+  for (int tries = 0;;) {
+    first_ =
+        STOOK_MUTANT("lock-session") || os_try_lock(fd_.get(), kSessionByte, LockMode::exclusive);
     if (first_) return initialise();
     if (errno != EAGAIN && errno != EACCES) throw_cache_error("lock", file_);
-    if (alone_) refuse_company();
-    if (!os_lock(fd_.get(), kSessionByte, LockMode::shared)) throw_cache_error("lock", file_);
+    if (alone_ && !STOOK_MUTANT("alone")) refuse_company();
+    if (!STOOK_MUTANT("wait-for-first") && !os_lock(fd_.get(), kSessionByte, LockMode::shared))
+      throw_cache_error("lock", file_);
     if (os_file_size(fd_.get()) == static_cast<std::int64_t>(sizeof(SharedState))) {
       map();
       if (state_->magic.load() == kSharedMagic) return;
     }
     os_unlock(fd_.get(), kSessionByte);  // the first one died before it was done: try to be first
+    if (!STOOK_MUTANT("strangers-layout") && ++tries > kMostTries) refuse_strangers();
+    if (tries > 1) std::this_thread::sleep_for(kTryAgain);
   }
 }
 
@@ -114,6 +137,7 @@ void Shared::admit_others() {
   if (!alone_ && !os_lock(fd_.get(), kSessionByte, LockMode::shared)) {
     throw_cache_error("lock", file_);
   }
+  if (STOOK_MUTANT("keep-session")) os_unlock(fd_.get(), kSessionByte);
   first_ = false;
 }
 
@@ -136,7 +160,7 @@ void Shared::initialise() {
   const bool keep = state_->magic.load() == kSharedMagic;
   state_->magic.store(0);
   keep_plausible(state_->next_seq, keep);
-  keep_plausible(state_->next_id, keep);
+  keep_plausible(state_->next_id, keep && !STOOK_MUTANT("keep-ids"));
   keep_plausible(state_->next_pack, false);
   state_->changes.fetch_add(1);
   init_robust_mutex(state_->mutex);
@@ -163,9 +187,13 @@ void Shared::take_slot() {
   const TableLock lock(*this);
   for (std::uint32_t slot = 0; slot < kSlots; ++slot) {
     if (state_->slot_used[slot] != 0 && !slot_is_dead(slot)) continue;
-    if (!os_try_lock(fd_.get(), kFirstSlotByte + slot, LockMode::exclusive)) continue;
+    if (!STOOK_MUTANT("lock-slot") &&
+        !os_try_lock(fd_.get(), kFirstSlotByte + slot, LockMode::exclusive)) {
+      continue;
+    }
     if (state_->slot_used[slot] != 0) {
-      bury_dead();  // its dead owner's claims must go before its number means someone else
+      if (!STOOK_MUTANT("bury-predecessor"))
+        bury_dead();  // its dead owner's claims must go before its number means someone else
     }
     slot_ = slot;
     state_->slot_used[slot] = 1;
@@ -236,7 +264,7 @@ std::uint64_t Shared::note_change() { return state_->changes.fetch_add(1) + 1; }
 std::uint32_t Shared::register_pack(std::uint32_t number) {
   const TableLock lock(*this);
   const std::uint32_t handle = state_->packs.load();
-  if (handle == kPacks) {
+  if (!STOOK_MUTANT("most-packs") && handle == kPacks) {
     throw CacheError("write results to the cache at " + file_.parent_path().string() + ": " +
                      std::to_string(kPacks) +
                      " processes have written since it was last closed by "
@@ -278,13 +306,14 @@ bool Shared::is_alone() {
 bool Shared::claim(const Key& key) {
   const TableLock lock(*this);
   std::uint32_t at = find_cell(*state_, key);
-  if (const std::uint32_t owner = state_->cell[at].owner; owner != 0) {
+  if (const std::uint32_t owner = state_->cell[at].owner;
+      owner != 0 && !STOOK_MUTANT("claim-once")) {
     if (!slot_is_dead(owner - 1)) return false;
     bury_dead();
     at = find_cell(*state_, key);
     if (state_->cell[at].owner != 0) return false;
   }
-  if (state_->claims >= kMostClaims) {
+  if (!STOOK_MUTANT("most-claims") && state_->claims >= kMostClaims) {
     throw CacheError("claim a task in the cache at " + file_.parent_path().string() + ": " +
                      std::to_string(kMostClaims) +
                      " tasks are being executed at once, which is "
@@ -301,7 +330,9 @@ void Shared::release(std::span<const Key> keys) {
     const TableLock lock(*this);
     for (const Key& key : keys) {
       const std::uint32_t at = find_cell(*state_, key);
-      if (state_->cell[at].owner == slot_ + 1) erase_cell(*state_, at);
+      if (STOOK_MUTANT("release-own") || state_->cell[at].owner == slot_ + 1) {
+        erase_cell(*state_, at);
+      }
     }
   }
   state_->released.fetch_add(1);
@@ -330,15 +361,19 @@ std::uint64_t Shared::wait_for_release(std::uint64_t since, std::chrono::millise
     os_wait(state_->released, static_cast<std::uint32_t>(since), std::min(left, kLook));
     if (now() != static_cast<std::uint32_t>(since)) break;
     const TableLock lock(*this);
-    bury_dead();
+    if (!STOOK_MUTANT("bury-dead")) bury_dead();
   }
   count_waiting(-1);
   return now();
 }
 
 void Shared::lock() {
-  write_mutex_.lock();
-  if (os_lock(fd_.get(), kWriterByte, LockMode::exclusive)) return;
+  if (STOOK_MUTANT("lock-threads")) {
+    (void)write_mutex_.try_lock();
+  } else {
+    write_mutex_.lock();
+  }
+  if (STOOK_MUTANT("lock-writers") || os_lock(fd_.get(), kWriterByte, LockMode::exclusive)) return;
   const int error = errno;
   write_mutex_.unlock();
   throw_cache_error("lock", file_, error);

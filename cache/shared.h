@@ -81,6 +81,7 @@ class Shared {
   void join();
   void map();
   void refuse_company();
+  void refuse_strangers();
   void initialise();
   void take_slot();
   void count_waiting(int change);

@@ -16,7 +16,8 @@
 
 namespace stook::detail {
 
-inline constexpr std::uint64_t kSharedMagic = 0x31304d48534b5453;  // bump with the layout
+inline constexpr std::uint64_t kSharedMagic =
+    0x31304d48534b5453;  // "STKSHM01": bump with the layout
 inline constexpr std::uint64_t kSessionByte = 0;
 inline constexpr std::uint64_t kWriterByte = 1;
 inline constexpr std::uint64_t kFirstSlotByte = 16;

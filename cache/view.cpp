@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <chrono>
 
+#include "src/mutant.h"
+
 namespace stook::detail {
 namespace {
 
@@ -48,7 +50,14 @@ View::Tables::Tables(const Layout& layout)
     : database(layout.index, Database::Mode::read), rows(database), classes(database),
       externals(database), packs(database) {
   set_up_reader(database);
-  if (!has_tables(database, layout.number)) {
+  const std::int64_t version = schema_version(database);
+  if (!STOOK_MUTANT("readers-version") && version != 0 && version != kSchemaVersion) {
+    throw CacheError("open the cache at " + layout.root.string() +
+                     ": a program that has it open uses index version " + std::to_string(version) +
+                     ", this one version " + std::to_string(kSchemaVersion) +
+                     "; wait for it to end, or name another directory with --cache");
+  }
+  if (!STOOK_MUTANT("readers-index") && !has_tables(database, layout.number)) {
     throw DatabaseError("the index " + layout.index.string() + " is another cache's",
                         DatabaseError::kDamaged);
   }
@@ -144,7 +153,8 @@ void View::read_tails() {
     Packs::Visitor visitor;
     visitor.frame = [&](const Frame& frame, std::uint64_t offset, std::uint64_t length) {
       const bool answers = is_record(frame.kind) || frame.kind == FrameKind::id_given;
-      if (answers && !is_outdated(frame)) add_frame(batch, frame, 0, {pack.number, offset}, length);
+      if (answers && (STOOK_MUTANT("outdated-tail") || !is_outdated(frame)))
+        add_frame(batch, frame, 0, {pack.number, offset}, length);
     };
     visitor.damage = [](std::uint64_t, std::uint64_t) {};  // told when it is indexed
     if (!packs_.scan(pack.number, position, pack.length, visitor)) continue;
@@ -278,7 +288,7 @@ KnownKey& View::with_id(KnownKey& known) {
 void View::record_own(const Item& item, std::uint64_t change) {
   own_pack_ = item.pack;
   record(item);
-  if (seen_change_ != change) drop_overtaken(item);
+  if (seen_change_ != change && !STOOK_MUTANT("overtaken")) drop_overtaken(item);
 }
 
 void View::drop_overtaken(const Item& item) {

@@ -12,6 +12,7 @@
 
 #include "src/depfile.h"
 #include "src/hash.h"
+#include "src/mutant.h"
 
 #include <stook/errors.hpp>
 
@@ -94,7 +95,7 @@ CommandFiles::~CommandFiles() {
       ::unlink(temporary_[i].c_str());
     } else {
       ::unlink(outputs_[i].c_str());
-      ::rename(aside_[i].c_str(), outputs_[i].c_str());
+      if (!STOOK_MUTANT("rename-output-back")) { ::rename(aside_[i].c_str(), outputs_[i].c_str()); }
     }
   }
   if (use_.depfile) ::unlink(temporary_depfile_.c_str());
@@ -137,7 +138,7 @@ std::vector<std::string> CommandFiles::take_depfile() {
                   "; gcc and clang make it with -MD -MF {depfile}");
     }
     std::error_code ignored;
-    if (fs::file_size(path, ignored) > most_depfile_bytes) {
+    if (!STOOK_MUTANT("depfile-cap") && fs::file_size(path, ignored) > most_depfile_bytes) {
       throw Error("the depfile " + shown + " is larger than 64 MiB");
     }
     text.assign(std::istreambuf_iterator<char>(file), {});
@@ -165,7 +166,9 @@ std::vector<MadeFile> CommandFiles::publish(const fs::path& keep) {
       make_read_only(made_at(i));
       link_or_copy(made_at(i), keep / std::to_string(i));
     }
-    if (use_.out[i]) rename_or_throw(temporary_[i], outputs_[i]);
+    if (use_.out[i] && !STOOK_MUTANT("rename-output")) {
+      rename_or_throw(temporary_[i], outputs_[i]);
+    }
     made[i] = settled_file(outputs_[i], made[i].digest);
   }
   published_ = true;

@@ -14,6 +14,7 @@
 #include "runtime/job_runner.h"
 #include "runtime/task_output.h"
 #include "src/build_id.h"
+#include "src/mutant.h"
 #include "src/os.h"
 
 namespace stook::detail {
@@ -80,7 +81,7 @@ int execute_file(const std::filesystem::path& path) {
   result.number = job.number;
   result.key = job.key;
   result.failed = true;
-  if (welcome.build != build_id() && !job.allow_other_build) {
+  if (!STOOK_MUTANT("job-build") && welcome.build != build_id() && !job.allow_other_build) {
     result.cause = "the worker is build " + build_id() + " of the program, the driver build " +
                    welcome.build + ": give both the same program, or allow other builds";
   } else {

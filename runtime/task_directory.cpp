@@ -3,6 +3,7 @@
 #include <fstream>
 
 #include "src/external.h"
+#include "src/mutant.h"
 
 #include <stook/errors.hpp>
 
@@ -16,6 +17,7 @@ constexpr std::string_view marker_prefix = "rebuild-";
 void restore(const fs::path& data, const fs::path& previous) {
   std::error_code ignored;
   fs::remove_all(data, ignored);
+  if (STOOK_MUTANT("rename-back")) return;
   if (fs::exists(previous, ignored)) fs::rename(previous, data, ignored);
 }
 
@@ -61,13 +63,15 @@ void TaskDirectory::move_aside() {
   if (moved_) return;
   moved_ = true;
   fs::create_directories(marker_.parent_path());
-  std::ofstream(marker_) << fs::relative(path_, root_).string() << '\n';
+  if (!STOOK_MUTANT("mark-before-move")) {
+    std::ofstream(marker_) << fs::relative(path_, root_).string() << '\n';
+  }
   std::error_code ignored;
   if (fs::exists(previous_, ignored)) {
     // An attempt before this one died: what lies in data is not a result.
     fs::remove_all(data_);
   } else if (fs::exists(data_, ignored)) {
-    fs::rename(data_, previous_);
+    if (!STOOK_MUTANT("rename-aside")) fs::rename(data_, previous_);
   }
 }
 
@@ -104,7 +108,7 @@ Digest TaskDirectory::digest() const { return digest_directory(data_); }
 void TaskDirectory::commit(Store& store, const Entry& published) {
   committed_ = true;
   if (!moved_) return;
-  store.make_readable(published);
+  if (!STOOK_MUTANT("record-before-remove")) store.make_readable(published);
   std::error_code ignored;
   fs::remove_all(previous_, ignored);
   fs::remove(marker_, ignored);
@@ -119,13 +123,16 @@ void restore_directories(Store& store) {
     const Key key = key_from_hex(name.substr(marker_prefix.size()));
     Entry found;
     store.lookup({&key, 1}, {&found, 1});
-    if (store.claim(key, found) == Claim::held) continue;  // its attempt is still running
+    if (store.claim(key, found) == Claim::held && !STOOK_MUTANT("attempt-still-running"))
+      continue;  // its attempt is still running
     std::string relative;
     std::ifstream marker(entry.path());
     std::getline(marker, relative);  // a class name may hold spaces
     const fs::path path = (root / relative).lexically_normal();
-    const bool inside = !relative.empty() && path.native().starts_with((root / "tasks").native());
-    if (inside && was_published(store, found, path / "data")) {
+    const bool inside = STOOK_MUTANT("marker-inside") ||
+                        (!relative.empty() && path.native().starts_with((root / "tasks").native()));
+    if (inside && !STOOK_MUTANT("directory-of-which") &&
+        was_published(store, found, path / "data")) {
       fs::remove_all(path / "data.previous", ignored);
     } else if (inside) {
       restore(path / "data", path / "data.previous");

@@ -6,6 +6,8 @@
 #include <cstdio>
 #include <iostream>
 
+#include "src/mutant.h"
+
 #include <stook/errors.hpp>
 
 namespace stook::detail {
@@ -26,7 +28,7 @@ void flush_streams() {
 bool settle(int fd, const fs::path& file, const fs::path& to, std::uint64_t limit, bool cut) {
   const std::int64_t size = os_file_size(fd);
   if (size <= 0) return false;
-  if (cut || (limit > 0 && static_cast<std::uint64_t>(size) > limit)) {
+  if (cut || (limit > 0 && !STOOK_MUTANT("log-cap") && static_cast<std::uint64_t>(size) > limit)) {
     char note[128];
     const int length =
         std::snprintf(note, sizeof note, kCutNote, static_cast<unsigned long long>(limit));
@@ -104,7 +106,9 @@ TaskOutput::Written TaskOutput::end(const Directory& directory, bool failed, boo
 }
 
 void TaskOutput::cut_at_limit(Stream& stream) {
-  if (limit_ == 0 || os_file_size(stream.fd.get()) <= static_cast<std::int64_t>(limit_)) return;
+  if (limit_ == 0 || STOOK_MUTANT("log-cap-meanwhile") ||
+      os_file_size(stream.fd.get()) <= static_cast<std::int64_t>(limit_))
+    return;
   if (::ftruncate(stream.fd.get(), static_cast<off_t>(limit_)) == 0) stream.cut = true;
 }
 

@@ -33,6 +33,8 @@
 
 #include <algorithm>
 
+#include "src/mutant.h"
+
 #include <stook/errors.hpp>
 
 namespace stook::detail {
@@ -74,7 +76,7 @@ StoredValue take_value(Reader& reader) {
   value.object = take_hash<Hash128>(reader);
   const auto bytes = reader.read(reader.read_count());
   value.bytes.assign(bytes.begin(), bytes.end());
-  if (!value.in_object && value.bytes.size() != value.stored_bytes) {
+  if (!STOOK_MUTANT("value-size") && !value.in_object && value.bytes.size() != value.stored_bytes) {
     Reader::throw_malformed("a value of another size than it says");
   }
   return value;
@@ -94,7 +96,8 @@ JobInput take_input(Reader& reader) {
   input.key = take_hash<Key>(reader);
   input.digest = take_hash<Digest>(reader);
   const auto place = reader.take<std::uint8_t>();
-  if (place > 2) Reader::throw_malformed("an input at an unknown place");
+  if (!STOOK_MUTANT("input-place") && place > 2)
+    Reader::throw_malformed("an input at an unknown place");
   input.place = static_cast<JobInput::Place>(place);
   if (input.place == JobInput::Place::pack) {
     input.pack = reader.take<std::uint32_t>();
@@ -248,7 +251,7 @@ JobProgress decode_progress(Reader& reader) {
 }
 
 void append_message(MessageKind kind, const Writer& body, std::vector<std::byte>& out) {
-  if (body.size() > kMostMessage) {
+  if (!STOOK_MUTANT("message-cap") && body.size() > kMostMessage) {
     throw CacheError("a message of " + std::to_string(body.size()) +
                      " bytes to or from a worker is too long: pass large values as results of "
                      "tasks, not as arguments");
@@ -283,7 +286,8 @@ bool MessageBuffer::next(Message& message) {
   std::uint32_t length = 0;
   std::memcpy(&length, bytes_.data() + taken_, sizeof length);
   const auto kind = static_cast<std::uint8_t>(bytes_[taken_ + sizeof length]);
-  if (length > kMostMessage || kind < 1 || kind > static_cast<std::uint8_t>(MessageKind::check)) {
+  if (!STOOK_MUTANT("message-head") &&
+      (length > kMostMessage || kind < 1 || kind > static_cast<std::uint8_t>(MessageKind::check))) {
     Reader::throw_malformed("a message that is none");
   }
   if (filled_ - taken_ < kMessageHead + length) return false;

@@ -18,6 +18,8 @@
 #include <cstdio>
 #include <ctime>
 
+#include "src/mutant.h"
+
 namespace stook::detail {
 namespace {
 
@@ -48,7 +50,8 @@ Fd::~Fd() {
 }
 
 Fd os_open(const std::filesystem::path& path, int flags, mode_t mode) {
-  return Fd(retried([&] { return open(path.c_str(), flags | O_CLOEXEC | O_NOFOLLOW, mode); }));
+  const int links = STOOK_MUTANT("follow-no-links") ? 0 : O_NOFOLLOW;
+  return Fd(retried([&] { return open(path.c_str(), flags | O_CLOEXEC | links, mode); }));
 }
 
 std::string os_unique_name() {

@@ -10,6 +10,7 @@
 
 #include "runtime/executors/pilot_link.h"
 #include "src/job.h"
+#include "src/mutant.h"
 #include "src/os.h"
 
 #include <stook/errors.hpp>
@@ -35,7 +36,7 @@ class PilotFiles final : public PilotLink, public std::enable_shared_from_this<P
     in_ = os_open(directory / "in", O_CREAT | O_TRUNC | O_WRONLY | O_APPEND);
     alive_ = os_open(directory / "alive", O_CREAT | O_RDWR);
     if (!in_ || !alive_) throw ExecutorError("cannot write into " + directory.string());
-    (void)os_try_lock(alive_.get(), 0, LockMode::exclusive);
+    if (!STOOK_MUTANT("lock-pilot")) (void)os_try_lock(alive_.get(), 0, LockMode::exclusive);
     read();
     beat();
   }

@@ -6,6 +6,7 @@
 #include <boost/asio/read.hpp>
 #include <algorithm>
 
+#include "src/mutant.h"
 #include "src/os.h"
 
 #include <stook/errors.hpp>
@@ -21,7 +22,7 @@ using boost::system::error_code;
 bool same(const PilotPort::Token& a, const PilotPort::Token& b) {
   unsigned different = 0;
   for (std::size_t i = 0; i < a.size(); ++i) different |= std::to_integer<unsigned>(a[i] ^ b[i]);
-  return different == 0;
+  return STOOK_MUTANT("check-token") || different == 0;
 }
 
 // The first address that other hosts may reach, else the first.
@@ -108,7 +109,7 @@ void PilotPort::accept() {
 }
 
 void PilotPort::greet(Socket&& socket) {
-  if (strangers_.size() >= limits_.strangers) {
+  if (!STOOK_MUTANT("most-strangers") && strangers_.size() >= limits_.strangers) {
     error_code ignored;
     strangers_.front()->socket.close(ignored);
     strangers_.pop_front();

@@ -9,6 +9,7 @@
 
 #include "src/build_id.h"
 #include "src/hash.h"
+#include "src/mutant.h"
 #include "src/os.h"
 
 #include <stook/errors.hpp>
@@ -45,6 +46,7 @@ void require_check(std::span<const std::byte> body, MessageBuffer& buffer) {
     Reader reader(message.body);
     const auto high = reader.take<std::uint64_t>();
     if (high == hash.high && reader.take<std::uint64_t>() == hash.low) return;
+    if (STOOK_MUTANT("check-message")) return;
   }
   Reader::throw_malformed("its checksum is wrong, or missing");
 }
@@ -83,7 +85,9 @@ const fs::path& AliveFile::path() {
   if (!lock_) {
     lock_ = os_open(path_, O_CREAT | O_RDWR);
     // Where the file system has no locks the workers cannot tell, and go on.
-    if (lock_) (void)os_try_lock(lock_.get(), 0, LockMode::exclusive);
+    if (lock_ && !STOOK_MUTANT("lock-alive")) {
+      (void)os_try_lock(lock_.get(), 0, LockMode::exclusive);
+    }
   }
   return path_;
 }
@@ -100,7 +104,8 @@ void SpoolFiles::write_job(const Welcome& welcome, const std::vector<std::byte>&
   append_message(MessageKind::welcome, head, bytes);
   bytes.insert(bytes.end(), message.begin(), message.end());
   append_check(message, bytes);
-  const fs::path temporary = job().native() + "." + std::to_string(::getpid());
+  fs::path temporary = job();
+  if (!STOOK_MUTANT("rename-job")) temporary += "." + std::to_string(::getpid());
   const Fd fd = os_open(temporary, O_CREAT | O_TRUNC | O_WRONLY);
   if (!fd || !os_write(fd.get(), bytes.data(), bytes.size()) || !os_rename(temporary, job())) {
     const int error = errno;
@@ -121,7 +126,8 @@ std::optional<Result<std::unique_ptr<JobResult>>> SpoolFiles::read_result(
                       [&](Reader& reader) { *result = decode_result(reader); })) {
       return Read(Failed{"what the task left as its result is none"});
     }
-    if (result->number != number) return Read(Failed{"it left the result of another task"});
+    if (!STOOK_MUTANT("result-number") && result->number != number)
+      return Read(Failed{"it left the result of another task"});
     return Read(std::move(result));
   } catch (const Error& error) {
     return Read(
@@ -154,7 +160,7 @@ void SpoolFiles::remove() const {
 
 // Of all who try to rename the job one succeeds.
 Result<std::unique_ptr<SpoolFiles::Order>> SpoolFiles::take() const {
-  if (!os_rename(job(), with(".claim"))) {
+  if (!os_rename(job(), with(".claim")) && !STOOK_MUTANT("rename-claims")) {
     const int error = errno;
     const std::string host = begun_on();
     if (!host.empty()) return Failed{"the job has been begun already, on " + host};
@@ -173,7 +179,7 @@ Result<std::unique_ptr<SpoolFiles::Order>> SpoolFiles::take() const {
                       [&](Reader& head) { order->welcome = decode_welcome(head); })) {
       return Failed{job().string() + " is no job"};
     }
-    if (order->welcome.protocol != kProtocol) {
+    if (!STOOK_MUTANT("job-protocol") && order->welcome.protocol != kProtocol) {
       return Failed{job().string() + " is of another version of stook"};
     }
     if (!find_message(bytes, MessageKind::job,

@@ -25,6 +25,16 @@ TEST(Arguments, NestedTooDeepIsRefusedAndSaysWhose) {
   }
 }
 
+struct GivesJson : Task<GivesJson, Json()> {
+  Json run_task() { return 1; }
+};
+
+TEST(Arguments, ElementsOfElementsHaveABound) {
+  Future<Json> deep = GivesJson::make();
+  for (int i = 0; i < 256; ++i) deep = deep["a"];
+  EXPECT_THROW((void)deep["a"], InvalidArgument);
+}
+
 TEST(Arguments, MembersOrderDoesNotMatter) {
   EXPECT_EQ(Takes::make(Json{{"a", 1}, {"b", 2}}).key(),
             Takes::make(Json{{"b", 2}, {"a", 1}}).key());

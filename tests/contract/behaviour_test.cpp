@@ -312,6 +312,37 @@ TEST(Directories, DeadRebuildIsUndoneByWhoeverOpensTheCacheNext) {
   dead.reopen();
 }
 
+// Whoever comes while it is rebuilt leaves it alone.
+TEST(Directories, RebuildThatIsUnderWayIsLeftToItsTask) {
+  TempCache cache;
+  Abandoned running(cache);
+  const Key key = WithDirectory::make().key();
+  detail::Store& store = cache->store();
+  detail::Entry entry;
+  store.lookup({&key, 1}, {&entry, 1});
+  ASSERT_EQ(store.claim(key, entry), detail::Claim::acquired);
+  fs::rename(running.data_, running.previous_);
+  fs::create_directory(running.data_);
+  write(running.data_ / "out.txt", "half");
+  { const Cache another(cache.root()); }
+  EXPECT_EQ(read(running.data_ / "out.txt"), "half");
+  EXPECT_TRUE(fs::exists(running.previous_));
+  store.release(key);
+}
+
+// What a marker says is believed within the cache's own tasks only.
+TEST(Directories, NothingOutsideIsUndone) {
+  TempCache cache;
+  Abandoned dead(cache);
+  TempDirectory outside;
+  fs::create_directory(outside / "data");
+  write(outside / "data" / "file", "precious");
+  write(cache.root() / "spool" / ("rebuild-" + to_hex(WithDirectory::make().key())),
+        fs::relative(outside.path(), cache.root()).string() + "\n");
+  cache.reopen();
+  EXPECT_EQ(read(outside / "data" / "file"), "precious");
+}
+
 TEST(Directories, PublishedRebuildStaysThoughItsProcessDiedBeforeCleaningUp) {
   TempCache cache;
   Abandoned dead(cache);

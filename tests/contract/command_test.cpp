@@ -305,6 +305,9 @@ TEST_F(Commands, DepfileThatIsMissingOrNone) {
   EXPECT_TRUE(contains(
       failure_of(Command::make({.argv = {"sh", "-c", "echo hello > \"$1\"", "sh", "{depfile}"}})),
       "not in Makefile syntax: line 1"));
+  EXPECT_TRUE(
+      contains(failure_of(Command::make({.argv = {"truncate", "-s", "67108865", "{depfile}"}})),
+               "larger than 64 MiB"));
 }
 
 TEST_F(Commands, ManyUpstreamAsAList) {

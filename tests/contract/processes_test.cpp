@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -17,6 +18,24 @@
 #include "tests/support/temp_cache.h"
 
 #include <stook/stook.hpp>
+
+namespace processes {
+
+// An argument that comes out of its encoding as another.
+struct Lossy {
+  int n;
+};
+
+}  // namespace processes
+
+template <> struct stook::Argument<processes::Lossy> {
+  static void encode(CanonicalWriter& writer, const processes::Lossy& lossy) {
+    Argument<int>::encode(writer, lossy.n);
+  }
+  static processes::Lossy decode(const Json& json, std::string_view where) {
+    return {Argument<int>::decode(json, where) + 1};
+  }
+};
 
 namespace processes {
 namespace {
@@ -203,6 +222,18 @@ TEST(Processes, OutputIsShownWhereItIsAskedFor) {
   EXPECT_THROW((void)Prints::make(3).run_graph(options), InvalidArgument);
 }
 
+struct TakesLossy : Task<TakesLossy, int(Lossy)> {
+  explicit TakesLossy(Lossy) {}
+  int run_task() { return 1; }
+};
+
+TEST(Processes, ArgumentsThatAreOthersInTheWorkerAreNamed) {
+  TempCache cache;
+  const auto failures = failures_of(TakesLossy::make(Lossy{1}), in_processes());
+  ASSERT_EQ(failures.size(), 1u);
+  EXPECT_TRUE(contains(failures[0].cause, "another key in the worker")) << failures[0].cause;
+}
+
 struct PrintsMuch : Task<PrintsMuch, int()> {
   int run_task() {
     const std::string line(1023, 'x');
@@ -219,6 +250,28 @@ TEST(Processes, LogsAreCappedWithANote) {
   const std::string out = read(PrintsMuch::make().task_stdout());
   EXPECT_LE(out.size(), 100'200u);
   EXPECT_TRUE(contains(out, "not kept")) << out.substr(out.size() - 100);
+}
+
+// A task that goes on and on does not fill the disk: it sees its own output being cut.
+struct PrintsOn : Task<PrintsOn, bool()> {
+  bool run_task() {
+    const std::string much(1'000'000, 'x');
+    std::cout << much << std::flush;
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(15);
+    struct stat status = {};
+    do {
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+      ::fstat(STDOUT_FILENO, &status);
+    } while (status.st_size > 100'000 && std::chrono::steady_clock::now() < end);
+    return status.st_size <= 100'000;
+  }
+};
+
+TEST(Processes, LogsAreCappedWhileTheyGrow) {
+  TempCache cache;
+  RunOptions options = in_processes();
+  options.log_limit = 100'000;
+  EXPECT_TRUE(PrintsOn::make().run_graph(options).value);
 }
 
 struct Dies : Task<Dies, int(std::string)> {

@@ -16,6 +16,7 @@ bool is_of_names(const Change& change) {
     case Change::Kind::create:
     case Change::Kind::directory:
     case Change::Kind::rename:
+    case Change::Kind::link:
     case Change::Kind::remove: return true;
     default: return false;
   }
@@ -71,6 +72,9 @@ void Disk::apply_name(Names& names, const Change& change) const {
     case Change::Kind::create: names[change.name] = change.file; return;
     case Change::Kind::directory: names[change.name] = kDirectory; return;
     case Change::Kind::remove: names.erase(change.name); return;
+    case Change::Kind::link:
+      if (names.contains(change.name)) names[change.target] = names[change.name];
+      return;
     default: break;
   }
   // What is below a directory moves with it.
@@ -87,9 +91,9 @@ void Disk::sync_names(const std::string& directory, std::size_t covers) {
   std::vector<std::size_t> left;
   for (const std::size_t at : unsynced_) {
     const Change& change = recording_.changes[at];
-    const bool here =
-        parent_of(change.name) == directory ||
-        (change.kind == Change::Kind::rename && parent_of(change.target) == directory);
+    // A name that is moved or linked is where it came to.
+    const bool two = change.kind == Change::Kind::rename || change.kind == Change::Kind::link;
+    const bool here = parent_of(two ? change.target : change.name) == directory;
     if (here && at < covers) {
       apply_name(synced_, change);
     } else {

@@ -25,8 +25,10 @@ Line::Line(int argc, char** argv) : owner_(getpid()) {
       nightly_ = true;
     } else if (word == "--seed" && i + 1 < argc) {
       seed_ = std::strtoull(argv[++i], nullptr, 10);
+    } else if (word == "--only" && i + 1 < argc) {
+      only_ = argv[++i];
     } else if (word != "quick") {
-      std::fprintf(stderr, "usage: %s quick|nightly [--seed N]\n", argv[0]);
+      std::fprintf(stderr, "usage: %s quick|nightly [--seed N] [--only PART]\n", argv[0]);
       std::exit(2);
     }
   }

@@ -8,12 +8,13 @@
 #include <functional>
 #include <random>
 #include <string>
+#include <string_view>
 
 namespace stook::torture {
 
 class Line {
  public:
-  // PROGRAM quick|nightly --seed N. The directory is made under $TMPDIR.
+  // PROGRAM quick|nightly --seed N [--only PART]. The directory is made under $TMPDIR.
   Line(int argc, char** argv);
   ~Line();
   Line(const Line&) = delete;
@@ -21,6 +22,8 @@ class Line {
 
   [[nodiscard]] bool nightly() const { return nightly_; }
   [[nodiscard]] std::uint64_t seed() const { return seed_; }
+  // Is this part to be run? All are, but where --only names one (line 20 does).
+  [[nodiscard]] bool wants(std::string_view part) const { return only_.empty() || only_ == part; }
   [[nodiscard]] const std::filesystem::path& directory() const { return directory_; }
 
   // Says what was seen that must not be; all are counted, the first twenty are shown.
@@ -39,6 +42,7 @@ class Line {
  private:
   bool nightly_ = false;
   std::uint64_t seed_ = 1;
+  std::string only_;
   std::uint64_t violations_ = 0;
   std::filesystem::path directory_;
   int owner_;  // the process that removes the directory

@@ -90,6 +90,7 @@ int run(Line& line) {
   // Threads make the number of calls differ a little from run to run: nightly looks more than once.
   const int rounds = line.nightly() ? 20 : 1;
   for (const Operation& operation : operations) {
+    if (!line.wants(operation.name)) continue;
     const std::uint64_t kills = line.in_slices(kSlices, [&](int slice) {
       EveryCall every(line, operation, line.directory() / ("cache" + std::to_string(slice)));
       std::uint64_t done = 0;

@@ -1,10 +1,14 @@
 // Line 4: the power fails after each change that a publication, a batch of them, a collection and a
 // clear make to the disk, and what was not synced is lost in several ways. The cache opens; what
 // was reported durable is there; whatever else gives a value gives the right one.
+#include <fcntl.h>
+#include <sys/syscall.h>
+
 #include <fstream>
 #include <sstream>
 
 #include "cache/maintain.h"
+#include "src/os.h"
 #include "tests/torture/disk.h"
 #include "tests/torture/line.h"
 #include "tests/torture/recording.h"
@@ -27,6 +31,7 @@ struct Scene {
   std::string name;
   std::vector<Due> dues;
   fs::path before;
+  fs::path cache;  // below that; empty: it is the cache
   std::function<void(const fs::path&, Steps&)> perform;
 };
 
@@ -88,6 +93,61 @@ void clear_one(const fs::path& cache, Steps& steps) {
   Sample sample(cache);
   sample.clear("a");
   steps.done();
+}
+
+// A process that is killed before it syncs data.
+void kill_at_sync(const std::function<void(Steps&)>& body) {
+  Steps steps;
+  (void)trace(
+      [&] {
+        body(steps);
+        return 0;
+      },
+      [&](const Call& call) -> Order {
+        const bool syncs = call.number == SYS_fdatasync && call.entering;
+        return steps.is_open() && syncs ? Order{Verdict::kill} : Order{};
+      });
+}
+
+std::string read_bytes(const fs::path& file) {
+  std::stringstream bytes;
+  bytes << std::ifstream(file, std::ios::binary).rdbuf();
+  return bytes.str();
+}
+
+// What a killed process wrote and did not sync, its name aside; then somebody comes and finishes
+// it.
+void finish(const fs::path& cache, const fs::path& file, const std::string& bytes, Steps& steps) {
+  {
+    const fs::path path = cache / file;
+    const detail::Fd fd = detail::os_open(path, O_CREAT | O_TRUNC | O_WRONLY);
+    if (!detail::os_sync_directory(path.parent_path()) ||
+        !detail::os_write(fd.get(), bytes.data(), bytes.size())) {
+      throw std::runtime_error("it cannot be written");
+    }
+  }
+  const Sample sample(cache);
+  steps.done();
+}
+
+// The mark of a clear that was not finished: the directory is taken away now.
+Scene finished_clear(const fs::path& plain, const fs::path& killed) {
+  copy_cache(plain, killed);
+  kill_at_sync([&](Steps& steps) {
+    Sample sample(killed);
+    steps.opened();
+    sample.clear("a");
+  });
+  fs::path last;
+  for (const auto& entry : fs::directory_iterator(killed / "packs")) {
+    last = std::max(last, entry.path());
+  }
+  return {"finish",
+          old_tasks(),
+          plain,
+          {},
+          [file = "packs" / last.filename(), bytes = read_bytes(last)](
+              const fs::path& cache, Steps& steps) { finish(cache, file, bytes, steps); }};
 }
 
 // What is wrong with the cache in this process; empty: nothing.
@@ -154,7 +214,7 @@ std::uint64_t fail_everywhere(Line& line, const Scene& scene, const Recording& r
         std::mt19937_64 random(line.seed() * 1000 + at * 7 + static_cast<std::uint64_t>(i));
         disk.fail(cache, loss, random);
         ++failures;
-        const std::string fault = check(scene, cache, steps);
+        const std::string fault = check(scene, cache / scene.cache, steps);
         if (fault.empty()) continue;
         line.violation(scene.name + ", power failure after change " + std::to_string(at) + " of " +
                        std::to_string(recording.changes.size()) + ", " + name_of(loss) + ", " +
@@ -168,29 +228,32 @@ std::uint64_t fail_everywhere(Line& line, const Scene& scene, const Recording& r
 
 int run(Line& line) {
   if (const std::string why = why_no_tracing(); !why.empty()) line.skip(why);
-  Scene publish{"publish", old_tasks(), line.directory() / "plain", publish_durably};
+  Scene publish{"publish", old_tasks(), line.directory() / "plain", {}, publish_durably};
   make_sample(publish.before);
   for (std::size_t i = 0; i < later_tasks().size(); ++i) {
     publish.dues.push_back({later_tasks()[i], i + 1});
   }
-  Scene collected{"collect", old_tasks(), publish.before, collect_garbage};
-  Scene cleared{"clear", old_tasks(), publish.before, clear_one};
+  Scene collected{"collect", old_tasks(), publish.before, {}, collect_garbage};
+  Scene cleared{"clear", old_tasks(), publish.before, {}, clear_one};
+  Scene finished = finished_clear(publish.before, line.directory() / "killed");
   for (Due& due : cleared.dues) {
     if (std::string("abc").find(due.task.name) != std::string::npos) due.step = kNever;
   }
-  Scene many{"batch of 32", {}, line.directory() / "none", publish_batch};
+  finished.dues = cleared.dues;
+  Scene many{"batch", {}, line.directory() / "none", "cache", publish_batch};
   fs::create_directory(many.before);
   for (const SampleTask& task : batch()) {
     many.dues.push_back({task, many.dues.size() <= 15 ? 1u : 2u});
   }
   std::string figure;
-  for (const Scene& scene : {publish, many, collected, cleared}) {
+  for (const Scene& scene : {publish, many, collected, cleared, finished}) {
+    if (!line.wants(scene.name)) continue;
     const fs::path cache = line.directory() / "recorded";
     fs::remove_all(cache);
     fs::copy(scene.before, cache, fs::copy_options::recursive);
     Steps steps;
     const Recording recording = record(cache, steps, [&] {
-      scene.perform(cache, steps);
+      scene.perform(cache / scene.cache, steps);
       return 0;
     });
     if (!recording.good) {

@@ -280,13 +280,18 @@ std::uint64_t spoil_large_object(Line& line, int slice, std::uint64_t count) {
 
 int run(Line& line) {
   const std::uint64_t bits = line.nightly() ? 10'000 : 1'000;
-  const std::uint64_t small = spoil_small_object(line, line.directory() / "small");
-  const std::uint64_t pack =
-      line.in_slices(1, [&](int) { return spoil_pack(line, line.directory() / "pack"); });
-  const std::uint64_t index =
-      line.in_slices(kSlices, [&](int slice) { return spoil_index(line, slice); });
-  const std::uint64_t large = line.in_slices(
-      kSlices, [&](int slice) { return spoil_large_object(line, slice, bits / kSlices); });
+  std::uint64_t small = 0, pack = 0, index = 0, large = 0;
+  if (line.wants("small")) small = spoil_small_object(line, line.directory() / "small");
+  if (line.wants("pack")) {
+    pack = line.in_slices(1, [&](int) { return spoil_pack(line, line.directory() / "pack"); });
+  }
+  if (line.wants("index")) {
+    index = line.in_slices(kSlices, [&](int slice) { return spoil_index(line, slice); });
+  }
+  if (line.wants("large")) {
+    large = line.in_slices(
+        kSlices, [&](int slice) { return spoil_large_object(line, slice, bits / kSlices); });
+  }
   return line.finish("spoilt and noticed: small object " + std::to_string(small) + ", pack " +
                      std::to_string(pack) + ", index " + std::to_string(index) +
                      ", bits of 64 MiB " + std::to_string(large));

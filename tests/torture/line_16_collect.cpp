@@ -171,11 +171,49 @@ std::uint64_t one_round(Line& line, int number, int kills) {
   return reads;
 }
 
+// Somebody opens the cache in the middle of a collection that had begun alone.
+void open_meanwhile(Line& line, int number) {
+  const fs::path cache = line.directory() / ("meanwhile" + std::to_string(number));
+  make_old(cache);
+  void* const page = mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  Told& told = *new (page) Told();
+  std::mt19937_64 random(line.seed() * 77 + static_cast<std::uint64_t>(number));
+  const pid_t collector = start([&] {
+    const auto store = detail::open_store(cache, silent());
+    told.found = true;
+    detail::CollectOptions options;
+    options.max_bytes = kLimit;
+    collect(*store, options);
+    told.end = true;
+    return 0;
+  });
+  while (!told.found) std::this_thread::yield();
+  const pid_t reader = start([&] {
+    std::this_thread::sleep_for(std::chrono::microseconds(random() % 20'000));
+    const auto store = detail::open_store(cache, silent());
+    std::vector<detail::Entry> entries;
+    for (int i = 0; i < kSmall + kLarge; ++i) entries.push_back(entry_of(*store, name_of(i)));
+    while (!told.end) std::this_thread::yield();
+    for (const detail::Entry& entry : entries) {
+      if (entry.state != detail::RecordState::fresh) continue;
+      if (!store->read_value(entry, "text")) ++told.lost;
+    }
+    return 0;
+  });
+  expect_end(line, collector, "collect");
+  expect_end(line, reader, "the one who came");
+  if (told.lost > 0)
+    line.violation(std::to_string(told.lost) + " values were lost under one who came");
+  munmap(page, 4096);
+  fs::remove_all(cache);
+}
+
 int run(Line& line) {
   const int rounds = line.nightly() ? 500 : 8;
   const int kills = 20;
   std::uint64_t reads = 0;
-  for (int i = 0; i < rounds; ++i) {
+  for (int i = 0; i < (line.nightly() ? 1000 : 30); ++i) open_meanwhile(line, i);
+  for (int i = 0; i < rounds && line.wants("kills"); ++i) {
     reads += one_round(line, i, kills);
     fs::remove_all(line.directory() / std::to_string(i));
   }

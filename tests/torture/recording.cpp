@@ -62,6 +62,7 @@ class Recorder {
     switch (call.number) {
       case SYS_open:
       case SYS_rename:
+      case SYS_link:
       case SYS_unlink:
       case SYS_mkdir:
       case SYS_rmdir: return path_at(call, 0);
@@ -71,7 +72,8 @@ class Recorder {
     }
   }
   [[nodiscard]] std::string target_of(const Call& call) const {
-    return call.number == SYS_rename ? path_at(call, 1) : kElsewhere;
+    const bool two = call.number == SYS_rename || call.number == SYS_link;
+    return two ? path_at(call, 1) : kElsewhere;
   }
   [[nodiscard]] std::string data_of(const Call& call) const {
     if (call.number != SYS_write && call.number != SYS_pwrite64) return {};
@@ -96,6 +98,7 @@ class Recorder {
       case SYS_unlinkat:
       case SYS_rmdir: return note_name(Change::Kind::remove, begun);
       case SYS_rename: return note_name(Change::Kind::rename, begun);
+      case SYS_link: return note_name(Change::Kind::link, begun);
       default: break;
     }
     if (open == open_.end()) return;
@@ -159,10 +162,10 @@ class Recorder {
     Change& change = add(kind, begun);
     change.name = begun.path;
     change.target = begun.target;
-    if (kind == Change::Kind::rename && names_.contains(begun.path)) {
-      names_[begun.target] = names_[begun.path];
-    }
-    if (kind != Change::Kind::directory) names_.erase(begun.path);
+    const bool two = kind == Change::Kind::rename || kind == Change::Kind::link;
+    if (two && names_.contains(begun.path)) names_[begun.target] = names_[begun.path];
+    const bool stays = kind == Change::Kind::directory || kind == Change::Kind::link;
+    if (!stays) names_.erase(begun.path);
   }
 
   const std::string root_;

@@ -21,6 +21,7 @@ struct Change {
     write,      // `data` at `offset` of `file`
     truncate,   // `file` to `offset` bytes
     rename,     // `name` to `target`
+    link,       // `name` is `target` as well
     remove,     // `name`
     sync,       // `file`: what was changed before `covers` is on the disk
     sync_names  // of the directory `name`

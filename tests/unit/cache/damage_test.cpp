@@ -114,6 +114,18 @@ TEST(Damage, UnindexedTailIsBroughtInByTheNextOne) {
   EXPECT_TRUE(fs::exists(fresh.path() / "packs" / "0008.pack"));
 }
 
+// Of a process that was killed before it wrote; its number is taken.
+TEST(Damage, EmptyPackWithoutAnIndex) {
+  const TemporaryDirectory dir;
+  publish_some(dir.path());
+  write_file(dir.path() / "packs" / "0002.pack", "");
+  fs::remove(dir.path() / "index.sqlite");
+  TestStore store(dir.path());
+  store.publish("f", "new");
+  EXPECT_EQ(store.value("f"), "new");
+  EXPECT_EQ(right_values(store), 4);
+}
+
 TEST(Damage, MissingPackIsAMiss) {
   const TemporaryDirectory dir;
   publish_some(dir.path());

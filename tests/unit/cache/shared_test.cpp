@@ -2,6 +2,12 @@
 #include "cache/shared.h"
 
 #include <fcntl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+#include <thread>
 
 #include "cache/shared_state.h"
 #include "tests/unit/cache/support.h"
@@ -82,6 +88,33 @@ TEST_F(SharedTest, ManyClaimsComeAndGo) {
   for (std::size_t i = 0; i < keys.size(); ++i) ASSERT_EQ(two.claim(keys[i]), i % 2 == 1) << i;
 }
 
+// Each has keys of its own; all want the same cells of the table.
+TEST_F(SharedTest, ManyChangeTheTableAtOnce) {
+  constexpr std::uint64_t kKeys = 10, kRounds = 20'000;
+  std::atomic<int> refused{0};
+  {
+    Shared first(file(), false);
+    first.admit_others();
+    std::vector<std::thread> threads;
+    for (std::uint64_t t = 0; t < 3; ++t) {
+      threads.emplace_back([&, t] {
+        Shared one(file(), false);
+        std::vector<Key> keys;
+        for (std::uint64_t i = 0; i < kKeys; ++i) keys.push_back(Key{{t * kKeys + i, 5}});
+        for (std::uint64_t round = 0; round < kRounds; ++round) {
+          for (const Key& key : keys) refused += !one.claim(key);
+          one.release(keys);
+        }
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+  }
+  EXPECT_EQ(refused, 0);
+  const Fd fd = os_open(file(), O_RDWR);
+  const SharedMapping mapping = SharedMapping::map(fd.get(), sizeof(SharedState));
+  EXPECT_EQ(static_cast<const SharedState*>(mapping.data())->claims, 0u);
+}
+
 TEST_F(SharedTest, KeysWithOneHomeCellAreKeptApart) {
   Shared one(file(), false);
   one.admit_others();
@@ -114,6 +147,97 @@ TEST_F(SharedTest, ClosingEndsTheClaims) {
     EXPECT_FALSE(one.claim(key_of("a")));
   }
   EXPECT_TRUE(one.claim(key_of("a")));
+}
+
+// Does it in a process that then dies with what it holds.
+void in_dying_process(const std::function<void()>& body) {
+  const pid_t pid = fork();
+  if (pid == 0) {
+    body();
+    _exit(0);
+  }
+  int status = 0;
+  waitpid(pid, &status, 0);
+}
+
+TEST_F(SharedTest, WhoeverIsLeftKeepsItOpen) {
+  auto one = std::make_unique<Shared>(file(), false);
+  one->admit_others();
+  Shared two(file(), false);
+  EXPECT_TRUE(two.claim(key_of("a")));
+  one.reset();
+  Shared three(file(), false);
+  EXPECT_FALSE(three.first());
+  EXPECT_FALSE(three.claim(key_of("a")));
+}
+
+TEST_F(SharedTest, WritingIsLockedForAllProcesses) {
+  Shared one(file(), false);
+  one.admit_others();
+  const Fd other = os_open(file(), O_RDWR);
+  EXPECT_FALSE(os_is_locked(other.get(), kWriterByte));
+  one.lock();
+  EXPECT_TRUE(os_is_locked(other.get(), kWriterByte));
+  one.unlock();
+  EXPECT_FALSE(os_is_locked(other.get(), kWriterByte));
+}
+
+TEST_F(SharedTest, TheDeadWakeWhoWaits) {
+  Shared one(file(), false);
+  one.admit_others();
+  in_dying_process([&] {
+    Shared two(file(), false);
+    (void)two.claim(key_of("a"));
+    _exit(0);
+  });
+  const auto start = std::chrono::steady_clock::now();
+  (void)one.wait_for_release(one.wait_for_release(~0u, {}), std::chrono::seconds(15));
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(10));
+}
+
+// Whoever gets a dead one's slot does not inherit its claims.
+TEST_F(SharedTest, ASlotIsTakenWithoutItsClaims) {
+  Shared one(file(), false);
+  one.admit_others();
+  in_dying_process([&] {
+    Shared two(file(), false);
+    (void)two.claim(key_of("a"));
+    _exit(0);
+  });
+  Shared three(file(), false);
+  EXPECT_TRUE(three.claim(key_of("a")));
+}
+
+// Killed in the middle of moving an entry: it is there twice.
+TEST_F(SharedTest, ATableThatIsHalfChangedIsPutRight) {
+  Shared one(file(), false);
+  one.admit_others();
+  const Key key = key_of("a");
+  ASSERT_TRUE(one.claim(key));
+  in_dying_process([&] {
+    const Fd fd = os_open(file(), O_RDWR);
+    const SharedMapping mapping = SharedMapping::map(fd.get(), sizeof(SharedState));
+    auto& state = *static_cast<SharedState*>(mapping.data());
+    pthread_mutex_lock(&state.mutex);
+    const std::uint32_t at = find_cell(state, key);
+    state.cell[(at + 1) % kClaimCells] = state.cell[at];
+    _exit(0);
+  });
+  one.release({&key, 1});
+  EXPECT_TRUE(one.claim(key));
+  one.release({&key, 1});
+  const Fd fd = os_open(file(), O_RDWR);
+  const SharedMapping mapping = SharedMapping::map(fd.get(), sizeof(SharedState));
+  const auto& state = *static_cast<const SharedState*>(mapping.data());
+  EXPECT_EQ(state.claims, 0u);
+  for (const ClaimCell& cell : state.cell) ASSERT_EQ(cell.owner, 0u);
+}
+
+TEST_F(SharedTest, AFullTableOfPacksSaysSo) {
+  Shared one(file(), false);
+  one.admit_others();
+  for (std::uint32_t i = 0; i < kPacks; ++i) ASSERT_EQ(one.register_pack(i + 1), i);
+  EXPECT_THROW((void)one.register_pack(kPacks + 1), CacheError);
 }
 
 }  // namespace

@@ -4,10 +4,13 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 
+#include <boost/asio/io_context.hpp>
+
 #include <array>
 #include <chrono>
 #include <fstream>
 
+#include "runtime/executors/pilot_link.h"
 #include "tests/support/temp_cache.h"
 
 namespace stook::detail {
@@ -55,6 +58,19 @@ TEST_F(FileLinkTest, EndsWhereTheDriverHasDied) {
 TEST_F(FileLinkTest, ASecondProcessOfAPilotIsNotWanted) {
   const FileLink link(directory.path());
   EXPECT_FALSE(FileLink(directory.path()).usable());
+}
+
+// What a pilot on the driver's host sees of it.
+TEST_F(FileLinkTest, TheDriverHoldsALockWhileItLives) {
+  boost::asio::io_context context;
+  const auto pilot = std::make_shared<test::TempDirectory>();
+  const auto link = file_links(context)();
+  link->open(
+      pilot->path(), [](std::span<const std::byte>) {}, [] {});
+  const Fd seen = os_open(*pilot / "alive", O_RDWR);
+  ASSERT_TRUE(seen);
+  EXPECT_TRUE(os_is_locked(seen.get(), 0));
+  link->close();
 }
 
 }  // namespace

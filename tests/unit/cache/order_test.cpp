@@ -1,0 +1,215 @@
+// What comes before what: who is killed, or comes in between, finds one or the other and no
+// mixture.
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <thread>
+
+#include "cache/frame.h"
+#include "cache/layout.h"
+#include "cache/maintain.h"
+#include "cache/shared_state.h"
+#include "tests/unit/cache/support.h"
+
+namespace stook::detail {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Does it in another process.
+void in_another_process(const std::function<void()>& body) {
+  const pid_t pid = fork();
+  if (pid == 0) {
+    body();
+    _exit(0);
+  }
+  int status = 0;
+  waitpid(pid, &status, 0);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+// A claim ends when others can read what was published, not before.
+TEST(Order, AClaimOutlastsTheWriting) {
+  const TemporaryDirectory dir;
+  TestStore one(dir.path()), two(dir.path());
+  for (int i = 0; i < 20; ++i) {
+    const std::string name = "key" + std::to_string(i);
+    Entry entry = one.entry(name), theirs = two.entry(name);
+    ASSERT_EQ(one->claim(key_of(name), entry), Claim::acquired);
+    one.publish(name, "value");
+    EXPECT_NE(two->claim(key_of(name), theirs), Claim::acquired) << i;
+  }
+}
+
+TEST(Order, WhatIsReadableIsThere) {
+  const TemporaryDirectory dir;
+  TestStore one(dir.path()), two(dir.path());
+  constexpr int kMany = 4'000;
+  std::atomic<int> readable{-1};
+  std::thread writer([&] {
+    for (int i = 0; i < kMany; ++i) {
+      one->make_readable(one.publish("key" + std::to_string(i), "value"));
+      readable = i;
+    }
+  });
+  int lost = 0;
+  for (int last = -1; last + 1 < kMany;) {
+    last = readable;
+    if (last >= 0 && two.state("key" + std::to_string(last)) != RecordState::fresh) ++lost;
+  }
+  writer.join();
+  EXPECT_EQ(lost, 0);
+}
+
+TEST(Order, AnIdThatWasShownIsKept) {
+  const TemporaryDirectory dir;
+  { TestStore first(dir.path()); }
+  const fs::path told = dir.path() / "told";
+  in_another_process([&] {
+    TestStore store(dir.path());
+    (void)store->id_of(key_of("not shown"));
+    const std::uint64_t id = store->id_of(key_of("shown"));
+    store->expose_id(key_of("shown"), id, "Task");
+    std::ofstream(told) << id;
+    _exit(0);  // closing nothing
+  });
+  std::uint64_t id = 0;
+  std::ifstream(told) >> id;
+  TestStore store(dir.path());
+  EXPECT_NE(store->id_of(key_of("another")), id);
+  EXPECT_EQ(store->id_of(key_of("shown")), id);
+}
+
+// Two packs that no index has seen. The first speaks of a key that has no record; what it gets
+// for an id must not be one that the second holds.
+TEST(Order, IdsInTailsAreTakenBeforeOthersAreGiven) {
+  const TemporaryDirectory dir, fresh;
+  {
+    TestStore store(dir.path());
+    store.publish("down", "value", {{key_of("ghost"), digest_of("seen")}});
+  }
+  const std::uint64_t ghost = TestStore(dir.path()).entry("ghost").id;
+  { TestStore empty(fresh.path()); }
+  fs::copy_file(dir.path() / "packs" / "0001.pack", fresh.path() / "packs" / "0001.pack");
+  // The second: the same cache's first record, of another key with the ghost's id.
+  PackHeader header;
+  header.salt = 9;
+  std::vector<std::byte> bytes;
+  encode_pack_header(header, bytes);
+  Frame frame;
+  frame.seq = 50;
+  frame.key = key_of("other");
+  frame.id = ghost;
+  frame.class_name = "Task";
+  frame.codec = "text";
+  frame.digest = digest_of("");
+  encode_frame(frame, {}, {}, header.salt, bytes);
+  std::ofstream(fresh.path() / "packs" / "0002.pack", std::ios::binary)
+      .write(reinterpret_cast<const char*>(bytes.data()),
+             static_cast<std::streamsize>(bytes.size()));
+  TestStore store(fresh.path());
+  EXPECT_EQ(store.entry("other").id, ghost);
+  EXPECT_NE(store.entry("ghost").id, ghost);
+}
+
+// Only damage can bring it about; two keys would share a task directory.
+TEST(Order, AnIdBelongsToOneKey) {
+  const TemporaryDirectory dir;
+  { TestStore empty(dir.path()); }
+  PackHeader header;
+  header.salt = 9;
+  std::vector<std::byte> bytes;
+  encode_pack_header(header, bytes);
+  for (const char* name : {"one", "two"}) {
+    Frame frame;
+    frame.seq = 50;
+    frame.key = key_of(name);
+    frame.id = 7;
+    frame.class_name = "Task";
+    frame.codec = "text";
+    frame.digest = digest_of("");
+    encode_frame(frame, {}, {}, header.salt, bytes);
+  }
+  std::ofstream(dir.path() / "packs" / "0001.pack", std::ios::binary)
+      .write(reinterpret_cast<const char*>(bytes.data()),
+             static_cast<std::streamsize>(bytes.size()));
+  fs::remove(dir.path() / "index.sqlite");
+  TestStore store(dir.path());
+  EXPECT_NE(store.entry("one").id, store.entry("two").id);
+}
+
+// What a living process is writing right now looks torn to whoever makes the index anew.
+TEST(Order, WhatIsBeingWrittenIsNotDamage) {
+  const TemporaryDirectory dir;
+  TestStore one(dir.path()), two(dir.path());
+  one->make_readable(one.publish("a", "value of a"));
+  std::ofstream(dir.path() / "packs" / "0001.pack", std::ios::binary | std::ios::app)
+      << "STKR, half of a record";
+  reindex(*two.store);
+  EXPECT_TRUE(two.warnings.empty()) << two.warnings[0];
+  one->make_readable(one.publish("b", std::string(100'000, 'b')));  // over what was torn
+  two->flush();
+  EXPECT_EQ(two.state("b"), RecordState::fresh);
+  two.store.reset();
+  one.store.reset();
+  EXPECT_EQ(TestStore(dir.path()).value("b"), std::string(100'000, 'b'));
+}
+
+TEST(Order, WhatOthersUsedTodayIsNotEvicted) {
+  const TemporaryDirectory dir;
+  { TestStore(dir.path()).publish("a", std::string(10'000, 'a')); }
+  CollectOptions options;
+  options.max_bytes = 0;
+  TestStore one(dir.path());
+  {
+    TestStore two(dir.path());
+    EXPECT_EQ(two.state("a"), RecordState::fresh);
+    EXPECT_EQ(collect(*one.store, options).evicted, 0u);
+  }
+  EXPECT_EQ(collect(*one.store, options).evicted, 1u);
+}
+
+TEST(Order, ThreadsOfOneStoreTakeTurns) {
+  const TemporaryDirectory dir;
+  TestStore store(dir.path());
+  std::vector<std::thread> threads;
+  std::atomic<int> failures{0};
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&, t] {
+      try {
+        for (int i = 0; i < 100; ++i) {
+          const std::string name = std::to_string(t) + " " + std::to_string(i);
+          store.publish(name, "value");
+          store->clear(key_of(name));
+          if (store.state(name) != RecordState::missing) ++failures;
+        }
+      } catch (const std::exception&) { ++failures; }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(failures, 0);
+}
+
+// Of several who make a cache at once the first one's number is everybody's.
+TEST(Order, ACacheIsMadeOnce) {
+  for (int round = 0; round < 30; ++round) {
+    const TemporaryDirectory dir;
+    std::vector<std::uint32_t> numbers(8);
+    std::vector<std::thread> threads;
+    std::atomic<int> ready{0};
+    for (std::uint32_t& number : numbers) {
+      threads.emplace_back([&] {
+        ++ready;
+        while (ready < 8) std::this_thread::yield();
+        number = open_layout(dir.path(), "test").number;
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+    const std::uint32_t lasting = open_layout(dir.path(), "test").number;
+    for (const std::uint32_t number : numbers) ASSERT_EQ(number, lasting) << round;
+  }
+}
+
+}  // namespace
+}  // namespace stook::detail
