@@ -43,6 +43,7 @@ program=$work/inside/app
 export CCACHE_NOHASHDIR=1
 try add_subdirectory with_cmake inside "-DSTOOK_SOURCE=$source" \
   -DCMAKE_BUILD_TYPE=Debug "-DCMAKE_CXX_FLAGS_DEBUG=-O1 -g1" -DCMAKE_COMPILE_WARNING_AS_ERROR=ON \
+  -DSTOOK_MUTANTS=ON \
   "-DOPTIONS=-Wall;-Wextra;-Wpedantic;-Wnon-virtual-dtor;-Wno-restrict" \
   -DCMAKE_CXX_COMPILER_LAUNCHER="$(command -v ccache)"
 exit $status
