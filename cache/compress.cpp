@@ -2,6 +2,7 @@
 
 #include <sys/mman.h>
 #include <zstd.h>
+#include <zstd_errors.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -77,6 +78,46 @@ bool decompress(ByteSpan from, std::span<std::byte> to) {
       ZSTD_decompressDCtx(decompressor(), to.data(), to.size(), from.data(), from.size());
   return !ZSTD_isError(size) && size == to.size();
 }
+
+Inflater::Inflater(bool compressed, std::uint64_t raw_bytes, std::function<void(ByteSpan)> sink)
+    : raw_bytes_(raw_bytes), sink_(std::move(sink)) {
+  if (!compressed) return;
+  constexpr int kWindowLog = 23;
+  context_ = ZSTD_createDCtx();
+  if (context_ == nullptr) throw std::bad_alloc();
+  ZSTD_DCtx_setParameter(context_, ZSTD_d_windowLogMax, kWindowLog);
+  out_.resize(ZSTD_DStreamOutSize());
+  ended_ = false;
+}
+
+Inflater::~Inflater() { ZSTD_freeDCtx(context_); }
+
+bool Inflater::take(ByteSpan stored) {
+  if (!looked_) return true;
+  if (context_ == nullptr) {
+    got_ += stored.size();
+    sink_(stored);
+    return got_ <= raw_bytes_;
+  }
+  ZSTD_inBuffer from = {stored.data(), stored.size(), 0};
+  for (bool full = false; full || from.pos < from.size;) {
+    if (ended_) return false;  // something follows the value
+    ZSTD_outBuffer to = {out_.data(), out_.size(), 0};
+    const std::size_t left = ZSTD_decompressStream(context_, &to, &from);
+    if (ZSTD_isError(left)) {
+      looked_ = ZSTD_getErrorCode(left) != ZSTD_error_frameParameter_windowTooLarge;
+      return !looked_;
+    }
+    full = to.pos == to.size && left != 0;
+    ended_ = left == 0;
+    got_ += to.pos;
+    if (got_ > raw_bytes_) return false;
+    sink_({out_.data(), to.pos});
+  }
+  return true;
+}
+
+bool Inflater::complete() const { return !looked_ || (ended_ && got_ == raw_bytes_); }
 
 Block::Block(std::size_t size) : data_(nullptr), size_(size) {
   if (size < 2 * kHuge) {

@@ -79,6 +79,20 @@ std::vector<std::filesystem::path> Objects::list() const {
   return files;
 }
 
+bool Objects::is_whole(const Hash128& name, std::uint64_t stored_bytes) const {
+  const Fd fd = os_open(path_of(name), O_RDONLY | O_NONBLOCK);
+  if (!fd || os_file_size(fd.get()) != static_cast<std::int64_t>(stored_bytes)) return false;
+  Hasher hasher;
+  std::vector<std::byte> stretch(kStretch);
+  for (std::uint64_t at = 0; at < stored_bytes;) {
+    const ssize_t n = os_pread(fd.get(), stretch.data(), stretch.size(), at);
+    if (n <= 0) return false;
+    hasher.update(stretch.data(), static_cast<std::size_t>(n));
+    at += static_cast<std::uint64_t>(n);
+  }
+  return hasher.finish() == name;
+}
+
 Fd Objects::create_temporary(std::filesystem::path& path) const {
   path = directory_ / ("new-" + os_unique_name());
   Fd fd = os_open(path, O_CREAT | O_EXCL | O_WRONLY);

@@ -36,6 +36,14 @@ class Objects {
   Result<std::unique_ptr<Payload>> read(const Hash128& name, std::uint64_t stored_bytes,
                                         std::uint64_t raw_bytes, bool compressed) const;
 
+  // A file of this file system, whose content is known to be right, becomes the object.
+  void adopt(const std::filesystem::path& file, const Hash128& name) const {
+    move_into_place(file, name);
+  }
+
+  // Is it there, with this size and this hash?
+  [[nodiscard]] bool is_whole(const Hash128& name, std::uint64_t stored_bytes) const;
+
   // All files, those that are being written too. Throws CacheError.
   [[nodiscard]] std::vector<std::filesystem::path> list() const;
 

@@ -84,6 +84,13 @@ const fs::path& TaskDirectory::data() {
   return data_;
 }
 
+void TaskDirectory::take(const fs::path& made) {
+  (void)data();
+  std::error_code error;
+  fs::rename(made, data_, error);  // in place of the empty one
+  if (error) throw CacheError("cannot make the task's directory: " + error.message());
+}
+
 void TaskDirectory::put_aside() {
   const std::lock_guard lock(mutex_);
   std::error_code ignored;
