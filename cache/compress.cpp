@@ -1,6 +1,7 @@
 #include "cache/compress.h"
 
 #include <sys/mman.h>
+#define ZSTD_STATIC_LINKING_ONLY  // ZSTD_decompressBound
 #include <zstd.h>
 #include <zstd_errors.h>
 
@@ -118,6 +119,11 @@ bool Inflater::take(ByteSpan stored) {
 }
 
 bool Inflater::complete() const { return !looked_ || (ended_ && got_ == raw_bytes_); }
+
+bool may_hold(ByteSpan stored, std::uint64_t raw_bytes) {
+  const unsigned long long most = ZSTD_decompressBound(stored.data(), stored.size());
+  return most != ZSTD_CONTENTSIZE_ERROR && raw_bytes <= most;
+}
 
 Block::Block(std::size_t size) : data_(nullptr), size_(size) {
   if (size < 2 * kHuge) {

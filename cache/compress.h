@@ -50,6 +50,10 @@ class Inflater {
   bool looked_ = true;
 };
 
+// Can this be one of `raw_bytes` bytes? Looks at the beginnings of its blocks only: what cannot be
+// is refused before memory is taken for it.
+[[nodiscard]] bool may_hold(ByteSpan stored, std::uint64_t raw_bytes);
+
 // Memory for one value: not cleared, on huge pages where large. `size` may be 0.
 class Block final : public Payload {
  public:

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <span>
 #include <vector>
@@ -41,8 +42,13 @@ class Objects {
     move_into_place(file, name);
   }
 
-  // Is it there, with this size and this hash?
-  [[nodiscard]] bool is_whole(const Hash128& name, std::uint64_t stored_bytes) const;
+  // Is it there, with this size and this hash? `also` sees its bytes, and may say no.
+  [[nodiscard]] bool is_whole(const Hash128& name, std::uint64_t stored_bytes,
+                              const std::function<bool(ByteSpan)>& also = {}) const;
+
+  // As read(), without holding the value in memory.
+  [[nodiscard]] Result<bool> check(const Hash128& name, std::uint64_t stored_bytes,
+                                   std::uint64_t raw_bytes, bool compressed) const;
 
   // All files, those that are being written too. Throws CacheError.
   [[nodiscard]] std::vector<std::filesystem::path> list() const;

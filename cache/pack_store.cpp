@@ -114,6 +114,7 @@ void PackStore::note_use() {
 
 // Nobody else is in the cache yet.
 void PackStore::recover() {
+  check_names(layout_);
   bool usable = index_is_usable(layout_, warn_);
   if (usable) {
     try {

@@ -298,12 +298,12 @@ bool index_is_usable(const Layout& layout, const Warn& warn) {
       throw CacheError("the log of the index " + layout.index.string() + " is damaged");
     }
     Database database(layout.index, Database::Mode::write);
-    if (has_tables(database, layout.number)) {
+    if (has_tables(database, layout.number) && has_only_own_tables(database)) {
       (void)database.query_integer("SELECT count(*) FROM packs");
       return true;
     }
     warn("the index " + layout.index.string() +
-         " is of another version or another cache; it is rebuilt");
+         " is of another version or another cache, or was altered; it is rebuilt");
   } catch (const DatabaseError& error) {
     if (!error.damaged()) throw;  // no descriptor is left, say: that is nothing against the index
     warn(std::string(error.what()) + "; it is rebuilt from the packs");

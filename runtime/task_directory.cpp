@@ -19,6 +19,17 @@ void restore(const fs::path& data, const fs::path& previous) {
   if (fs::exists(previous, ignored)) fs::rename(previous, data, ignored);
 }
 
+// Nothing below the cache is made or removed through a symbolic link.
+bool has_link(const fs::path& root, const fs::path& path) {
+  fs::path at = root;
+  std::error_code ignored;
+  for (const fs::path& part : path.lexically_relative(root)) {
+    at /= part;
+    if (fs::is_symlink(fs::symlink_status(at, ignored))) return true;
+  }
+  return false;
+}
+
 // Whether the record is of what lies in `data`: the process died after it had published and before
 // it could remove what it had moved aside.
 bool was_published(Store& store, const Entry& entry, const fs::path& data) {
@@ -59,6 +70,10 @@ TaskDirectory::~TaskDirectory() {
 // The marker comes first: whoever finds it after a crash knows where to look.
 void TaskDirectory::move_aside() {
   if (moved_) return;
+  if (has_link(root_, data_) || has_link(root_, previous_) || has_link(root_, marker_)) {
+    throw CacheError("cannot make the task's directory: there is a symbolic link on the way to " +
+                     data_.string() + ", which is not followed");
+  }
   moved_ = true;
   fs::create_directories(marker_.parent_path());
   std::ofstream(marker_) << fs::relative(path_, root_).string() << '\n';
@@ -122,7 +137,9 @@ void restore_directories(Store& store) {
   const fs::path root = store.root();
   for (const auto& entry : fs::directory_iterator(root / "spool", ignored)) {
     const std::string name = entry.path().filename().string();
-    if (!name.starts_with(marker_prefix)) continue;
+    if (!name.starts_with(marker_prefix) || !fs::is_regular_file(entry.symlink_status(ignored))) {
+      continue;
+    }
     const Key key = key_from_hex(name.substr(marker_prefix.size()));
     Entry found;
     store.lookup({&key, 1}, {&found, 1});
@@ -131,7 +148,9 @@ void restore_directories(Store& store) {
     std::ifstream marker(entry.path());
     std::getline(marker, relative);  // a class name may hold spaces
     const fs::path path = (root / relative).lexically_normal();
-    const bool inside = !relative.empty() && path.native().starts_with((root / "tasks").native());
+    const bool inside = !relative.empty() &&
+                        path.native().starts_with((root / "tasks" / "").native()) &&
+                        !has_link(root, path / "data") && !has_link(root, path / "data.previous");
     if (inside && was_published(store, found, path / "data")) {
       fs::remove_all(path / "data.previous", ignored);
     } else if (inside) {

@@ -131,7 +131,12 @@ struct Bundle : testing::Test {
   fs::path file = directory / "results.stook";
   TempCache from, to;
 
-  void enter(TempCache& cache) { cache.reopen(); }  // the current one of this thread
+  // Only this one is open. The last one opened is closed first: each is current until then.
+  void enter(TempCache& cache) {
+    to.close();
+    from.close();
+    cache.open();
+  }
 };
 
 TEST_F(Bundle, RoundTripAnswersFromTheRootWithoutRunning) {
