@@ -8,6 +8,7 @@
 #include <unordered_set>
 
 #include "cache/bundle.h"
+#include "cache/fault.h"
 #include "cache/pack_store.h"
 #include "src/external.h"
 
@@ -165,20 +166,23 @@ std::string Export::defect_of(const OwnedFrame& owned) {
 
 std::string Export::defect_of_directory(const Frame& frame) {
   const auto data = store_.task_path(frame.class_name, frame.id) / "data";
+  struct stat status = {};
+  if (lstat(data.c_str(), &status) != 0 && errno == ENOENT) return "its directory is gone";
+  std::uint64_t bytes = 0;
   try {
     for (const auto& path : entries_below(data)) {
-      struct stat status = {};
-      if (lstat(path.c_str(), &status) != 0) return path.string() + " cannot be looked at";
+      if (lstat(path.c_str(), &status) != 0) throw_cache_error("look at", path);
       if (S_ISLNK(status.st_mode)) return path.string() + " is a symbolic link";
       if (!S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode)) {
         return path.string() + " is neither a file nor a directory";
       }
-      if (S_ISREG(status.st_mode)) head_.bytes += static_cast<std::uint64_t>(status.st_size);
+      if (S_ISREG(status.st_mode)) bytes += static_cast<std::uint64_t>(status.st_size);
     }
-    if (digest_directory(data) != frame.directory) {
-      return "its directory is not what its record says";
-    }
-  } catch (const std::exception& error) { return error.what(); }
+  } catch (const std::filesystem::filesystem_error& error) {
+    throw CacheError(std::string("export: ") + error.what());
+  }
+  if (digest_directory(data) != frame.directory) return "its directory is not what its record says";
+  head_.bytes += bytes;
   head_.last_id = std::max(head_.last_id, frame.id);
   return {};
 }

@@ -110,15 +110,23 @@ void BundleWriter::close_pack() {
 
 void BundleWriter::add_object(const std::filesystem::path& file, const Hash128& name) {
   const std::string hex = to_hex(name);
+  struct stat status = {};
+  if (lstat(file.c_str(), &status) != 0) throw_cache_error("look at", file);
   tar_->file("objects/" + hex.substr(0, 2) + "/" + hex.substr(2), file, 0600,
-             std::filesystem::file_size(file));
+             static_cast<std::uint64_t>(status.st_size));
 }
 
 void BundleWriter::add_directory(const std::filesystem::path& data, std::string_view class_name,
                                  std::uint64_t id) {
   const std::string name = "tasks/" + safe_name(class_name) + "/" + std::to_string(id) + "/data";
   tar_->begin(name, AE_IFDIR, 0700, 0);
-  for (const std::filesystem::path& path : entries_below(data)) {
+  std::vector<std::filesystem::path> paths;
+  try {
+    paths = entries_below(data);
+  } catch (const std::filesystem::filesystem_error& error) {
+    throw CacheError(std::string("export: ") + error.what());
+  }
+  for (const std::filesystem::path& path : paths) {
     const std::string below = name + "/" + path.lexically_relative(data).native();
     struct stat status = {};
     if (lstat(path.c_str(), &status) != 0) throw_cache_error("look at", path);

@@ -76,7 +76,9 @@ void check_private(const std::filesystem::path& directory, bool is_cache) {
   struct stat status = {};
   if (lstat(directory.c_str(), &status) != 0) throw_cache_error("look at", directory);
   if ((status.st_mode & (S_IWGRP | S_IWOTH)) == 0) return;
-  if (!is_cache && std::filesystem::is_empty(directory)) return;  // it is about to be made private
+  std::vector<std::string> names;
+  if (!os_list(directory, names)) throw_cache_error("list", directory);
+  if (!is_cache && names.empty()) return;  // it is about to be made private
   const std::string what = "open the cache at " + directory.string() + ": others may write into it";
   if (!is_cache) {
     throw CacheError(what + ", and it holds other things; name a directory of your own with --cache");
@@ -231,11 +233,14 @@ Layout open_layout(const std::filesystem::path& directory, std::string_view crea
 void check_names(const Layout& layout) {
   for (const auto& directory :
        {layout.packs, layout.objects, layout.tasks, layout.trash.parent_path()}) {
-    std::error_code error;  // what cannot be listed is told by whoever needs it
-    for (const auto& entry : std::filesystem::directory_iterator(directory, error)) {
-      if (entry.is_symlink(error)) {
-        refuse(entry.path(), "is a symbolic link, which is not followed");
-      }
+    std::error_code error;
+    std::filesystem::directory_iterator at(directory, error);
+    for (; !error && at != std::filesystem::directory_iterator(); at.increment(error)) {
+      const bool link = at->is_symlink(error);
+      if (!error && link) refuse(at->path(), "is a symbolic link, which is not followed");
+    }
+    if (error && error != std::errc::no_such_file_or_directory) {
+      throw_cache_error("list", directory, error.value());
     }
   }
 }

@@ -81,12 +81,17 @@ std::vector<std::filesystem::path> Objects::list() const {
 
 bool Objects::is_whole(const Hash128& name, std::uint64_t stored_bytes,
                        const std::function<bool(ByteSpan)>& also) const {
-  const Fd fd = os_open(path_of(name), O_RDONLY);
-  if (!fd || os_file_size(fd.get()) != static_cast<std::int64_t>(stored_bytes)) return false;
+  const std::filesystem::path path = path_of(name);
+  const Fd fd = os_open(path, O_RDONLY);
+  if (!fd && (errno == ENOENT || errno == ELOOP || errno == ENXIO)) return false;
+  const std::int64_t size = fd ? os_file_size(fd.get()) : -1;
+  if (size < 0) throw_cache_error("read", path);  // for want of a descriptor, say: no damage
+  if (size != static_cast<std::int64_t>(stored_bytes)) return false;
   Hasher hasher;
   std::vector<std::byte> stretch(kStretch);
   for (std::uint64_t at = 0; at < stored_bytes;) {
-    const ssize_t n = os_pread(fd.get(), stretch.data(), stretch.size(), at);
+    ssize_t n = os_pread(fd.get(), stretch.data(), stretch.size(), at);
+    if (n < 0) n = os_pread(fd.get(), stretch.data(), stretch.size(), at);  // asked twice
     if (n <= 0) return false;
     const ByteSpan piece = ByteSpan(stretch).first(static_cast<std::size_t>(n));
     hasher.update(piece.data(), piece.size());

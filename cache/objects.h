@@ -42,7 +42,8 @@ class Objects {
     move_into_place(file, name);
   }
 
-  // Is it there, with this size and this hash? `also` sees its bytes, and may say no.
+  // Is it there, with this size and this hash? `also` sees its bytes, and may say no. Throws
+  // CacheError where that cannot be known.
   [[nodiscard]] bool is_whole(const Hash128& name, std::uint64_t stored_bytes,
                               const std::function<bool(ByteSpan)>& also = {}) const;
 

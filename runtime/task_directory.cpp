@@ -12,11 +12,14 @@ namespace {
 namespace fs = std::filesystem;
 constexpr std::string_view marker_prefix = "rebuild-";
 
-// The last good content comes back; without any there was none.
-void restore(const fs::path& data, const fs::path& previous) {
-  std::error_code ignored;
-  fs::remove_all(data, ignored);
-  if (fs::exists(previous, ignored)) fs::rename(previous, data, ignored);
+// The last good content comes back; without any there was none. False: it is to be tried again.
+bool restore(const fs::path& data, const fs::path& previous) {
+  std::error_code error;
+  try {
+    fs::remove_all(data, error);
+  } catch (const fs::filesystem_error&) { return false; }  // libstdc++ 12, in spite of the code
+  if (fs::exists(previous, error)) fs::rename(previous, data, error);
+  return !error;
 }
 
 // Nothing below the cache is made or removed through a symbolic link.
@@ -61,8 +64,8 @@ TaskDirectory::TaskDirectory(const fs::path& root, const Key& key, fs::path path
 
 TaskDirectory::~TaskDirectory() {
   if (committed_ || (!used_ && !moved_)) return;
-  restore(data_, previous_);
   std::error_code ignored;
+  if (!restore(data_, previous_)) return;  // whoever opens the cache next finds the marker
   fs::remove(marker_, ignored);
   fs::remove(path_, ignored);  // only where nothing is left in it
 }
@@ -74,15 +77,22 @@ void TaskDirectory::move_aside() {
     throw CacheError("cannot make the task's directory: there is a symbolic link on the way to " +
                      data_.string() + ", which is not followed");
   }
-  moved_ = true;
   fs::create_directories(marker_.parent_path());
   std::ofstream(marker_) << fs::relative(path_, root_).string() << '\n';
-  std::error_code ignored;
-  if (fs::exists(previous_, ignored)) {
+  std::error_code error;
+  if (fs::exists(previous_)) {
+    moved_ = true;
     // An attempt before this one died: what lies in data is not a result.
     fs::remove_all(data_);
-  } else if (fs::exists(data_, ignored)) {
-    fs::rename(data_, previous_);
+  } else if (fs::exists(data_)) {
+    fs::rename(data_, previous_, error);
+    moved_ = !error;
+    if (!error) return;
+    std::error_code ignored;
+    fs::remove(marker_, ignored);  // nothing has moved: data is the last result's
+    throw fs::filesystem_error("move aside", data_, error);
+  } else {
+    moved_ = true;
   }
 }
 
@@ -109,7 +119,11 @@ void TaskDirectory::take(const fs::path& made) {
 void TaskDirectory::put_aside() {
   const std::lock_guard lock(mutex_);
   std::error_code ignored;
-  if (!used_ && (fs::exists(data_, ignored) || fs::exists(previous_, ignored))) move_aside();
+  try {
+    if (!used_ && (fs::exists(data_, ignored) || fs::exists(previous_, ignored))) move_aside();
+  } catch (const fs::filesystem_error& error) {
+    throw CacheError(std::string("cannot put the task's directory aside: ") + error.what());
+  }
 }
 
 void TaskDirectory::adopt() {
@@ -153,8 +167,9 @@ void restore_directories(Store& store) {
                         !has_link(root, path / "data") && !has_link(root, path / "data.previous");
     if (inside && was_published(store, found, path / "data")) {
       fs::remove_all(path / "data.previous", ignored);
-    } else if (inside) {
-      restore(path / "data", path / "data.previous");
+    } else if (inside && !restore(path / "data", path / "data.previous")) {
+      store.release(key);
+      continue;
     }
     fs::remove(entry.path(), ignored);
     store.release(key);

@@ -45,7 +45,7 @@ struct Operation {
   bool opens_only = false;
 };
 
-// Publish, clear, collect, collect with eviction, reindex, and opening after a crash; their caches
+// Publish, clear, collect, collect with eviction, reindex, opening after a crash, export, import; their caches
 // and pictures are made under `directory`. Throws where one of them does not do what it must when
 // nothing goes wrong.
 [[nodiscard]] std::vector<Operation> all_operations(const std::filesystem::path& directory);
