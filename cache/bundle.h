@@ -8,8 +8,8 @@
 //   bundle    = head *group tail
 //   head      = file "stook-bundle"          ; text below
 //   group     = pack [object] [directory]    ; object, directory: of the last record of the pack
-//   pack      = file "records/N.pack"        ; frame.h: pack = header *frame; N counts from 1, 6 digits
-//   object    = file "objects/ab/cdef..."    ; left out where an earlier group had it
+//   pack      = file "records/N.pack"        ; frame.h: pack = header *frame; N counts from 1, 6
+//   digits object    = file "objects/ab/cdef..."    ; left out where an earlier group had it
 //   directory = data *below                  ; where the record's directory digest is not zero
 //   data      = directory "tasks/NAME/ID/data"            ; NAME, ID: the record's
 //   below     = file | directory "tasks/NAME/ID/data/..." ; names ascending as bytes
@@ -133,9 +133,9 @@ class BundleReader {
   std::uint64_t packs_ = 0;
   std::uint64_t records_ = 0;
   Frame frame_;
-  Digest value_;                // of the value alone, where it was looked at
-  bool object_due_ = false;     // it follows, and was not read
-  bool directory_due_ = false;  // the same
+  Digest value_;                               // of the value alone, where it was looked at
+  bool object_due_ = false;                    // it follows, and was not read
+  bool directory_due_ = false;                 // the same
   std::unordered_set<std::uint64_t> objects_;  // the low halves of the names that came
 };
 

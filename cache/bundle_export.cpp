@@ -62,7 +62,8 @@ class Export {
 void Export::select(const std::string& pattern) {
   std::uint64_t id = 0;
   if (pattern.starts_with('#')) {
-    const auto [end, error] = std::from_chars(pattern.data() + 1, pattern.data() + pattern.size(), id);
+    const auto [end, error] =
+        std::from_chars(pattern.data() + 1, pattern.data() + pattern.size(), id);
     if (error != std::errc() || end != pattern.data() + pattern.size() || id == 0) {
       throw InvalidArgument("a task's id is a number: #17, not '" + pattern + "'");
     }

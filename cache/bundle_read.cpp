@@ -76,8 +76,9 @@ std::optional<BundleHead> parse_bundle_head(std::string_view text) {
   if (!text.starts_with(first)) return std::nullopt;
   text.remove_prefix(first.size());
   BundleHead head;
-  if (!take_number(text, "records ", head.records) || !take_number(text, "last id ", head.last_id) ||
-      !take_number(text, "bytes ", head.bytes) || !text.empty() || head.last_id > kMostId) {
+  if (!take_number(text, "records ", head.records) ||
+      !take_number(text, "last id ", head.last_id) || !take_number(text, "bytes ", head.bytes) ||
+      !text.empty() || head.last_id > kMostId) {
     return std::nullopt;
   }
   return head;
@@ -124,8 +125,9 @@ bool BundleReader::next(BundleRecord& record) {
     read_pack();
   }
   const ByteSpan rest = ByteSpan(pack_).subspan(at_);
-  const std::uint64_t length =
-      rest.size() < kFixedBytes ? ~std::uint64_t{0} : frame_length(rest).value_or(~std::uint64_t{0});
+  const std::uint64_t length = rest.size() < kFixedBytes
+                                   ? ~std::uint64_t{0}
+                                   : frame_length(rest).value_or(~std::uint64_t{0});
   std::optional<Frame> frame;
   if (length <= rest.size()) frame = decode_frame(rest.first(length), pack_header_.salt);
   const std::string where = pack_name(packs_) + " at " + std::to_string(at_);
@@ -262,8 +264,8 @@ void BundleReader::read_below(const std::filesystem::path* data, std::string_vie
     throw_cache_error("create", path);
   }
   struct stat status = {};
-  if (data != nullptr && (lstat(path.parent_path().c_str(), &status) != 0 ||
-                          !S_ISDIR(status.st_mode))) {
+  if (data != nullptr &&
+      (lstat(path.parent_path().c_str(), &status) != 0 || !S_ISDIR(status.st_mode))) {
     refuse("the directory it is in is missing");
   }
   NewFile to(data != nullptr ? &path : nullptr, entry.executable ? 0700 : 0600);

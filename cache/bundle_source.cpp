@@ -24,8 +24,7 @@ constexpr int kWindowLog = 23;                                 // 8 MiB
 constexpr int kTrustedWindowLog = 27;                          // what zstd itself takes
 constexpr std::size_t kMostName = 4096;
 
-const char* const kTrust =
-    "; if it is your own, import it with --trust (ImportOptions::trusted)";
+const char* const kTrust = "; if it is your own, import it with --trust (ImportOptions::trusted)";
 
 std::string shown(std::string_view name) {
   std::string text = "'";

@@ -102,7 +102,8 @@ void BundleWriter::close_pack() {
   source_.reset();
   if (pack_.empty()) return;
   char name[48];
-  std::snprintf(name, sizeof name, "records/%06llu.pack", static_cast<unsigned long long>(++packs_));
+  std::snprintf(name, sizeof name, "records/%06llu.pack",
+                static_cast<unsigned long long>(++packs_));
   tar_->begin(name, AE_IFREG, 0600, pack_.size());
   tar_->put(pack_.data(), pack_.size());
   pack_.clear();

@@ -29,7 +29,8 @@ inline constexpr std::uint64_t kLeastCompressed = 256;  // below this zstd's hea
 [[nodiscard]] bool decompress(ByteSpan from, std::span<std::byte> to);
 
 // Looks at a stored value that comes piece by piece: is it one of `raw_bytes` bytes? What comes out
-// goes to `sink`. Memory is bounded: a zstd window over 8 MiB (level 20 and above) is not looked at.
+// goes to `sink`. Memory is bounded: a zstd window over 8 MiB (level 20 and above) is not looked
+// at.
 class Inflater {
  public:
   Inflater(bool compressed, std::uint64_t raw_bytes, std::function<void(ByteSpan)> sink);

@@ -21,8 +21,7 @@ bool DatabaseError::damaged() const {
   const int primary = code_ & 0xff;
   // CONSTRAINT: a pack gives one id to two keys, or a key two; the rebuilt index settles that.
   return primary == SQLITE_CORRUPT || primary == SQLITE_NOTADB || primary == SQLITE_CONSTRAINT ||
-         code_ == SQLITE_IOERR_READ ||
-         code_ == SQLITE_IOERR_SHORT_READ;
+         code_ == SQLITE_IOERR_READ || code_ == SQLITE_IOERR_SHORT_READ;
 }
 
 Database::Database(const std::filesystem::path& file, Mode mode) : file_(file) {

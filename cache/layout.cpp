@@ -81,7 +81,8 @@ void check_private(const std::filesystem::path& directory, bool is_cache) {
   if (!is_cache && names.empty()) return;  // it is about to be made private
   const std::string what = "open the cache at " + directory.string() + ": others may write into it";
   if (!is_cache) {
-    throw CacheError(what + ", and it holds other things; name a directory of your own with --cache");
+    throw CacheError(what +
+                     ", and it holds other things; name a directory of your own with --cache");
   }
   throw CacheError(what + ", and so into its results; if you trust what is in it: chmod 700 '" +
                    directory.string() + "'");
@@ -102,7 +103,8 @@ void check_kind(const std::filesystem::path& path, mode_t kind) {
   if (status.st_uid != geteuid()) {
     refuse(path, "belongs to user " + std::to_string(status.st_uid));
   }
-  if ((status.st_mode & S_IWOTH) != 0 && kind == S_IFREG) refuse(path, "may be written by everybody");
+  if ((status.st_mode & S_IWOTH) != 0 && kind == S_IFREG)
+    refuse(path, "may be written by everybody");
 }
 
 // These are written in place: so would be the other file of the same content.

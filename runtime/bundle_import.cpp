@@ -18,7 +18,8 @@ namespace fs = std::filesystem;
 constexpr std::size_t kMostTold = 1000;
 constexpr std::size_t kMostAvoided = 1 << 18;
 
-// What is not yet a result lies here; whoever is next alone in the cache sweeps what a death leaves.
+// What is not yet a result lies here; whoever is next alone in the cache sweeps what a death
+// leaves.
 class Workshop {
  public:
   explicit Workshop(const fs::path& root) : path(root / "spool" / ("import-" + os_unique_name())) {

@@ -12,16 +12,16 @@
 namespace stook::detail {
 
 struct ImportedBundle {
-  std::uint64_t imported = 0;      // records that are new here
-  std::uint64_t present = 0;       // those that were here already, with the same result
-  std::uint64_t different = 0;     // with another result: that was kept
-  std::uint64_t left_out = 0;      // why: see messages
-  std::uint64_t unproven = 0;      // of those imported: something upstream is not what they saw
+  std::uint64_t imported = 0;         // records that are new here
+  std::uint64_t present = 0;          // those that were here already, with the same result
+  std::uint64_t different = 0;        // with another result: that was kept
+  std::uint64_t left_out = 0;         // why: see messages
+  std::uint64_t unproven = 0;         // of those imported: something upstream is not what they saw
   std::vector<std::string> messages;  // one line each; the first thousand
 };
 
-// `name`: of the bundle, for errors. Throws CacheError: the bundle is refused, or the cache cannot be
-// written; the records before that stay. Doing it again goes on from there.
+// `name`: of the bundle, for errors. Throws CacheError: the bundle is refused, or the cache cannot
+// be written; the records before that stay. Doing it again goes on from there.
 ImportedBundle import_bundle(Store& store, int fd, const std::string& name, bool trusted);
 
 }  // namespace stook::detail

@@ -70,7 +70,7 @@ class ExternalSpec final : public Spec {
 class DirectoryHasher {
  public:
   DirectoryHasher();
-  void directory(std::string_view name);  // names are relative to it
+  void directory(std::string_view name);              // names are relative to it
   void file(std::string_view name, bool executable);  // then its content, then end_file()
   void content(const void* data, std::size_t size);
   void end_file();

@@ -48,7 +48,8 @@ Fd::~Fd() {
 }
 
 Fd os_open(const std::filesystem::path& path, int flags, mode_t mode) {
-  return Fd(retried([&] { return open(path.c_str(), flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, mode); }));
+  return Fd(retried(
+      [&] { return open(path.c_str(), flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, mode); }));
 }
 
 std::string os_unique_name() {

@@ -107,9 +107,9 @@ void read_all(const std::string& bytes, bool take) {
     std::uint64_t records = 0;
     for (BundleRecord record; reader.next(record);) {
       ++records;
-      stook::fuzz::require(is_record(record.frame.kind) && record.frame.id != 0 &&
-                               !record.frame.class_name.empty(),
-                           "a record is one");
+      stook::fuzz::require(
+          is_record(record.frame.kind) && record.frame.id != 0 && !record.frame.class_name.empty(),
+          "a record is one");
       if (!take) continue;
       if (record.has_object) reader.take_object(scratch / "object");
       if (record.frame.kind == FrameKind::result && !record.frame.directory.is_zero()) {

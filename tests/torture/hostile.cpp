@@ -32,7 +32,10 @@ std::string header_of(const TarFile& file) {
   std::memset(&block[148], ' ', 8);
   block[156] = file.type;
   file.link.copy(&block[157], 100);
-  std::memcpy(&block[257], "ustar\0" "00", 8);
+  std::memcpy(&block[257],
+              "ustar\0"
+              "00",
+              8);
   unsigned sum = 0;
   for (const char c : block) sum += static_cast<unsigned char>(c);
   std::snprintf(&block[148], 8, "%06o", sum);
@@ -81,7 +84,8 @@ std::string zstd_of_zeros(std::uint64_t count, const std::string& before) {
     }
   };
   feed(before.data(), before.size(), false);
-  for (std::uint64_t at = 0; at < count; at += zeros.size()) feed(zeros.data(), zeros.size(), false);
+  for (std::uint64_t at = 0; at < count; at += zeros.size())
+    feed(zeros.data(), zeros.size(), false);
   feed(nullptr, 0, true);
   ZSTD_freeCCtx(context);
   return out;

@@ -15,8 +15,8 @@ namespace stook::torture {
 struct TarFile {
   std::string name;
   std::string content = {};
-  char type = '0';           // '0' file, '1' hard link, '2' symbolic link, '3' device, '5' directory
-  std::string link = {};     // where it points to
+  char type = '0';        // '0' file, '1' hard link, '2' symbolic link, '3' device, '5' directory
+  std::string link = {};  // where it points to
   std::uint64_t says = ~0u;  // its size in the header, where that is a lie
 };
 
@@ -30,9 +30,9 @@ struct HostileRecord {
   std::string name = "task";
   std::string class_name = "Task";
   std::string value = "value";
-  std::uint64_t id = 100;  // the sample has lower ones
-  Digest directory = {};  // zero: none
-  bool in_object = false;    // of `value`, as it is
+  std::uint64_t id = 100;                             // the sample has lower ones
+  Digest directory = {};                              // zero: none
+  bool in_object = false;                             // of `value`, as it is
   std::uint64_t raw_bytes = ~0u, stored_bytes = ~0u;  // where they lie
   bool wrong_digest = false;
 };

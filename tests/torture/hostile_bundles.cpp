@@ -21,8 +21,9 @@ HostileRecord with_directory() {
   return record;
 }
 
-HostileRecord with_object(std::string value) {
+HostileRecord with_object(std::string value, std::string name = "task") {
   HostileRecord record;
+  record.name = std::move(name);
   record.value = std::move(value);
   record.in_object = true;
   return record;
@@ -51,7 +52,8 @@ std::vector<BadBundle> names_and_kinds() {
       {"'.' in a name", "'.'", in_directory({data_name + "/./a", "x"})},
       {"an absolute name", "absolute", plain({pack, {"/tmp/evil", "x"}})},
       {"an absolute name in a group", "absolute", in_directory({"/" + data_name + "/a", "x"})},
-      {"a symbolic link", "symbolic link", in_directory({data_name + "/a", "", '2', "/etc/passwd"})},
+      {"a symbolic link", "symbolic link",
+       in_directory({data_name + "/a", "", '2', "/etc/passwd"})},
       {"a symbolic link that stays inside", "symbolic link",
        in_directory({data_name + "/a", "", '2', "f"})},
       {"a symbolic link as a directory", "symbolic link",
@@ -62,18 +64,19 @@ std::vector<BadBundle> names_and_kinds() {
       {"a pack twice", "comes twice", plain({pack, pack})},
       {"the head twice", "comes twice", plain({{"stook-bundle", "x"}, pack})},
       {"a file twice", "comes twice", plain({used, data, file, file})},
-      {"an object twice", "twice",
+      {"an object twice", "the name comes twice",
        plain({{"records/000001.pack", pack_of({with_object("object")})},
               {object_name("object"), "object"},
-              {object_name("object"), "object"}})},
+              {"records/000002.pack", pack_of({with_object("object", "another task")})},
+              {object_name("object"), "object"}},
+             {.records = 2})},
       {"an unknown name", "not known", plain({pack, {"index.sqlite", "x"}})},
       {"a file of the cache", "not known", plain({{".claims", "x"}, pack})},
       {"an object that nobody names", "not known", plain({pack, {object_name("o"), "o"}})},
       {"the directory of another task", "is missing",
        plain({used, {"tasks/Task/101/data", "", '5'}, {"tasks/Task/101/data/f", "content"}})},
       {"a directory without a record", "not known", plain({pack, data, file})},
-      {"a file below a file", "missing",
-       plain({used, data, file, {data_name + "/f/g", "x"}})},
+      {"a file below a file", "missing", plain({used, data, file, {data_name + "/f/g", "x"}})},
       {"a file below what is not there", "missing", plain({used, data, {data_name + "/a/b", "x"}})},
       {"a class named like a way out", "",
        plain({{"records/000001.pack", pack_of({{.name = "out", .class_name = "../../evil"}})}})},
@@ -105,12 +108,10 @@ std::vector<BadBundle> contents() {
        plain({object, {object_name("object"), "object and more"}})},
       {"no object", "is missing", plain({object})},
       {"a record without a number", "no id", record({.id = 0})},
-      {"a number above the last", "above the last",
-       plain({used, data}, {.last_id = 0})},
+      {"a number above the last", "above the last", plain({used, data}, {.last_id = 0})},
       {"numbers without end", "head is damaged", plain({pack}, {.last_id = ~std::uint64_t{0}})},
       {"more records than there are", "holds 1 records", plain({pack}, {.records = 7})},
-      {"something after the end", "follows the end",
-       zstd_of(tar_of([&] {
+      {"something after the end", "follows the end", zstd_of(tar_of([&] {
          auto files = bundle_of({pack}, {});
          files.push_back({"more", "x"});
          return files;
@@ -120,7 +121,8 @@ std::vector<BadBundle> contents() {
          files.pop_back();
          return files;
        }()))},
-      {"cut short", "short", [&] {
+      {"cut short", "short",
+       [&] {
          const std::string whole = plain({pack});
          return whole.substr(0, whole.size() - 9);
        }()},
@@ -154,10 +156,11 @@ std::vector<BadBundle> sizes() {
        zstd_of_zeros(kBomb, cut_tar({first, record, zeros}))},
       {"a zstd bomb that says it is small", "more than the bundle says",
        zstd_of_zeros(kBomb, cut_tar({small, record, zeros}))},
-      {"a zstd bomb in a name", "bundle", zstd_of_zeros(kBomb,
-          cut_tar({small, {"././@LongLink", "", 'L', "", std::uint64_t{7} << 30}}))},
-      {"a zstd bomb in a pax header", "bundle", zstd_of_zeros(kBomb,
-          cut_tar({small, {"pax", "", 'x', "", std::uint64_t{7} << 30}}))},
+      {"a zstd bomb in a name", "bundle",
+       zstd_of_zeros(kBomb,
+                     cut_tar({small, {"././@LongLink", "", 'L', "", std::uint64_t{7} << 30}}))},
+      {"a zstd bomb in a pax header", "bundle",
+       zstd_of_zeros(kBomb, cut_tar({small, {"pax", "", 'x', "", std::uint64_t{7} << 30}}))},
       {"a zstd bomb of nothing but zeros", "bundle", zstd_of_zeros(kBomb)},
       {"a pack of 20 MB", "more bytes than records",
        zstd_of_zeros(1 << 25, cut_tar({middle, {record.name, "", '0', "", 20'000'000}}))},
@@ -165,9 +168,12 @@ std::vector<BadBundle> sizes() {
       {"an object that says 8 GB", "is not what its record says",
        plain({{"records/000001.pack", pack_of({lies})}, {object_name(lies.value), lies.value}})},
       {"a value that says 8 GB", "damaged", plain({{"records/000001.pack", pack_of({inside})}})},
-      {"a record of 5 MiB", "4 MiB",
-       plain({{"records/000001.pack",
-               pack_of({{.name = std::string(4'200'000, 'n')}})}}, {.bytes = 1 << 23})},
+      {"a record of almost 4 MiB", "",
+       plain({{"records/000001.pack", pack_of({{.name = std::string(4'150'000, 'n')}})}},
+             {.bytes = 1 << 23})},
+      {"a record of more than 4 MiB", "4 MiB",
+       plain({{"records/000001.pack", pack_of({{.name = std::string(4'200'000, 'n')}})}},
+             {.bytes = 1 << 23})},
   };
 }
 

@@ -67,10 +67,10 @@ void alter_index(const fs::path& cache, const char* sql) {
 std::vector<BadDirectory> bad_directories() {
   std::vector<BadDirectory> all = {
       {"all is well", "", [](const fs::path&, const fs::path&) {}},
-      {"everybody may write", "chmod 700", [](const fs::path& cache, const fs::path&) {
-         fs::permissions(cache, fs::perms::all);
-       }},
-      {"the group may write", "chmod 700", [](const fs::path& cache, const fs::path&) {
+      {"everybody may write", "chmod 700",
+       [](const fs::path& cache, const fs::path&) { fs::permissions(cache, fs::perms::all); }},
+      {"the group may write", "chmod 700",
+       [](const fs::path& cache, const fs::path&) {
          fs::permissions(cache, fs::perms::owner_all | fs::perms::group_all);
        }},
       {"no cache yet, others may write, and something is there", "others may write",
@@ -78,22 +78,23 @@ std::vector<BadDirectory> bad_directories() {
          fs::remove(cache / "FORMAT");
          fs::permissions(cache, fs::perms::all);
        }},
-      {"the cache is a link", "ymbolic link", [](const fs::path& cache, const fs::path& outside) {
+      {"the cache is a link", "ymbolic link",
+       [](const fs::path& cache, const fs::path& outside) {
          fs::rename(cache, outside / "cache");
          fs::create_symlink(outside / "cache", cache);
        }},
-      {"a pack is a link", "symbolic link", [](const fs::path& cache, const fs::path& outside) {
+      {"a pack is a link", "symbolic link",
+       [](const fs::path& cache, const fs::path& outside) {
          link_to(first_file(cache / "packs"), outside / "file");
        }},
-      {"a pack is a pipe", "", [](const fs::path& cache, const fs::path&) {
-         pipe_at(first_file(cache / "packs"));
-       }},
-      {"an object is a link", "", [](const fs::path& cache, const fs::path& outside) {
+      {"a pack is a pipe", "",
+       [](const fs::path& cache, const fs::path&) { pipe_at(first_file(cache / "packs")); }},
+      {"an object is a link", "",
+       [](const fs::path& cache, const fs::path& outside) {
          link_to(first_file(cache / "objects"), outside / "file");
        }},
-      {"an object is a pipe", "", [](const fs::path& cache, const fs::path&) {
-         pipe_at(first_file(cache / "objects"));
-       }},
+      {"an object is a pipe", "",
+       [](const fs::path& cache, const fs::path&) { pipe_at(first_file(cache / "objects")); }},
       {"a directory of objects is a link", "symbolic link",
        [](const fs::path& cache, const fs::path& outside) {
          link_to(first_file(cache / "objects").parent_path(), outside);
@@ -102,22 +103,31 @@ std::vector<BadDirectory> bad_directories() {
        [](const fs::path& cache, const fs::path& outside) {
          link_to(cache / "tasks" / "Leaf", outside);
        }},
-      {"a mark that points outside", "", [](const fs::path& cache, const fs::path&) {
+      {"a mark that points outside", "",
+       [](const fs::path& cache, const fs::path&) {
          write_file(cache / "spool" / ("rebuild-" + std::string(32, 'a')), "tasks/../../outside\n");
        }},
-      {"a mark that is a pipe", "", [](const fs::path& cache, const fs::path&) {
+      {"a mark that is a pipe", "",
+       [](const fs::path& cache, const fs::path&) {
          pipe_at(cache / "spool" / ("rebuild-" + std::string(32, 'b')));
        }},
-      {"a trigger in the index", "", [](const fs::path& cache, const fs::path&) {
+      {"a trigger in the index", "",
+       [](const fs::path& cache, const fs::path&) {
          alter_index(cache, "CREATE TRIGGER t AFTER UPDATE ON records BEGIN "
                             "UPDATE records SET digest_high = 1; END");
        }},
-      {"a view in the index", "", [](const fs::path& cache, const fs::path&) {
+      {"a view in the index", "",
+       [](const fs::path& cache, const fs::path&) {
          alter_index(cache, "ALTER TABLE keys RENAME TO k;"
                             "CREATE VIEW keys AS SELECT 1 high, 2 low, 3 id");
        }},
-      {"another table in the index", "", [](const fs::path& cache, const fs::path&) {
+      {"another table in the index", "",
+       [](const fs::path& cache, const fs::path&) {
          alter_index(cache, "ALTER TABLE packs RENAME COLUMN retired TO other");
+       }},
+      {"a number that two tasks have", "",
+       [](const fs::path& cache, const fs::path&) {
+         write_file(cache / "packs" / "0099.pack", pack_of({{.id = 1}}));
        }},
       {"a value that says 10 GB", "", [](const fs::path& cache, const fs::path&) {
          HostileRecord lies;
@@ -250,11 +260,11 @@ class Hostile {
     const fs::path report = line_.directory() / "said";
     const Ending ending = run_child([&] {
       std::string text;
+      const rlimit most = {std::uint64_t{1} << 30, std::uint64_t{1} << 30};
+      setrlimit(RLIMIT_AS, &most);  // nor may it ask for more than it touches
       try {
         what();
-      } catch (const Error& error) {
-        text = error.what();
-      } catch (const std::exception& error) {
+      } catch (const Error& error) { text = error.what(); } catch (const std::exception& error) {
         text = std::string("no error of stook: ") + error.what();
       }
       rusage usage = {};
@@ -279,8 +289,8 @@ class Hostile {
     if (reason.empty() && !said.text.empty()) {
       line_.violation(what + ": it is refused: " + said.text);
     } else if (!reason.empty() && said.text.find(reason) == std::string::npos) {
-      line_.violation(what + ": it is not refused for '" + reason + "': " +
-                      (said.text.empty() ? "it is taken" : said.text));
+      line_.violation(what + ": it is not refused for '" + reason +
+                      "': " + (said.text.empty() ? "it is taken" : said.text));
     }
   }
 
@@ -290,8 +300,8 @@ class Hostile {
     if (found.picture != find_in(good_).picture) line_.violation(what + ": the cache has changed");
     if (!fs::is_empty(cache_ / "spool" / "trash")) line_.violation(what + ": trash is left");
     for (const auto& entry : fs::directory_iterator(cache_ / "spool")) {
-      if (entry.path().filename() != "trash") line_.violation(what + ": it leaves " +
-                                                              entry.path().string());
+      if (entry.path().filename() != "trash")
+        line_.violation(what + ": it leaves " + entry.path().string());
     }
     if (detail::digest_directory(outside_) != before_ || fs::exists("/tmp/evil") ||
         fs::exists(line_.directory() / "evil")) {

@@ -65,8 +65,6 @@ void make_index_anew(const fs::path& cache, Steps& steps) {
   steps.done();
 }
 
-fs::path bundle_beside(const fs::path& cache) { return cache.parent_path() / "bundle"; }
-
 void export_bundle(const fs::path& cache, Steps& steps) {
   const Sample sample(cache);
   steps.opened();
@@ -77,25 +75,25 @@ void export_bundle(const fs::path& cache, Steps& steps) {
   steps.done();
 }
 
-void import_bundle(const fs::path& cache, Steps& steps) {
+void import_bundle(const fs::path& bundle, const fs::path& cache, Steps& steps) {
   const Sample sample(cache);
   detail::restore_directories(*sample);
   steps.opened();
-  const detail::Fd from = detail::os_open(bundle_beside(cache), O_RDONLY);
+  const detail::Fd from = detail::os_open(bundle, O_RDONLY);
   if (detail::import_bundle(*sample, from.get(), "bundle", false).left_out != 0) {
-    throw std::logic_error("something is left out");
+    throw CacheError("import: something is left out");  // what the index says cannot be read
   }
   for (int i = 0; i < kImportSteps; ++i) steps.done();
 }
 
 // What is in the bundle and not in the cache: one that is cleared with its directory, what it made
 // suspect, one of each that are new. Each is a step.
-void make_bundle(const fs::path& from, const fs::path& to) {
+void make_bundle(const fs::path& bundle, const fs::path& from, const fs::path& to) {
   (void)run_child([&] {
     Sample sample(from);
     for (const SampleTask& task : later_tasks()) sample.publish(task);
     sample->flush();
-    const detail::Fd file = detail::os_open(bundle_beside(from), O_CREAT | O_WRONLY);
+    const detail::Fd file = detail::os_open(bundle, O_CREAT | O_WRONLY);
     (void)detail::export_bundle(*sample, file.get(), "bundle", {"Inner", "Large"});
     return 0;
   });
@@ -196,12 +194,16 @@ std::vector<Operation> all_operations(const fs::path& directory) {
   const fs::path richer = directory / "richer", poorer = directory / "poorer";
   copy_cache(plain, richer);
   copy_cache(plain, poorer);
-  make_bundle(richer, poorer);
+  const fs::path bundle = directory / "bundle";
+  make_bundle(bundle, richer, poorer);
+  const auto import = [bundle](const fs::path& cache, Steps& steps) {
+    import_bundle(bundle, cache, steps);
+  };
   std::vector<Operation> operations = {
       {"publish", publish, {}, plain},         {"clear", clear, {}, plain},
       {"collect", collect_garbage, {}, plain}, {"evict", evict, {}, plain},
       {"reindex", make_index_anew, {}, plain}, {"recover", open_only, {}, crashed, true},
-      {"export", export_bundle, {}, plain},    {"import", import_bundle, {}, poorer}};
+      {"export", export_bundle, {}, plain},    {"import", import, {}, poorer}};
   // The pictures are what is seen when all goes well, step by step: each must be what it means.
   const Picture before = picture_of(plain);
   Picture first = before, second = before, cleared = before, evicted = before;
