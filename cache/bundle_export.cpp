@@ -83,8 +83,8 @@ void Export::select(const std::string& pattern) {
 
 void Export::leave_out(const Key& key, const std::string& what, const std::string& why) {
   places_[key] = Place::left_out;
-  ++report.left_out_count;
-  if (report.left_out.size() < kMostTold) report.left_out.push_back(what + ": " + why);
+  ++report.left_out;
+  if (report.messages.size() < kMostTold) report.messages.push_back(what + ": left out: " + why);
 }
 
 // A worklist: chains of a million records are legal.
@@ -143,6 +143,9 @@ void Export::settle(const Key& key) {
   }
   if (const std::string defect = defect_of(*owned); !defect.empty()) {
     return leave_out(key, what, defect);
+  }
+  if (owned->bytes.size() > kMostUntrustedFrame && report.messages.size() < kMostTold) {
+    report.messages.push_back(what + ": its record has more than 4 MiB: import with --trust");
   }
   places_[key] = Place::carried;
   order_.emplace_back(key, entry);
@@ -247,6 +250,12 @@ bool BundleIds::take(std::uint64_t id) {
   }
   taken_.push_back(id);
   return true;
+}
+
+Entry look_up(Store& store, const Key& key) {
+  Entry entry;
+  real(store).view().lookup({&key, 1}, {&entry, 1});
+  return entry;
 }
 
 void adopt_object(Store& store, const std::filesystem::path& file, const Hash128& name) {

@@ -12,10 +12,10 @@ namespace stook::detail {
 
 struct ExportedBundle {
   std::uint64_t records = 0;
-  std::uint64_t results = 0;          // of those: what the patterns select
-  std::uint64_t bytes = 0;            // of records, objects and files, before compression
-  std::vector<std::string> left_out;  // one line each; the first thousand
-  std::uint64_t left_out_count = 0;
+  std::uint64_t results = 0;  // of those: what the patterns select
+  std::uint64_t bytes = 0;    // of records, objects and files, before compression
+  std::uint64_t left_out = 0;
+  std::vector<std::string> messages;  // why; the first thousand
 };
 
 // Writes the fresh results whose class matches one of the patterns (globs, or "#ID"; none: all) and
@@ -40,6 +40,9 @@ class BundleIds {
   std::vector<std::uint64_t> in_memory_;  // given by this process, and not on record; sorted
   std::vector<std::uint64_t> taken_;      // since the last flush
 };
+
+// As Store::lookup(), but an index that cannot be read is an error, not a miss. Throws CacheError.
+[[nodiscard]] Entry look_up(Store& store, const Key& key);
 
 // A checked file becomes the object of that name.
 void adopt_object(Store& store, const std::filesystem::path& file, const Hash128& name);

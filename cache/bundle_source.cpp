@@ -48,6 +48,10 @@ const char* fault_of_name(std::string_view name) {
 
 }  // namespace
 
+bool bundle_grows_too_much(std::uint64_t bytes, std::uint64_t size) {
+  return bytes > kFreeBytes && (bytes - kFreeBytes) / kMostRatio > size;
+}
+
 // The zstd stream, read by libarchive through callbacks: what goes wrong is kept for fail().
 struct BundleSource::Stream {
   Stream(int given, bool trust) : fd(given), trusted(trust), context(ZSTD_createDCtx()) {
@@ -88,7 +92,7 @@ struct BundleSource::Stream {
       unfinished = hint != 0;
       pending = to.pos == to.size;
       total_out += to.pos;
-      if (!trusted && total_out > kFreeBytes + kMostRatio * total_in) {
+      if (!trusted && bundle_grows_too_much(total_out, total_in)) {
         fault = std::to_string(total_out) + " bytes came out of " + std::to_string(total_in) +
                 ": no bundle that is wanted grows so much (a zstd bomb?)" + kTrust;
         return -1;
@@ -215,7 +219,7 @@ void BundleSource::expect(std::uint64_t bytes) {
   struct stat status = {};
   if (stream_->trusted || fstat(stream_->fd, &status) != 0 || !S_ISREG(status.st_mode)) return;
   const auto size = static_cast<std::uint64_t>(status.st_size);
-  if (bytes <= kFreeBytes || (bytes - kFreeBytes) / kMostRatio <= size) return;
+  if (!bundle_grows_too_much(bytes, size)) return;
   refuse("it has " + std::to_string(size) + " bytes and says that it holds " +
          std::to_string(bytes) + ": no bundle that is wanted grows so much (a zstd bomb?)" +
          kTrust);

@@ -22,6 +22,9 @@ struct TarEntry {
   std::uint64_t size = 0;
 };
 
+// Are these more bytes than may come out of a bundle of this size, unless it is trusted?
+[[nodiscard]] bool bundle_grows_too_much(std::uint64_t bytes, std::uint64_t size);
+
 class BundleSource {
  public:
   BundleSource(int fd, std::string name, bool trusted);

@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "cache/bundle_export.h"
+#include "cache/bundle_source.h"
 #include "runtime/bundle_import.h"
 #include "src/os.h"
 
@@ -58,14 +59,23 @@ class BundleFile {
   detail::Fd fd_;
 };
 
+// More than an import takes of a bundle that it does not trust.
+bool grows_too_much(int fd, std::uint64_t bytes) {
+  const std::int64_t size = detail::os_file_size(fd);
+  return size > 0 && detail::bundle_grows_too_much(bytes, static_cast<std::uint64_t>(size));
+}
+
 }  // namespace
 
 ExportReport Cache::export_to(const std::filesystem::path& file, const ExportOptions& options) {
   BundleFile out(file);
   detail::ExportedBundle done =
       detail::export_bundle(store(), out.fd(), file.string(), options.patterns);
+  if (grows_too_much(out.fd(), done.bytes)) {
+    done.messages.push_back("the bundle grows more than a thousand times: import with --trust");
+  }
   out.finish();
-  return {done.results, done.records, done.bytes, done.left_out_count, std::move(done.left_out)};
+  return {done.results, done.records, done.bytes, done.left_out, std::move(done.messages)};
 }
 
 ImportReport Cache::import_from(const std::filesystem::path& file, const ImportOptions& options) {

@@ -123,8 +123,7 @@ bool Import::is_here(const Frame& frame, const Entry& entry) {
 
 void Import::take(const BundleRecord& record) {
   const Frame& frame = record.frame;
-  Entry entry;
-  store_.lookup({&frame.key, 1}, {&entry, 1});
+  Entry entry = look_up(store_, frame.key);
   if (is_of_avoided(frame)) {
     return avoid(frame, "left out: it was made of one whose directory has another number here");
   }
@@ -157,6 +156,7 @@ void Import::claim_and_publish(const BundleRecord& record, Entry& entry) {
     case Claim::acquired: break;
   }
   try {
+    if (has_directory(frame) && entry.id != frame.id) entry = look_up(store_, frame.key);
     if (has_directory(frame) && entry.id != frame.id) {  // somebody gave it one a moment ago
       store_.release(frame.key);
       return avoid(frame, "left out: it has just been given another number here");

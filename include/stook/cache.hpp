@@ -68,7 +68,8 @@ struct ExportReport {
   std::size_t records = 0;             // these, and what they were made of
   std::uint64_t bytes = 0;             // at most, before compression
   std::size_t left_out = 0;            // what cannot be carried, and what was made of it
-  std::vector<std::string> messages;   // why, one line each; the first thousand
+  std::vector<std::string> messages;   // why, and what the import will want to be told: one line
+                                       // each, the first thousand
 };
 
 struct ImportOptions {

@@ -126,6 +126,14 @@ struct AboveNumbered : Task<AboveNumbered, long(long n)> {
   long run_task() { return *below; }
 };
 
+struct Zeros : Task<Zeros, long()> {
+  long run_task() {
+    std::ofstream(task_directory() / "zeros").flush();
+    fs::resize_file(task_directory() / "zeros", 120'000'000);
+    return 1;
+  }
+};
+
 struct Bundle : testing::Test {
   TempDirectory directory;
   fs::path file = directory / "results.stook";
@@ -316,6 +324,20 @@ TEST_F(Bundle, LinksInDirectoriesAreNotCarried) {
   EXPECT_NE(report.messages.at(0).find("symbolic link"), std::string::npos);
   enter(to);
   EXPECT_EQ(to->import_from(file).imported, 0u);
+}
+
+TEST_F(Bundle, WhatGrowsTooMuchIsTakenWhereItIsTrusted) {
+  enter(from);
+  Zeros::make().run_graph();
+  const ExportReport report = from->export_to(file);
+  EXPECT_EQ(report.left_out, 0u);
+  ASSERT_EQ(report.messages.size(), 1u);
+  EXPECT_NE(report.messages[0].find("--trust"), std::string::npos);
+  enter(to);
+  EXPECT_THROW(to->import_from(file), CacheError);
+  EXPECT_EQ(to->import_from(file, {.trusted = true}).imported, 1u);
+  EXPECT_EQ(Zeros::make().run_graph().stats.cached, 1u);
+  EXPECT_EQ(fs::file_size(Zeros::make().task_directory() / "zeros"), 120'000'000u);
 }
 
 TEST_F(Bundle, ExternalInputsAreLookedAtHere) {

@@ -208,7 +208,8 @@ class Hostile {
       detail::restore_directories(*sample);
       for (const char* name : {"a", "large", "task"}) {
         const auto value = sample->read_value(sample.entry(name), "text");
-        if (value && (*value)->bytes().size() != value_of(name).size()) {
+        const bool ours = name != std::string_view("task");
+        if (ours && value && (*value)->bytes().size() != value_of(name).size()) {
           throw std::runtime_error(std::string(name) + " has a wrong value");
         }
       }

@@ -69,7 +69,7 @@ void export_bundle(const fs::path& cache, Steps& steps) {
   const Sample sample(cache);
   steps.opened();
   const detail::Fd to = detail::os_open(cache.string() + ".exported", O_CREAT | O_TRUNC | O_WRONLY);
-  if (detail::export_bundle(*sample, to.get(), "bundle", {}).left_out_count != 0) {
+  if (detail::export_bundle(*sample, to.get(), "bundle", {}).left_out != 0) {
     throw std::logic_error("something is left out");
   }
   steps.done();
