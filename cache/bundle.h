@@ -8,8 +8,8 @@
 //   bundle    = head *group tail
 //   head      = file "stook-bundle"          ; text below
 //   group     = pack [object] [directory]    ; object, directory: of the last record of the pack
-//   pack      = file "records/N.pack"        ; frame.h: pack = header *frame; N counts from 1, 6
-//   digits object    = file "objects/ab/cdef..."    ; left out where an earlier group had it
+//   pack      = file "records/N.pack"        ; as in frame.h; N: 000001, 000002, ...
+//   object    = file "objects/ab/cdef..."    ; left out where an earlier group had it
 //   directory = data *below                  ; where the record's directory digest is not zero
 //   data      = directory "tasks/NAME/ID/data"            ; NAME, ID: the record's
 //   below     = file | directory "tasks/NAME/ID/data/..." ; names ascending as bytes
