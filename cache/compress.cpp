@@ -1,7 +1,9 @@
 #include "cache/compress.h"
 
 #include <sys/mman.h>
+#define ZSTD_STATIC_LINKING_ONLY  // ZSTD_decompressBound
 #include <zstd.h>
+#include <zstd_errors.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -78,6 +80,51 @@ bool decompress(ByteSpan from, std::span<std::byte> to) {
   const std::size_t size =
       ZSTD_decompressDCtx(decompressor(), to.data(), to.size(), from.data(), from.size());
   return !ZSTD_isError(size) && (STOOK_MUTANT("decompressed-size") || size == to.size());
+}
+
+Inflater::Inflater(bool compressed, std::uint64_t raw_bytes, std::function<void(ByteSpan)> sink)
+    : raw_bytes_(raw_bytes), sink_(std::move(sink)) {
+  if (!compressed) return;
+  constexpr int kWindowLog = 23;
+  context_ = ZSTD_createDCtx();
+  if (context_ == nullptr) throw std::bad_alloc();
+  ZSTD_DCtx_setParameter(context_, ZSTD_d_windowLogMax, kWindowLog);
+  out_.resize(ZSTD_DStreamOutSize());
+  ended_ = false;
+}
+
+Inflater::~Inflater() { ZSTD_freeDCtx(context_); }
+
+bool Inflater::take(ByteSpan stored) {
+  if (!looked_) return true;
+  if (context_ == nullptr) {
+    got_ += stored.size();
+    sink_(stored);
+    return got_ <= raw_bytes_;
+  }
+  ZSTD_inBuffer from = {stored.data(), stored.size(), 0};
+  for (bool full = false; full || from.pos < from.size;) {
+    if (ended_) return false;  // something follows the value
+    ZSTD_outBuffer to = {out_.data(), out_.size(), 0};
+    const std::size_t left = ZSTD_decompressStream(context_, &to, &from);
+    if (ZSTD_isError(left)) {
+      looked_ = ZSTD_getErrorCode(left) != ZSTD_error_frameParameter_windowTooLarge;
+      return !looked_;
+    }
+    full = to.pos == to.size && left != 0;
+    ended_ = left == 0;
+    got_ += to.pos;
+    if (got_ > raw_bytes_) return false;
+    sink_({out_.data(), to.pos});
+  }
+  return true;
+}
+
+bool Inflater::complete() const { return !looked_ || (ended_ && got_ == raw_bytes_); }
+
+bool may_hold(ByteSpan stored, std::uint64_t raw_bytes) {
+  const unsigned long long most = ZSTD_decompressBound(stored.data(), stored.size());
+  return most != ZSTD_CONTENTSIZE_ERROR && raw_bytes <= most;
 }
 
 Block::Block(std::size_t size) : data_(nullptr), size_(size) {

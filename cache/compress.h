@@ -11,6 +11,8 @@
 
 #include "src/store.h"
 
+struct ZSTD_DCtx_s;
+
 namespace stook::detail {
 
 inline constexpr std::uint64_t kLeastCompressed = 256;  // below this zstd's header eats the gain
@@ -25,6 +27,33 @@ inline constexpr std::uint64_t kLeastCompressed = 256;  // below this zstd's hea
 
 // Fills `to` exactly. False: damaged, or another size comes out.
 [[nodiscard]] bool decompress(ByteSpan from, std::span<std::byte> to);
+
+// Looks at a stored value that comes piece by piece: is it one of `raw_bytes` bytes? What comes out
+// goes to `sink`. Memory is bounded: a zstd window over 8 MiB (level 20 and above) is not looked
+// at.
+class Inflater {
+ public:
+  Inflater(bool compressed, std::uint64_t raw_bytes, std::function<void(ByteSpan)> sink);
+  ~Inflater();
+  Inflater(const Inflater&) = delete;
+  Inflater& operator=(const Inflater&) = delete;
+  [[nodiscard]] bool take(ByteSpan stored);  // false: it is not
+  [[nodiscard]] bool complete() const;
+  [[nodiscard]] bool looked() const { return looked_; }  // all of it has come out
+
+ private:
+  const std::uint64_t raw_bytes_;
+  const std::function<void(ByteSpan)> sink_;
+  ::ZSTD_DCtx_s* context_ = nullptr;  // null: not compressed
+  std::vector<std::byte> out_;
+  std::uint64_t got_ = 0;
+  bool ended_ = true;
+  bool looked_ = true;
+};
+
+// Can this be one of `raw_bytes` bytes? Looks at the beginnings of its blocks only: what cannot be
+// is refused before memory is taken for it.
+[[nodiscard]] bool may_hold(ByteSpan stored, std::uint64_t raw_bytes);
 
 // Memory for one value: not cleared, on huge pages where large. `size` may be 0.
 class Block final : public Payload {

@@ -2,6 +2,8 @@
 
 #include <sqlite3.h>
 
+#include <utility>
+
 #include "cache/page_check.h"
 
 namespace stook::detail {
@@ -17,8 +19,9 @@ const int DatabaseError::kDamaged = SQLITE_CORRUPT;
 
 bool DatabaseError::damaged() const {
   const int primary = code_ & 0xff;
-  return primary == SQLITE_CORRUPT || primary == SQLITE_NOTADB || code_ == SQLITE_IOERR_READ ||
-         code_ == SQLITE_IOERR_SHORT_READ;
+  // CONSTRAINT: a pack gives one id to two keys, or a key two; the rebuilt index settles that.
+  return primary == SQLITE_CORRUPT || primary == SQLITE_NOTADB || primary == SQLITE_CONSTRAINT ||
+         code_ == SQLITE_IOERR_READ || code_ == SQLITE_IOERR_SHORT_READ;
 }
 
 Database::Database(const std::filesystem::path& file, Mode mode) : file_(file) {
@@ -32,6 +35,13 @@ Database::Database(const std::filesystem::path& file, Mode mode) : file_(file) {
     throw DatabaseError("open " + file_.string() + ": " + why, code);
   }
   sqlite3_extended_result_codes(handle_, 1);
+  // A file that somebody else has made: no code of its own runs, and its schema is not altered.
+  for (const auto& [option, on] : {std::pair{SQLITE_DBCONFIG_DEFENSIVE, 1},
+                                   {SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0},
+                                   {SQLITE_DBCONFIG_ENABLE_TRIGGER, 0},
+                                   {SQLITE_DBCONFIG_ENABLE_VIEW, 0}}) {
+    sqlite3_db_config(handle_, option, on, nullptr);
+  }
   sqlite3_busy_timeout(handle_, kBusyMilliseconds);
 }
 

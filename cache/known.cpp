@@ -28,6 +28,14 @@ KnownKey& Known::at(const Key& key) {
   return dense_.back();
 }
 
+std::vector<std::uint64_t> Known::unrecorded_ids() {
+  std::vector<std::uint64_t> ids;
+  for (std::size_t i = 0; i < dense_.size(); ++i) {
+    if (dense_[i].id_only) ids.push_back(dense_[i].entry.id);
+  }
+  return ids;
+}
+
 void Known::reserve(std::size_t keys) {
   const std::size_t cells = std::bit_ceil(keys * 2 + 64);
   if (cells > cells_.size()) rehash(cells);

@@ -30,6 +30,7 @@ class Known {
   // The entry of the key, made if it is not there. References are good until drop_unless().
   KnownKey& at(const Key& key);
   void drop_unless(const std::function<bool(const KnownKey&)>& pinned);
+  [[nodiscard]] std::vector<std::uint64_t> unrecorded_ids();
   void reserve(std::size_t keys);
   [[nodiscard]] std::size_t size() const { return dense_.size(); }
 

@@ -68,6 +68,70 @@ void check_directory(const std::filesystem::path& directory) {
   }
 }
 
+[[noreturn]] void refuse(const std::filesystem::path& path, const std::string& why) {
+  throw CacheError("open the cache at " + path.parent_path().string() + ": " + path.string() + " " +
+                   why);
+}
+
+// Who else may write here may have put anything here.
+void check_private(const std::filesystem::path& directory, bool is_cache) {
+  struct stat status = {};
+  if (lstat(directory.c_str(), &status) != 0) throw_cache_error("look at", directory);
+  if ((status.st_mode & (S_IWGRP | S_IWOTH)) == 0) return;
+  std::vector<std::string> names;
+  if (!os_list(directory, names)) throw_cache_error("list", directory);
+  if (!is_cache && names.empty()) return;  // it is about to be made private
+  const std::string what = "open the cache at " + directory.string() + ": others may write into it";
+  if (!is_cache) {
+    throw CacheError(what +
+                     ", and it holds other things; name a directory of your own with --cache");
+  }
+  throw CacheError(what + ", and so into its results; if you trust what is in it: chmod 700 '" +
+                   directory.string() + "'");
+}
+
+// Nothing in a cache is reached through a link, and nothing but files and directories is opened.
+// What is not there will be made, or is missed later.
+void check_kind(const std::filesystem::path& path, mode_t kind) {
+  struct stat status = {};
+  if (lstat(path.c_str(), &status) != 0) {
+    if (errno == ENOENT) return;
+    throw_cache_error("look at", path);
+  }
+  if (S_ISLNK(status.st_mode)) refuse(path, "is a symbolic link, which is not followed");
+  if ((status.st_mode & S_IFMT) != kind) {
+    refuse(path, kind == S_IFDIR ? "is not a directory" : "is not a file");
+  }
+  if (status.st_uid != geteuid()) {
+    refuse(path, "belongs to user " + std::to_string(status.st_uid));
+  }
+  if ((status.st_mode & S_IWOTH) != 0 && kind == S_IFREG)
+    refuse(path, "may be written by everybody");
+}
+
+// These are written in place: so would be the other file of the same content.
+void check_own(const std::filesystem::path& path) {
+  check_kind(path, S_IFREG);
+  struct stat status = {};
+  if (lstat(path.c_str(), &status) == 0 && status.st_nlink > 1) {
+    refuse(path, "has a second name (a hard link), and what is written to it would be there, too; "
+                 "make a copy of the cache with `cp -r`");
+  }
+}
+
+void check_content(const Layout& layout) {
+  for (const auto& directory : {layout.packs, layout.objects, layout.tasks, layout.root / "spool",
+                                layout.trash, layout.root / "runs"}) {
+    check_kind(directory, S_IFDIR);
+  }
+  check_kind(layout.root / "FORMAT", S_IFREG);
+  check_kind(layout.rebuild, S_IFREG);
+  check_own(layout.claims);
+  for (const char* suffix : {"", "-wal", "-shm", "-journal"}) {
+    check_own(layout.index.string() + suffix);
+  }
+}
+
 void sync_names(const std::filesystem::path& directory) {
   if (!os_sync_directory(directory)) throw_cache_error("sync", directory);
 }
@@ -153,7 +217,9 @@ Layout open_layout(const std::filesystem::path& directory, std::string_view crea
   layout.trash = layout.root / "spool" / "trash";
   layout.claims = layout.root / ".claims";
   layout.rebuild = layout.root / ".rebuild";
+  check_content(layout);
   std::string format = read_format(layout.root / "FORMAT");
+  check_private(layout.root, !format.empty());
   if (format.empty()) {
     create(layout, creator);
     format = read_format(layout.root / "FORMAT");  // another process may have been quicker
@@ -167,6 +233,21 @@ Layout open_layout(const std::filesystem::path& directory, std::string_view crea
   layout.number = number_in(format);
   layout.medium = medium_of(layout.root);
   return layout;
+}
+
+void check_names(const Layout& layout) {
+  for (const auto& directory :
+       {layout.packs, layout.objects, layout.tasks, layout.trash.parent_path()}) {
+    std::error_code error;
+    std::filesystem::directory_iterator at(directory, error);
+    for (; !error && at != std::filesystem::directory_iterator(); at.increment(error)) {
+      const bool link = at->is_symlink(error);
+      if (!error && link) refuse(at->path(), "is a symbolic link, which is not followed");
+    }
+    if (error && error != std::errc::no_such_file_or_directory) {
+      throw_cache_error("list", directory, error.value());
+    }
+  }
 }
 
 std::string safe_name(std::string_view class_name) {

@@ -18,8 +18,13 @@ struct Layout {
 };
 
 // Checks the directory, or makes it and what belongs into it. Throws CacheError: not a directory, a
-// symbolic link, another user's, not writable, of another format version.
+// symbolic link, another user's, writable by others, not writable, of another format version, or
+// one of its own files or directories is a link or something else than it must be.
 [[nodiscard]] Layout open_layout(const std::filesystem::path& directory, std::string_view creator);
+
+// Throws CacheError where a pack, or a directory of objects or of tasks, is a symbolic link: what
+// is cleared there would be removed elsewhere. REQUIRES: nobody else has the cache open.
+void check_names(const Layout& layout);
 
 // A class name as the name of a directory: letters, digits, '_', '-' and '.' stay, every other byte
 // becomes %XX; so do the dots of "." and "..". Long names end in a hash.

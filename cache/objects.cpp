@@ -80,6 +80,38 @@ std::vector<std::filesystem::path> Objects::list() const {
   return files;
 }
 
+bool Objects::is_whole(const Hash128& name, std::uint64_t stored_bytes,
+                       const std::function<bool(ByteSpan)>& also) const {
+  const std::filesystem::path path = path_of(name);
+  const Fd fd = os_open(path, O_RDONLY);
+  if (!fd && (errno == ENOENT || errno == ELOOP || errno == ENXIO)) return false;
+  const std::int64_t size = fd ? os_file_size(fd.get()) : -1;
+  if (size < 0) throw_cache_error("read", path);  // for want of a descriptor, say: no damage
+  if (size != static_cast<std::int64_t>(stored_bytes)) return false;
+  Hasher hasher;
+  std::vector<std::byte> stretch(kStretch);
+  for (std::uint64_t at = 0; at < stored_bytes;) {
+    ssize_t n = os_pread(fd.get(), stretch.data(), stretch.size(), at);
+    if (n < 0) n = os_pread(fd.get(), stretch.data(), stretch.size(), at);  // asked twice
+    if (n <= 0) return false;
+    const ByteSpan piece = ByteSpan(stretch).first(static_cast<std::size_t>(n));
+    hasher.update(piece.data(), piece.size());
+    if (also && !also(piece)) return false;
+    at += piece.size();
+  }
+  return hasher.finish() == name;
+}
+
+Result<bool> Objects::check(const Hash128& name, std::uint64_t stored_bytes,
+                            std::uint64_t raw_bytes, bool compressed) const {
+  Inflater inflater(compressed, raw_bytes, [](ByteSpan) {});
+  const bool whole =
+      is_whole(name, stored_bytes, [&](ByteSpan piece) { return inflater.take(piece); });
+  if (whole && inflater.complete()) return true;
+  return Failed{"object " + path_of(name).string() +
+                (whole ? " does not decompress" : " is damaged or gone")};
+}
+
 Fd Objects::create_temporary(std::filesystem::path& path) const {
   path = directory_ / ("new-" + os_unique_name());
   Fd fd = os_open(path, O_CREAT | O_EXCL | O_WRONLY);
@@ -137,6 +169,7 @@ Result<std::unique_ptr<Payload>> Objects::read(const Hash128& name, std::uint64_
   if (!read_hashed(fd.get(), stored->memory(), hash)) return fail(" cannot be read");
   if (!STOOK_MUTANT("check-object") && hash != name) return fail(" has damaged bytes");
   if (!compressed) return std::unique_ptr<Payload>(std::move(stored));
+  if (!may_hold(stored->bytes(), raw_bytes)) return fail(" is not as large as recorded");
   auto raw = std::make_unique<Block>(raw_bytes);
   if (!decompress(stored->bytes(), raw->memory())) return fail(" does not decompress");
   return std::unique_ptr<Payload>(std::move(raw));

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <span>
 #include <vector>
@@ -35,6 +36,20 @@ class Objects {
   // The value, its hash verified. Fails where the file is gone or a byte of it differs.
   Result<std::unique_ptr<Payload>> read(const Hash128& name, std::uint64_t stored_bytes,
                                         std::uint64_t raw_bytes, bool compressed) const;
+
+  // A file of this file system, whose content is known to be right, becomes the object.
+  void adopt(const std::filesystem::path& file, const Hash128& name) const {
+    move_into_place(file, name);
+  }
+
+  // Is it there, with this size and this hash? `also` sees its bytes, and may say no. Throws
+  // CacheError where that cannot be known.
+  [[nodiscard]] bool is_whole(const Hash128& name, std::uint64_t stored_bytes,
+                              const std::function<bool(ByteSpan)>& also = {}) const;
+
+  // As read(), without holding the value in memory.
+  [[nodiscard]] Result<bool> check(const Hash128& name, std::uint64_t stored_bytes,
+                                   std::uint64_t raw_bytes, bool compressed) const;
 
   // All files, those that are being written too. Throws CacheError.
   [[nodiscard]] std::vector<std::filesystem::path> list() const;

@@ -25,8 +25,9 @@ struct StoreOptions {
   std::string host;
 };
 
-// Throws CacheError: not a directory, not writable, a symbolic link, another user's, of another
-// format version, no space, or on a network file system and open elsewhere.
+// Throws CacheError: not a directory, not writable, a symbolic link, another user's, writable by
+// others, with links in place of its own files, of another format version, no space, or on a
+// network file system and open elsewhere.
 [[nodiscard]] std::unique_ptr<Store> open_store(const std::filesystem::path& directory,
                                                 const StoreOptions& options = {});
 

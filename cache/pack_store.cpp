@@ -122,6 +122,7 @@ void PackStore::join() {
 
 // Nobody else is in the cache yet.
 void PackStore::recover() {
+  check_names(layout_);
   bool usable = index_is_usable(layout_, warn_);
   if (usable) {
     try {

@@ -121,6 +121,9 @@ Result<std::shared_ptr<const OpenPack>> Packs::open(std::uint32_t number) {
   pack->fd = os_open(path, O_RDONLY);
   if (!pack->fd && errno != ENOENT) throw_cache_error("read", path);
   if (!pack->fd) return failed(path, 0, "it is gone");
+  struct stat status = {};
+  if (fstat(pack->fd.get(), &status) != 0) throw_cache_error("look at", path);
+  if (!S_ISREG(status.st_mode)) return failed(path, 0, "it is not a file");
   std::vector<std::byte> bytes(kFirstRead);
   bytes.resize(read_what_can_be(pack->fd.get(), bytes, 0));
   const auto header = decode_pack_header(bytes);

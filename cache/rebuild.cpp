@@ -280,7 +280,7 @@ void Rebuild::write_rows(Ingest& ingest) {
 }
 
 std::string why_not_ours(std::int64_t version) {
-  if (version == kSchemaVersion) return " is another cache's";
+  if (version == kSchemaVersion) return " is another cache's, or was altered";
   return " has version " + std::to_string(version) + ", this program uses version " +
          std::to_string(kSchemaVersion);
 }
@@ -313,7 +313,7 @@ bool index_is_usable(const Layout& layout, const Warn& warn) {
       throw CacheError("the log of the index " + layout.index.string() + " is damaged");
     }
     Database database(layout.index, Database::Mode::write);
-    if (has_tables(database, layout.number)) {
+    if (has_tables(database, layout.number) && has_only_own_tables(database)) {
       (void)database.query_integer("SELECT count(*) FROM packs");
       return true;
     }

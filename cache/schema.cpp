@@ -81,6 +81,20 @@ bool has_tables(Database& database, std::uint32_t cache) {
           database.query_integer("PRAGMA application_id") == static_cast<std::int32_t>(cache));
 }
 
+bool has_only_own_tables(Database& database) {
+  Statement all(database, "SELECT type, sql FROM sqlite_schema");
+  const std::string_view own = kTables;
+  int tables = 0;
+  for (all.start(); all.step();) {
+    const std::string type(all.text(0)), sql(all.text(1));
+    if (type == "index" && sql.empty()) continue;  // of UNIQUE and PRIMARY KEY
+    if (type != "table" || sql.empty() || own.find(sql) == std::string_view::npos) return false;
+    ++tables;
+  }
+  constexpr int kOwn = 6;
+  return tables == kOwn;
+}
+
 bool set_up_writer(Database& database, Medium medium, std::uint32_t cache) {
   const bool there = has_tables(database, cache);
   // OFF while an index is made: if power loss spoils it, it is made anew.

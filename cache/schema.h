@@ -9,6 +9,9 @@ namespace stook::detail {
 // local: several processes share the write-ahead log's memory. remote: the file system cannot.
 enum class Medium { local, remote };
 
+// Are its tables those that stook makes, and is there nothing else in it: no trigger, no view?
+[[nodiscard]] bool has_only_own_tables(Database& database);
+
 // `cache`: the number of the cache that the index belongs to.
 // True: the tables were made just now, or those of another version or cache were thrown away.
 bool set_up_writer(Database& database, Medium medium, std::uint32_t cache);

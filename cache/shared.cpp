@@ -256,6 +256,12 @@ std::uint64_t Shared::take_id() { return state_->next_id.fetch_add(1); }
 std::uint32_t Shared::take_pack() { return state_->next_pack.fetch_add(1); }
 std::uint64_t Shared::next_id() const { return state_->next_id.load(); }
 
+std::uint64_t Shared::take_ids(std::uint64_t last) {
+  std::uint64_t now = state_->next_id.load();
+  while (now <= last && !state_->next_id.compare_exchange_weak(now, last + 1)) {}
+  return now;
+}
+
 void Shared::raise_id(std::uint64_t least) { raise_counter(state_->next_id, least); }
 
 std::uint64_t Shared::changes() const { return state_->changes.load(std::memory_order_acquire); }

@@ -48,6 +48,8 @@ class Shared {
   std::uint64_t take_id();
   std::uint32_t take_pack();
   [[nodiscard]] std::uint64_t next_id() const;
+  // As raise_id(last + 1); returns the first id that had not been given out.
+  std::uint64_t take_ids(std::uint64_t last);
   void raise_id(std::uint64_t least);  // no id below this will be given out
 
   // Moves when a state in the index changes in any way but by a publication.

@@ -59,7 +59,7 @@ std::string defect_of(PackStore& store, const Row& row, VerifyReport& report) {
   if (!frame.in_object) return {};
   ++report.objects;
   const auto value =
-      store.objects().read(frame.object, frame.stored_bytes, frame.raw_bytes, frame.compressed);
+      store.objects().check(frame.object, frame.stored_bytes, frame.raw_bytes, frame.compressed);
   return value ? std::string() : value.reason();
 }
 

@@ -323,10 +323,15 @@ void View::record(const Item& item) {
   known.id_only = false;
 }
 
+std::vector<std::uint64_t> View::unrecorded_ids() {
+  const std::lock_guard lock(mutex_);
+  return known_.unrecorded_ids();
+}
+
 bool View::must_expose(const Key& key) {
   const std::lock_guard lock(mutex_);
   const KnownKey* known = known_.find(key);
-  return known == nullptr || (known->id_only && !known->exposed);
+  return known == nullptr || known->entry.id == 0 || (known->id_only && !known->exposed);
 }
 
 void View::confirm(std::span<const Key> keys) {

@@ -42,6 +42,9 @@ class View {
   // What is known of a key that has just been claimed; it has an id afterwards.
   [[nodiscard]] Entry claimed(const Key& key);
 
+  // Ids that this process has given and that no record has yet.
+  [[nodiscard]] std::vector<std::uint64_t> unrecorded_ids();
+
   // Must the id be written down before it is seen outside? Not if that was done.
   [[nodiscard]] bool must_expose(const Key& key);
 

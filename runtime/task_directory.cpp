@@ -13,12 +13,26 @@ namespace {
 namespace fs = std::filesystem;
 constexpr std::string_view marker_prefix = "rebuild-";
 
-// The last good content comes back; without any there was none.
-void restore(const fs::path& data, const fs::path& previous) {
+// The last good content comes back; without any there was none. False: it is to be tried again.
+bool restore(const fs::path& data, const fs::path& previous) {
+  std::error_code error;
+  try {
+    fs::remove_all(data, error);
+  } catch (const fs::filesystem_error&) { return false; }  // libstdc++ 12, in spite of the code
+  if (STOOK_MUTANT("rename-back")) return true;
+  if (fs::exists(previous, error)) fs::rename(previous, data, error);
+  return !error;
+}
+
+// Nothing below the cache is made or removed through a symbolic link.
+bool has_link(const fs::path& root, const fs::path& path) {
+  fs::path at = root;
   std::error_code ignored;
-  fs::remove_all(data, ignored);
-  if (STOOK_MUTANT("rename-back")) return;
-  if (fs::exists(previous, ignored)) fs::rename(previous, data, ignored);
+  for (const fs::path& part : path.lexically_relative(root)) {
+    at /= part;
+    if (fs::is_symlink(fs::symlink_status(at, ignored))) return true;
+  }
+  return false;
 }
 
 // Whether the record is of what lies in `data`: the process died after it had published and before
@@ -52,8 +66,8 @@ TaskDirectory::TaskDirectory(const fs::path& root, const Key& key, fs::path path
 
 TaskDirectory::~TaskDirectory() {
   if (committed_ || (!used_ && !moved_)) return;
-  restore(data_, previous_);
   std::error_code ignored;
+  if (!restore(data_, previous_)) return;  // whoever opens the cache next finds the marker
   fs::remove(marker_, ignored);
   fs::remove(path_, ignored);  // only where nothing is left in it
 }
@@ -61,17 +75,28 @@ TaskDirectory::~TaskDirectory() {
 // The marker comes first: whoever finds it after a crash knows where to look.
 void TaskDirectory::move_aside() {
   if (moved_) return;
-  moved_ = true;
+  if (has_link(root_, data_) || has_link(root_, previous_) || has_link(root_, marker_)) {
+    throw CacheError("cannot make the task's directory: there is a symbolic link on the way to " +
+                     data_.string() + ", which is not followed");
+  }
   fs::create_directories(marker_.parent_path());
   if (!STOOK_MUTANT("mark-before-move")) {
     std::ofstream(marker_) << fs::relative(path_, root_).string() << '\n';
   }
-  std::error_code ignored;
-  if (fs::exists(previous_, ignored)) {
+  std::error_code error;
+  if (fs::exists(previous_)) {
+    moved_ = true;
     // An attempt before this one died: what lies in data is not a result.
     fs::remove_all(data_);
-  } else if (fs::exists(data_, ignored)) {
-    if (!STOOK_MUTANT("rename-aside")) fs::rename(data_, previous_);
+  } else if (fs::exists(data_)) {
+    if (!STOOK_MUTANT("rename-aside")) fs::rename(data_, previous_, error);
+    moved_ = !error;
+    if (!error) return;
+    std::error_code ignored;
+    fs::remove(marker_, ignored);  // nothing has moved: data is the last result's
+    throw fs::filesystem_error("move aside", data_, error);
+  } else {
+    moved_ = true;
   }
 }
 
@@ -88,10 +113,21 @@ const fs::path& TaskDirectory::data() {
   return data_;
 }
 
+void TaskDirectory::take(const fs::path& made) {
+  (void)data();
+  std::error_code error;
+  fs::rename(made, data_, error);  // in place of the empty one
+  if (error) throw CacheError("cannot make the task's directory: " + error.message());
+}
+
 void TaskDirectory::put_aside() {
   const std::lock_guard lock(mutex_);
   std::error_code ignored;
-  if (!used_ && (fs::exists(data_, ignored) || fs::exists(previous_, ignored))) move_aside();
+  try {
+    if (!used_ && (fs::exists(data_, ignored) || fs::exists(previous_, ignored))) move_aside();
+  } catch (const fs::filesystem_error& error) {
+    throw CacheError(std::string("cannot put the task's directory aside: ") + error.what());
+  }
 }
 
 void TaskDirectory::adopt() {
@@ -119,7 +155,9 @@ void restore_directories(Store& store) {
   const fs::path root = store.root();
   for (const auto& entry : fs::directory_iterator(root / "spool", ignored)) {
     const std::string name = entry.path().filename().string();
-    if (!name.starts_with(marker_prefix)) continue;
+    if (!name.starts_with(marker_prefix) || !fs::is_regular_file(entry.symlink_status(ignored))) {
+      continue;
+    }
     const Key key = key_from_hex(name.substr(marker_prefix.size()));
     Entry found;
     store.lookup({&key, 1}, {&found, 1});
@@ -129,13 +167,16 @@ void restore_directories(Store& store) {
     std::ifstream marker(entry.path());
     std::getline(marker, relative);  // a class name may hold spaces
     const fs::path path = (root / relative).lexically_normal();
-    const bool inside = STOOK_MUTANT("marker-inside") ||
-                        (!relative.empty() && path.native().starts_with((root / "tasks").native()));
+    const bool inside =
+        STOOK_MUTANT("marker-inside") ||
+        (!relative.empty() && path.native().starts_with((root / "tasks" / "").native()) &&
+         !has_link(root, path / "data") && !has_link(root, path / "data.previous"));
     if (inside && !STOOK_MUTANT("directory-of-which") &&
         was_published(store, found, path / "data")) {
       fs::remove_all(path / "data.previous", ignored);
-    } else if (inside) {
-      restore(path / "data", path / "data.previous");
+    } else if (inside && !restore(path / "data", path / "data.previous")) {
+      store.release(key);
+      continue;
     }
     fs::remove(entry.path(), ignored);
     store.release(key);

@@ -23,6 +23,8 @@ class TaskDirectory {
 
   // The data directory, made empty the first time; what was there is moved aside.
   const std::filesystem::path& data();
+  // A directory that is whole, on the same file system, becomes the data directory.
+  void take(const std::filesystem::path& made);
   // Also where the task did not ask for one this time: the last result's data is moved aside.
   void put_aside();
   [[nodiscard]] bool used() const { return used_; }

@@ -105,7 +105,7 @@ void Writer::clear() {
 
 // A Hasher's state is over half a kilobyte: most results are one small piece and need none.
 Digest digest_of(const Writer& writer) {
-  static constexpr std::string_view domain = "stook result 1";
+  constexpr std::string_view domain = detail::kResultDomain;
   char small[256];
   if (writer.size() + domain.size() <= sizeof small) {
     std::size_t size = domain.copy(small, domain.size());

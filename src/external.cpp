@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "src/hash.h"
+#include "src/os.h"
 #include "src/shown.h"
 
 #include <stook/canonical.hpp>
@@ -77,29 +78,33 @@ void hash_text(Hasher& hasher, std::string_view text) {
   hasher.update(text);
 }
 
-std::vector<fs::path> entries_below(const fs::path& directory) {
-  std::vector<fs::path> entries;
-  for (const auto& entry : fs::recursive_directory_iterator(directory)) {
-    entries.push_back(entry.path());
+bool hash_content(DirectoryHasher& hasher, const fs::path& path) {
+  const Fd file = os_open(path, O_RDONLY);
+  if (!file) return false;
+  constexpr std::size_t chunk = 1 << 18;
+  const auto buffer = std::make_unique_for_overwrite<char[]>(chunk);
+  for (std::uint64_t at = 0;;) {
+    const ssize_t count = os_pread(file.get(), buffer.get(), chunk, at);
+    if (count < 0) return false;
+    if (count == 0) break;
+    hasher.content(buffer.get(), static_cast<std::size_t>(count));
+    at += static_cast<std::uint64_t>(count);
   }
-  std::sort(entries.begin(), entries.end(),
-            [](const fs::path& a, const fs::path& b) { return a.native() < b.native(); });
-  return entries;
+  hasher.end_file();
+  return true;
 }
 
-bool hash_entry(Hasher& hasher, const fs::path& entry) {
+bool hash_entry(DirectoryHasher& hasher, const fs::path& entry, std::string_view name) {
   const fs::file_status status = fs::symlink_status(entry);
   if (fs::is_symlink(status)) {
-    hash_text(hasher, "link");
-    hash_text(hasher, fs::read_symlink(entry).native());
+    hasher.link(name, fs::read_symlink(entry).native());
   } else if (fs::is_directory(status)) {
-    hash_text(hasher, "directory");
+    hasher.directory(name);
   } else if (fs::is_regular_file(status)) {
-    const bool executable = (status.permissions() & fs::perms::owner_exec) != fs::perms::none;
-    hash_text(hasher, executable ? "program" : "file");
-    return hash_file(hasher, entry);
+    hasher.file(name, (status.permissions() & fs::perms::owner_exec) != fs::perms::none);
+    return hash_content(hasher, entry);
   } else {
-    hash_text(hasher, "special");
+    hasher.special(name);
   }
   return true;
 }
@@ -145,20 +150,59 @@ std::string FileStamp::fingerprint() const {
   return {reinterpret_cast<const char*>(fields), sizeof fields};
 }
 
+DirectoryHasher::DirectoryHasher() { hash_text(hasher_, "stook directory 1"); }
+
+void DirectoryHasher::directory(std::string_view name) {
+  hash_text(hasher_, name);
+  hash_text(hasher_, "directory");
+}
+
+void DirectoryHasher::file(std::string_view name, bool executable) {
+  hash_text(hasher_, name);
+  hash_text(hasher_, executable ? "program" : "file");
+  size_ = 0;
+}
+
+void DirectoryHasher::content(const void* data, std::size_t size) {
+  hasher_.update(data, size);
+  size_ += size;
+}
+
+void DirectoryHasher::end_file() { hasher_.update(&size_, sizeof size_); }
+
+void DirectoryHasher::link(std::string_view name, std::string_view target) {
+  hash_text(hasher_, name);
+  hash_text(hasher_, "link");
+  hash_text(hasher_, target);
+}
+
+void DirectoryHasher::special(std::string_view name) {
+  hash_text(hasher_, name);
+  hash_text(hasher_, "special");
+}
+
+std::vector<fs::path> entries_below(const fs::path& directory) {
+  std::vector<fs::path> entries;
+  for (const auto& entry : fs::recursive_directory_iterator(directory)) {
+    entries.push_back(entry.path());
+  }
+  std::sort(entries.begin(), entries.end(),
+            [](const fs::path& a, const fs::path& b) { return a.native() < b.native(); });
+  return entries;
+}
+
 Digest digest_directory(const fs::path& directory) {
-  Hasher hasher;
-  hash_text(hasher, "stook directory 1");
+  DirectoryHasher hasher;
   try {
     for (const fs::path& entry : entries_below(directory)) {
-      hash_text(hasher, entry.lexically_relative(directory).native());
-      if (!hash_entry(hasher, entry)) {
+      if (!hash_entry(hasher, entry, entry.lexically_relative(directory).native())) {
         throw CacheError("cannot read " + entry.string() + ": " + std::strerror(errno));
       }
     }
   } catch (const fs::filesystem_error& error) {
     throw CacheError("cannot read the directory " + directory.string() + ": " + error.what());
   }
-  return Digest{hasher.finish()};
+  return hasher.finish();
 }
 
 ExternalSpec::ExternalSpec(What kind_of, std::string input_name, const std::string* otherwise)

@@ -8,6 +8,9 @@
 #include <filesystem>
 #include <string>
 #include <string_view>
+#include <vector>
+
+#include "src/hash.h"
 
 #include <stook/key.hpp>
 #include <stook/spec.hpp>
@@ -61,6 +64,28 @@ class ExternalSpec final : public Spec {
 
 // The input a record speaks of; null where this build does not know its kind.
 [[nodiscard]] SpecPtr external_from(std::string_view class_name, std::string_view arguments);
+
+// The digest of a directory, entry by entry, in the order of their names as bytes: whoever receives
+// a directory piece by piece need not read it again.
+class DirectoryHasher {
+ public:
+  DirectoryHasher();
+  void directory(std::string_view name);              // names are relative to it
+  void file(std::string_view name, bool executable);  // then its content, then end_file()
+  void content(const void* data, std::size_t size);
+  void end_file();
+  void link(std::string_view name, std::string_view target);
+  void special(std::string_view name);
+  [[nodiscard]] Digest finish() const { return Digest{hasher_.finish()}; }
+
+ private:
+  Hasher hasher_;
+  std::uint64_t size_ = 0;  // of the file so far
+};
+
+// Everything below `directory`, in that order. Throws std::filesystem::filesystem_error.
+[[nodiscard]] std::vector<std::filesystem::path> entries_below(
+    const std::filesystem::path& directory);
 
 // Digest of everything below `directory`: relative names, kinds, contents. Throws CacheError.
 [[nodiscard]] Digest digest_directory(const std::filesystem::path& directory);

@@ -15,6 +15,9 @@ namespace stook::detail {
   return hash_bytes(bytes.data(), bytes.size());
 }
 
+// What the digest of a value begins with; then its encoding follows.
+inline constexpr std::string_view kResultDomain = "stook result 1";
+
 // The result digest of a value and of the directory its task used.
 [[nodiscard]] inline Digest combine_digests(const Digest& value, const Digest& directory) {
   const Digest both[] = {value, directory};

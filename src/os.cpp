@@ -51,7 +51,8 @@ Fd::~Fd() {
 
 Fd os_open(const std::filesystem::path& path, int flags, mode_t mode) {
   const int links = STOOK_MUTANT("follow-no-links") ? 0 : O_NOFOLLOW;
-  return Fd(retried([&] { return open(path.c_str(), flags | O_CLOEXEC | links, mode); }));
+  const int all = flags | links | O_CLOEXEC | O_NONBLOCK;  // a pipe in place of a file: no waiting
+  return Fd(retried([&] { return open(path.c_str(), all, mode); }));
 }
 
 std::string os_unique_name() {

@@ -48,7 +48,8 @@ class Fd {
 // "process 4711 on HOST".
 [[nodiscard]] std::string os_this_process();
 
-// O_CLOEXEC and O_NOFOLLOW are added: nothing in a cache is reached through a symbolic link.
+// O_CLOEXEC and O_NOFOLLOW are added: nothing in a cache is reached through a symbolic link; and
+// O_NONBLOCK: a pipe in place of a file is not waited for.
 [[nodiscard]] Fd os_open(const std::filesystem::path& path, int flags, mode_t mode = 0600);
 
 [[nodiscard]] bool os_write(int fd, const void* data, std::size_t size);

@@ -57,6 +57,37 @@ struct CacheStats {
   std::map<std::string, std::size_t> by_class;   // records
 };
 
+struct ExportOptions {
+  // Which results: patterns of class names (globs), or "#ID". Empty: all. What they were made of
+  // goes with them.
+  std::vector<std::string> patterns = {};
+};
+
+struct ExportReport {
+  std::size_t results = 0;             // that were selected
+  std::size_t records = 0;             // these, and what they were made of
+  std::uint64_t bytes = 0;             // at most, before compression
+  std::size_t left_out = 0;            // what cannot be carried, and what was made of it
+  std::vector<std::string> messages;   // why, and what the import will want to be told: one line
+                                       // each, the first thousand
+};
+
+struct ImportOptions {
+  // The bundle is your own: it may grow more than a thousand times when it is decompressed, take
+  // more memory for that, and hold records of more than 4 MiB besides their values. It is
+  // checked all the same.
+  bool trusted = false;
+};
+
+struct ImportReport {
+  std::size_t imported = 0;            // records that are new here
+  std::size_t present = 0;             // that were here already, with the same result
+  std::size_t different = 0;           // that were here with another result, which was kept
+  std::size_t left_out = 0;
+  std::size_t unproven = 0;            // of those imported: something upstream is different here
+  std::vector<std::string> messages;   // about each that was not taken; the first thousand
+};
+
 // Opens a cache and makes it the current one of this thread until it goes out of scope.
 class Cache {
  public:
@@ -75,6 +106,15 @@ class Cache {
   // Removes what nothing refers to, and results beyond the limits.
   CollectReport collect(const CollectOptions& options = {});
   [[nodiscard]] CacheStats stats();
+
+  // Writes results, with their values, task directories and all they were made of, to a file that
+  // another cache can import; "-" is standard output. Only what is fresh. Throws InvalidArgument where a pattern matches
+  // nothing, CacheError; then there is no file.
+  ExportReport export_to(const std::filesystem::path& file, const ExportOptions& options = {});
+  // Takes in what export_to() has written; "-" is standard input. What is fresh here stays as it is. Throws CacheError
+  // where the bundle is damaged or not to be trusted: what came before that place is in the
+  // cache, and right; nothing else is.
+  ImportReport import_from(const std::filesystem::path& file, const ImportOptions& options = {});
 
   // For the library: the store behind it.
   [[nodiscard]] detail::Store& store() const;

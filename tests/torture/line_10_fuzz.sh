@@ -1,6 +1,6 @@
 #!/bin/bash
 # line_10_fuzz.sh quick|nightly --seed N - foreign bytes: canonical form, JSON, pack records, result codecs,
-# jobs and messages, command lines, depfiles. No crash, no hang over 1 s, no memory over 512 MB.
+# jobs and messages, command lines, depfiles, bundles. No crash, no hang over 1 s, no memory over 512 MB.
 set -uo pipefail
 cd "$(dirname "$(readlink -f "$0")")/../.." || exit 1
 command -v clang++-14 > /dev/null || command -v clang++ > /dev/null || { echo "no clang here"; exit 77; }

@@ -1,5 +1,6 @@
 #include "tests/torture/operation.h"
 
+#include <fcntl.h>
 #include <sys/mman.h>
 
 #include <csignal>
@@ -7,7 +8,11 @@
 #include <fstream>
 #include <stdexcept>
 
+#include "cache/bundle_export.h"
 #include "cache/maintain.h"
+#include "runtime/bundle_import.h"
+#include "runtime/task_directory.h"
+#include "src/os.h"
 #include "tests/torture/tracer.h"
 
 #include <stook/errors.hpp>
@@ -16,6 +21,8 @@ namespace stook::torture {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr int kImportSteps = 6;
 
 void publish(const fs::path& cache, Steps& steps) {
   Sample sample(cache);
@@ -56,6 +63,46 @@ void make_index_anew(const fs::path& cache, Steps& steps) {
   steps.opened();
   reindex(*sample);
   steps.done();
+}
+
+void export_bundle(const fs::path& cache, Steps& steps) {
+  const Sample sample(cache);
+  steps.opened();
+  const detail::Fd to = detail::os_open(cache.string() + ".exported", O_CREAT | O_TRUNC | O_WRONLY);
+  if (detail::export_bundle(*sample, to.get(), "bundle", {}).left_out != 0) {
+    throw std::logic_error("something is left out");
+  }
+  steps.done();
+}
+
+void import_bundle(const fs::path& bundle, const fs::path& cache, Steps& steps) {
+  const Sample sample(cache);
+  detail::restore_directories(*sample);
+  steps.opened();
+  const detail::Fd from = detail::os_open(bundle, O_RDONLY);
+  if (detail::import_bundle(*sample, from.get(), "bundle", false).left_out != 0) {
+    throw CacheError("import: something is left out");  // what the index says cannot be read
+  }
+  for (int i = 0; i < kImportSteps; ++i) steps.done();
+}
+
+// What is in the bundle and not in the cache: one that is cleared with its directory, what it made
+// suspect, one of each that are new. Each is a step.
+void make_bundle(const fs::path& bundle, const fs::path& from, const fs::path& to) {
+  (void)run_child([&] {
+    Sample sample(from);
+    for (const SampleTask& task : later_tasks()) sample.publish(task);
+    sample->flush();
+    const detail::Fd file = detail::os_open(bundle, O_CREAT | O_WRONLY);
+    (void)detail::export_bundle(*sample, file.get(), "bundle", {"Inner", "Large"});
+    return 0;
+  });
+  (void)run_child([&] {
+    Sample sample(to);
+    sample.clear("a");
+    sample.clear("large");
+    return 0;
+  });
 }
 
 void open_only(const fs::path& cache, Steps& steps) {
@@ -144,10 +191,19 @@ std::vector<Operation> all_operations(const fs::path& directory) {
   make_sample(plain);
   copy_cache(plain, crashed);
   crash(crashed);
+  const fs::path richer = directory / "richer", poorer = directory / "poorer";
+  copy_cache(plain, richer);
+  copy_cache(plain, poorer);
+  const fs::path bundle = directory / "bundle";
+  make_bundle(bundle, richer, poorer);
+  const auto import = [bundle](const fs::path& cache, Steps& steps) {
+    import_bundle(bundle, cache, steps);
+  };
   std::vector<Operation> operations = {
       {"publish", publish, {}, plain},         {"clear", clear, {}, plain},
       {"collect", collect_garbage, {}, plain}, {"evict", evict, {}, plain},
-      {"reindex", make_index_anew, {}, plain}, {"recover", open_only, {}, crashed, true}};
+      {"reindex", make_index_anew, {}, plain}, {"recover", open_only, {}, crashed, true},
+      {"export", export_bundle, {}, plain},    {"import", import, {}, poorer}};
   // The pictures are what is seen when all goes well, step by step: each must be what it means.
   const Picture before = picture_of(plain);
   Picture first = before, second = before, cleared = before, evicted = before;
@@ -162,6 +218,14 @@ std::vector<Operation> all_operations(const fs::path& directory) {
   operations[3].pictures = {before, evicted};
   operations[4].pictures = {before, before};
   operations[5].pictures = {second, second};
+  operations[6].pictures = {before, before};
+  operations[7].pictures = {picture_of(poorer)};
+  for (const char* name : {"a", "b", "c", "new", "large", "new large"}) {
+    Picture next = operations[7].pictures.back();
+    next[name] = "fresh";
+    if (next.contains(std::string(name) + "/")) next[std::string(name) + "/"] = "there";
+    operations[7].pictures.push_back(next);
+  }
   for (const Operation& operation : operations) {
     const fs::path cache = directory / "good";
     copy_cache(operation.prepared, cache);

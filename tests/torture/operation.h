@@ -45,9 +45,9 @@ struct Operation {
   bool opens_only = false;
 };
 
-// Publish, clear, collect, collect with eviction, reindex, and opening after a crash; their caches
-// and pictures are made under `directory`. Throws where one of them does not do what it must when
-// nothing goes wrong.
+// Publish, clear, collect, collect with eviction, reindex, opening after a crash, export, import;
+// their caches and pictures are made under `directory`. Throws where one of them does not do what
+// it must when nothing goes wrong.
 [[nodiscard]] std::vector<Operation> all_operations(const std::filesystem::path& directory);
 
 // Performs it in this process: 0 done, 1 one clear error (in `error_file` if given), 2 anything

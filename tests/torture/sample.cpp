@@ -11,6 +11,8 @@
 #include <stdexcept>
 
 #include "cache/maintain.h"
+#include "runtime/task_directory.h"
+#include "src/external.h"
 #include "src/hash.h"
 #include "src/os.h"
 #include "tests/torture/tracer.h"
@@ -63,8 +65,25 @@ void copy_sparse(const fs::path& from, const fs::path& to) {
   fs::resize_file(to, fs::file_size(from));
 }
 
+Digest directory_of(std::string_view value) {
+  detail::DirectoryHasher hasher;
+  hasher.file("file", false);
+  hasher.content(value.data(), value.size());
+  hasher.end_file();
+  return hasher.finish();
+}
+
+// As a run makes it.
+Digest digest_of(const SampleTask& task, std::string_view value) {
+  detail::Hasher hasher;
+  hasher.update(detail::kResultDomain);
+  hasher.update(value);
+  const Digest digest{hasher.finish()};
+  return task.directory ? detail::combine_digests(digest, directory_of(value)) : digest;
+}
+
 fs::path file_of(const detail::Store& store, const SampleTask& task, std::uint64_t id) {
-  return store.task_path(task.class_name, id) / "file";
+  return store.task_path(task.class_name, id) / "data" / "file";
 }
 
 }  // namespace
@@ -122,10 +141,11 @@ void publish_value(detail::Store& store, const SampleTask& task, std::string_vie
     // What a run saw it has in memory, whatever becomes of the index.
     const Digest seen = entry_of(store, up).digest;
     upstream.push_back(
-        {key_of(up), seen.is_zero() ? Digest{detail::hash_bytes(value_of(up))} : seen});
+        {key_of(up), seen.is_zero() ? digest_of(task_named(up), value_of(up)) : seen});
   }
   p.upstream = upstream;
-  p.digest = Digest{detail::hash_bytes(value)};
+  p.digest = digest_of(task, value);
+  if (task.directory) p.directory = directory_of(value);
   p.codec = "text";
   p.duration_ns = 1'000'000;
   p.compress_level = compress_level;
@@ -205,6 +225,7 @@ Finding find_in(const fs::path& directory, bool verified) {
     try {
       const auto start = std::chrono::steady_clock::now();
       const Sample sample(directory);
+      restore_directories(*sample);  // as a program does that runs tasks
       const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
       out << "seconds\t" << took.count() << '\n';
       for (const auto& [name, state] : sample.look()) out << name << '\t' << state << '\n';

@@ -17,5 +17,7 @@ Action add_stats(CLI::App& app, const std::string& cache);
 Action add_verify(CLI::App& app, const std::string& cache);
 Action add_reindex(CLI::App& app, const std::string& cache);
 Action add_collect(CLI::App& app, const std::string& cache);
+Action add_export(CLI::App& app, const std::string& cache);
+Action add_import(CLI::App& app, const std::string& cache);
 
 }  // namespace stook::tool

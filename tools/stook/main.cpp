@@ -1,4 +1,4 @@
-// The `stook` program: looks into a cache, checks it, cleans it.
+// The `stook` program: looks into a cache, checks it, cleans it, carries results to another.
 
 #include <filesystem>
 #include <iostream>
@@ -30,6 +30,8 @@ int main(int argc, char** argv) {
   actions.emplace_back("verify", add_verify(app, cache));
   actions.emplace_back("reindex", add_reindex(app, cache));
   actions.emplace_back("collect", add_collect(app, cache));
+  actions.emplace_back("export", add_export(app, cache));
+  actions.emplace_back("import", add_import(app, cache));
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -39,7 +41,8 @@ int main(int argc, char** argv) {
     return code == 0 ? 0 : bad_usage;
   }
   try {
-    if (!std::filesystem::exists(std::filesystem::path(cache) / "FORMAT")) {
+    if (!app.got_subcommand("import") &&  // that may make one
+        !std::filesystem::exists(std::filesystem::path(cache) / "FORMAT")) {
       throw stook::CacheError("there is no stook cache in '" + cache + "': name one with --cache");
     }
     for (const auto& [name, action] : actions) {
