@@ -108,12 +108,12 @@ class Cache {
   [[nodiscard]] CacheStats stats();
 
   // Writes results, with their values, task directories and all they were made of, to a file that
-  // another cache can import; "-" is standard output. Only what is fresh. Throws InvalidArgument where a pattern matches
-  // nothing, CacheError; then there is no file.
+  // another cache can import; "-" is standard output. Only what is fresh. Throws InvalidArgument
+  // where a pattern matches nothing, CacheError; then there is no file.
   ExportReport export_to(const std::filesystem::path& file, const ExportOptions& options = {});
-  // Takes in what export_to() has written; "-" is standard input. What is fresh here stays as it is. Throws CacheError
-  // where the bundle is damaged or not to be trusted: what came before that place is in the
-  // cache, and right; nothing else is.
+  // Takes in what export_to() has written; "-" is standard input. What is fresh here stays as it
+  // is. Throws CacheError where the bundle is damaged or not to be trusted: what came before that
+  // place is in the cache, and right; nothing else is.
   ImportReport import_from(const std::filesystem::path& file, const ImportOptions& options = {});
 
   // For the library: the store behind it.

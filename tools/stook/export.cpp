@@ -1,5 +1,6 @@
 #include <iostream>
 
+#include "src/shown.h"
 #include "tools/stook/commands.h"
 
 #include <stook/cache.hpp>
@@ -20,7 +21,7 @@ Action add_export(CLI::App& app, const std::string& cache) {
     options.patterns = *patterns;
     const ExportReport report = opened.export_to(*file, options);
     std::ostream& out = *file == "-" ? std::cerr : std::cout;
-    for (const std::string& line : report.messages) std::cerr << line << '\n';
+    for (const std::string& line : report.messages) std::cerr << detail::shown(line) << '\n';
     out << report.results << " results exported, " << report.records
         << " records with what they were made of, " << report.left_out << " left out\n";
     return 0;

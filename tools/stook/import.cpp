@@ -1,5 +1,6 @@
 #include <iostream>
 
+#include "src/shown.h"
 #include "tools/stook/commands.h"
 
 #include <stook/cache.hpp>
@@ -18,7 +19,7 @@ Action add_import(CLI::App& app, const std::string& cache) {
     ImportOptions options;
     options.trusted = *trusted;
     const ImportReport report = opened.import_from(*file, options);
-    for (const std::string& line : report.messages) std::cerr << line << '\n';
+    for (const std::string& line : report.messages) std::cerr << detail::shown(line) << '\n';
     std::cout << report.imported << " records imported, " << report.present
               << " were here already, " << report.different << " differ and were kept, "
               << report.left_out << " left out";
