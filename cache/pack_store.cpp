@@ -261,9 +261,15 @@ void PackStore::make_readable(const Entry& entry) {
   if (entry.pack == writer_->pack() && !writer_->is_written(entry.offset)) writer_->write();
 }
 
+// The end of a run: the next one looks at the disk again.
+void PackStore::sync() {
+  packs_.drop_ahead();
+  writer_->sync();
+}
+
 void PackStore::flush() {
   indexer_->flush();
-  writer_->sync();
+  sync();
 }
 
 // --- Claims ----------------------------------------------------------------------------------

@@ -35,6 +35,7 @@ class PackStore final : public Store {
   Entry publish(const Publication& publication) override;
   void make_readable(const Entry& entry) override;
   void confirm(std::span<const Key> keys) override;
+  void sync() override;
   void flush() override;
 
   Invalidated clear(const Key& key) override;

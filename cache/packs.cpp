@@ -16,6 +16,8 @@ namespace {
 
 constexpr std::size_t kMostOpen = 128;
 constexpr std::size_t kFirstRead = 4096;  // holds most records whole
+constexpr std::size_t kMostAhead = std::size_t{256} << 10;
+constexpr std::size_t kMany = 4;  // records of a first read that make it worth to read further
 constexpr std::size_t kWindow = std::size_t{1} << 20;
 constexpr std::size_t kPage = 4096;
 
@@ -113,6 +115,11 @@ std::filesystem::path Packs::path_of(std::uint32_t number) const {
   return directory_ / name;
 }
 
+void Packs::drop_ahead() {
+  const std::lock_guard lock(mutex_);
+  ahead_.reset();
+}
+
 Result<std::shared_ptr<const OpenPack>> Packs::open(std::uint32_t number) {
   const std::lock_guard lock(mutex_);
   if (const auto found = open_.find(number); found != open_.end()) return found->second;
@@ -156,36 +163,92 @@ bool Packs::is_foreign(std::uint32_t number) const {
 void Packs::forget(std::uint32_t number) {
   const std::lock_guard lock(mutex_);
   open_.erase(number);
+  if (ahead_ && ahead_->number == number) ahead_.reset();
 }
 
-Result<OwnedFrame> Packs::read(std::uint32_t number, std::uint64_t offset, Part part) {
-  const std::filesystem::path path = path_of(number);
-  auto pack = open_or_fail(number);
-  if (!pack) return Failed{pack.reason()};
-  const int fd = (*pack)->fd.get();
-  OwnedFrame result;
-  result.pack = *pack;
-  result.bytes.resize(kFirstRead);
-  const std::size_t have = read_what_can_be(fd, result.bytes, offset);
-  if (have < kFixedBytes) return failed(path, offset, "nothing is there");
-  const auto length = frame_length(result.bytes);
-  if (!length || (!STOOK_MUTANT("record-in-file") &&
-                  offset + *length > static_cast<std::uint64_t>(os_file_size(fd)))) {
-    return failed(path, offset, "no record is there");
+// What was read when another record was wanted, if this one is there as a whole.
+std::shared_ptr<const Packs::Stretch> Packs::find_ahead(std::uint32_t number, std::uint64_t offset,
+                                                        Part part) {
+  const std::lock_guard lock(mutex_);
+  if (!ahead_ || ahead_->number != number || offset < ahead_->start) return nullptr;
+  const std::uint64_t skipped = offset - ahead_->start;
+  if (ahead_->bytes.size() < skipped + kFixedBytes) return nullptr;
+  const ByteSpan there = ByteSpan(ahead_->bytes).subspan(skipped);
+  const auto length = frame_length(there);
+  if (!length || (part == Part::whole ? *length : front_length(there)) > there.size()) {
+    return nullptr;
   }
-  const std::uint64_t wanted = part == Part::whole ? *length : front_length(result.bytes);
+  ++ahead_served_;
+  return ahead_;
+}
+
+// As far ahead as it was of use up to now: twice as far after some records, half where there were
+// few. So who reads in no order pays for no more than a first read. Who comes from behind a stretch
+// gets the one before it.
+std::shared_ptr<const Packs::Stretch> Packs::read_ahead(std::uint32_t number, std::uint64_t offset,
+                                                        int fd) {
+  auto stretch = std::make_shared<Stretch>();
+  stretch->number = number;
+  stretch->start = offset;
+  {
+    const std::lock_guard lock(mutex_);
+    ahead_bytes_ = ahead_served_ >= kMany ? ahead_bytes_ * 2 : ahead_bytes_ / 2;
+    ahead_bytes_ = std::clamp(ahead_bytes_, kFirstRead, kMostAhead);
+    ahead_served_ = 0;
+    std::size_t size = ahead_bytes_;
+    if (ahead_ && ahead_->number == number && offset < ahead_->start &&
+        ahead_->start - offset < size) {
+      size = std::min<std::uint64_t>(std::max(size, 2 * kFirstRead), offset + kFirstRead);
+      stretch->start = offset + kFirstRead - size;
+    }
+    stretch->bytes.resize(size);
+  }
+  stretch->bytes.resize(read_what_can_be(fd, stretch->bytes, stretch->start));
+  const std::lock_guard lock(mutex_);
+  ahead_ = stretch;
+  return stretch;
+}
+
+Result<OwnedFrame> Packs::take_frame(const std::shared_ptr<const OpenPack>& pack,
+                                     const Stretch& from, std::uint64_t offset, Part part) const {
+  const auto fails = [&](const char* why) { return failed(path_of(from.number), offset, why); };
+  const int fd = pack->fd.get();
+  const ByteSpan there =
+      ByteSpan(from.bytes).subspan(std::min(offset - from.start, from.bytes.size()));
+  if (there.size() < kFixedBytes) return fails("nothing is there");
+  const auto length = frame_length(there);
+  if (!length || (!STOOK_MUTANT("record-in-file") && *length > there.size() &&
+                  offset + *length > static_cast<std::uint64_t>(os_file_size(fd)))) {
+    return fails("no record is there");
+  }
+  const std::uint64_t wanted = part == Part::whole ? *length : front_length(there);
+  OwnedFrame result;
+  result.pack = pack;
+  result.bytes.reserve(wanted);
+  const std::size_t have = std::min<std::uint64_t>(wanted, there.size());
+  result.bytes.assign(there.begin(), there.begin() + static_cast<std::ptrdiff_t>(have));
   result.bytes.resize(wanted);
   if (wanted > have &&
       read_what_can_be(fd, std::span(result.bytes).subspan(have), offset + have) != wanted - have) {
-    return failed(path, offset, "the record is cut short");
+    return fails("the record is cut short");
   }
-  const std::uint64_t salt = (*pack)->header.salt;
+  const std::uint64_t salt = pack->header.salt;
   const auto frame =
       part == Part::whole ? decode_frame(result.bytes, salt) : decode_front(result.bytes, salt);
-  if (!frame) return failed(path, offset, "the record's checksum does not hold");
-  if (!frame->known) return failed(path, offset, "the record is of a later version's kind");
+  if (!frame) return fails("the record's checksum does not hold");
+  if (!frame->known) return fails("the record is of a later version's kind");
   result.frame = *frame;
   return result;
+}
+
+Result<OwnedFrame> Packs::read(std::uint32_t number, std::uint64_t offset, Part part) {
+  const auto pack = open_or_fail(number);
+  if (!pack) return Failed{pack.reason()};
+  if (const auto ahead = find_ahead(number, offset, part)) {
+    // It may have been read while the record was being written.
+    if (auto frame = take_frame(*pack, *ahead, offset, part)) return frame;
+  }
+  return take_frame(*pack, *read_ahead(number, offset, (*pack)->fd.get()), offset, part);
 }
 
 Result<std::shared_ptr<const OpenPack>> Packs::scan(std::uint32_t number, std::uint64_t from,

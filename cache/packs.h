@@ -54,17 +54,32 @@ class Packs {
   [[nodiscard]] std::string about_unknown(std::uint32_t number, std::uint64_t offset) const;
   // Is it a pack of a version that this program does not read?
   [[nodiscard]] bool is_foreign(std::uint32_t number) const;
-  void forget(std::uint32_t number);                                // it was removed
+  void forget(std::uint32_t number);  // it was removed
+  void drop_ahead();  // what was read ahead: damage that came since is seen by the next read
   [[nodiscard]] std::vector<std::uint32_t> list() const;            // throws CacheError
   [[nodiscard]] std::uint64_t size_of(std::uint32_t number) const;  // 0: gone; throws CacheError
   [[nodiscard]] std::filesystem::path path_of(std::uint32_t number) const;
 
  private:
+  // Bytes of a pack from `start` on: records that are wanted one after the other lie together.
+  struct Stretch {
+    std::uint32_t number = 0;
+    std::uint64_t start = 0;
+    std::vector<std::byte> bytes;
+  };
   Result<std::shared_ptr<const OpenPack>> open_or_fail(std::uint32_t number);
+  std::shared_ptr<const Stretch> find_ahead(std::uint32_t number, std::uint64_t offset, Part part);
+  std::shared_ptr<const Stretch> read_ahead(std::uint32_t number, std::uint64_t offset, int fd);
+  Result<OwnedFrame> take_frame(const std::shared_ptr<const OpenPack>& pack, const Stretch& from,
+                                std::uint64_t offset, Part part) const;
 
   const std::filesystem::path directory_;
   std::mutex mutex_;
-  std::map<std::uint32_t, std::shared_ptr<const OpenPack>> open_;  // guarded by mutex_
+  // Guarded by mutex_, as the rest.
+  std::map<std::uint32_t, std::shared_ptr<const OpenPack>> open_;
+  std::shared_ptr<const Stretch> ahead_;
+  std::size_t ahead_bytes_ = 0;   // to read next time
+  std::size_t ahead_served_ = 0;  // records that ahead_ has given
 };
 
 }  // namespace stook::detail

@@ -73,7 +73,7 @@ class SignalWatch {
     const int again = wait(&grace);
     if (ending_) return;
     kill_all_started();
-    if (again <= 0) store_.flush();
+    if (again <= 0) store_.sync();
     ::_exit(exit_code());
   }
 

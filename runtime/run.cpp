@@ -107,7 +107,7 @@ class Runner {
       }
       force_roots_ = force_roots_ && !roots_ran_;
     }
-    store_.flush();
+    store_.sync();
     result_.stats.wall_seconds = std::chrono::duration<double>(Clock::now() - start).count();
     observer_.run_finished(result_.stats);
     return std::move(result_);

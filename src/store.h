@@ -207,7 +207,9 @@ class Store {
   // These suspects were proven to have unchanged upstreams: fresh again.
   virtual void confirm(std::span<const Key> keys) = 0;
 
-  // Everything published so far survives the death of this process and is in the index.
+  // Everything published so far survives the death of this process, and a power failure.
+  virtual void sync() = 0;
+  // And is in the index, which is otherwise told within 50 ms.
   virtual void flush() = 0;
 
   // --- Invalidating --------------------------------------------------------------------------

@@ -131,6 +131,7 @@ class MemoryStore final : public Store {
   }
 
   void make_readable(const Entry&) override {}
+  void sync() override {}
   void flush() override {}
 
   Invalidated clear(const Key& key) override {
