@@ -53,6 +53,7 @@ void Scheduler::start() {
                     plan_.classes[node.class_slot].expected_seconds);
     if (node.unsettled == 0) to_settle_.push_back(index);
   }
+  std::reverse(to_settle_.begin(), to_settle_.end());  // they are taken from its end
   settle_users();
 }
 
@@ -165,7 +166,7 @@ void Scheduler::settle_users() {
       Node& node = plan_.nodes[index];
       plan_.destroy_object(node);
       release_inputs(node);
-      for (std::uint32_t i = 0; i < node.user_count; ++i) {
+      for (std::uint32_t i = node.user_count; i-- > 0;) {  // the first one is taken first
         const NodeIndex user = plan_.users[node.first_user + i];
         if (--plan_.nodes[user].unsettled == 0) to_settle_.push_back(user);
       }
