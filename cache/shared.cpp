@@ -150,6 +150,7 @@ void Shared::raise(const Counters& least) {
 void Shared::initialise() {
   const std::string holder = os_this_process();
   const std::size_t size = alone_ ? 0 : sizeof(SharedState);
+  const bool empty = os_file_size(fd_.get()) == 0 || alone_;  // then all of it is zero
   if (ftruncate(fd_.get(), static_cast<off_t>(size)) != 0 || !os_reserve(fd_.get(), size)) {
     throw_cache_error("write", file_);
   }
@@ -165,13 +166,13 @@ void Shared::initialise() {
   state_->changes.fetch_add(1);
   init_robust_mutex(state_->mutex);
   // Only what was used is cleared: touching four megabytes would cost a millisecond.
-  if (state_->claims != 0 || !keep) {
+  if (state_->claims != 0 || (!keep && !empty)) {
     for (ClaimCell& cell : state_->cell) {
       if (cell.owner != 0) cell.owner = 0;
     }
   }
   state_->claims = 0;
-  const std::uint32_t packs = keep ? std::min(state_->packs.load(), kPacks) : kPacks;
+  const std::uint32_t packs = keep ? std::min(state_->packs.load(), kPacks) : empty ? 0 : kPacks;
   for (std::uint32_t i = 0; i < packs; ++i) {
     if (state_->pack[i].number.load() == 0 && state_->pack[i].length.load() == 0) continue;
     state_->pack[i].number.store(0);
