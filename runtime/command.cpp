@@ -28,6 +28,7 @@ namespace fs = std::filesystem;
 using namespace detail;
 
 template <class... F> struct Overloaded : F... { using F::operator()...; };
+template <class... F> Overloaded(F...) -> Overloaded<F...>;  // clang 14 does not find it itself
 
 // Which commands that are planned or running in this process make which file.
 class OutputOwners {
