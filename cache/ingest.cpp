@@ -143,6 +143,7 @@ void Ingest::settle_keys(std::vector<Work>& works) {
     row.class_id = class_of(item.class_ref).id;
     row.seq = item.seq;
     rows.insert(row);
+    view_.remember(row.key, row.entry, row.seq);
   }
 }
 
@@ -155,8 +156,13 @@ void Ingest::settle_known(Work& work) {
   olds_.push_back(*old);
   work.id = old->entry.id;
   if (work.id != item.id) view_.correct_id(item.key, work.id);
-  work.skip = (!STOOK_MUTANT("newer-record") && old->seq >= item.seq) ||
-              item.kind == ItemKind::given || item.seq < class_of(item.class_ref).cleared_seq;
+  const bool overtaken = (!STOOK_MUTANT("newer-record") && old->seq >= item.seq) ||
+                         item.seq < class_of(item.class_ref).cleared_seq;
+  // The view may have taken it for the last word: it was told before the row was found.
+  if (overtaken && item.kind == ItemKind::record && !STOOK_MUTANT("overtaken-in-index")) {
+    view_.remember(item.key, old->entry, std::max(old->seq, item.seq));
+  }
+  work.skip = overtaken || item.kind == ItemKind::given;
   work.digest_differs =
       !work.skip && old->entry.digest != item.digest && !old->entry.digest.is_zero();
 }

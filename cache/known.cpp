@@ -51,11 +51,11 @@ void Known::rehash(std::size_t cells) {
   }
 }
 
-void Known::drop_unless(const std::function<bool(const KnownKey&)>& pinned) {
+void Known::drop_unless(const std::function<bool(KnownKey&)>& pinned) {
   complete = false;
   if (dense_.empty()) return;
   StableVector<KnownKey> kept;
-  for (const KnownKey& known : dense_) {
+  for (KnownKey& known : dense_) {
     if (pinned(known)) kept.emplace_back() = known;
   }
   dense_ = std::move(kept);

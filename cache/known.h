@@ -18,10 +18,11 @@ namespace stook::detail {
 struct KnownKey {
   Key key;
   Entry entry;
-  std::uint64_t seq = 0;    // of the record the entry speaks of; 0: none
-  bool id_only = false;     // nothing but an id is known, given since the last new start
-  bool exposed = false;     // ... and a pack holds it
-  bool used_today = false;  // the index knows, or has been told, that it was
+  std::uint64_t seq = 0;        // of the record the entry speaks of; 0: none
+  bool id_only = false;         // nothing but an id is known, given since the last new start
+  bool exposed = false;         // ... and a pack holds it
+  bool used_today = false;      // the index knows, or has been told, that it was
+  std::uint32_t class_ref = 0;  // of a record of this process
 };
 
 class Known {
@@ -29,7 +30,8 @@ class Known {
   [[nodiscard]] KnownKey* find(const Key& key);
   // The entry of the key, made if it is not there. References are good until drop_unless().
   KnownKey& at(const Key& key);
-  void drop_unless(const std::function<bool(const KnownKey&)>& pinned);
+  // `pinned` may correct what it keeps.
+  void drop_unless(const std::function<bool(KnownKey&)>& pinned);
   [[nodiscard]] std::vector<std::uint64_t> unrecorded_ids();
   void reserve(std::size_t keys);
   [[nodiscard]] std::size_t size() const { return dense_.size(); }

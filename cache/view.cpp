@@ -11,6 +11,16 @@ namespace {
 constexpr std::uint64_t kFewQueries = 1000;
 constexpr std::size_t kMostKnown = 1 << 18;  // at about 110 bytes each
 
+// Nothing answers for the key any more; its id is in a pack and stays.
+void clear_known(KnownKey& known, std::uint64_t seq) {
+  const std::uint64_t id = known.entry.id;
+  known.entry = Entry{};
+  known.entry.id = id;
+  known.entry.doubt = Doubt::cleared;
+  known.seq = seq;
+  known.id_only = known.exposed = true;
+}
+
 class ReadTransaction {
  public:
   explicit ReadTransaction(Database& database) : database_(database) { database_.execute("BEGIN"); }
@@ -63,8 +73,8 @@ View::Tables::Tables(const Layout& layout)
   }
 }
 
-View::View(const Layout& layout, Shared& shared, Packs& packs, Warn warn)
-    : layout_(layout), shared_(shared), packs_(packs), warn_(std::move(warn)) {}
+View::View(const Layout& layout, Shared& shared, Packs& packs, ClassNames& names, Warn warn)
+    : layout_(layout), shared_(shared), packs_(packs), names_(names), warn_(std::move(warn)) {}
 
 View::~View() = default;
 
@@ -103,7 +113,7 @@ void View::start_anew(std::uint64_t change) {
     if (mark.number == own_pack_) own_indexed = mark.indexed;
   }
   const std::lock_guard lock(mutex_);
-  known_.drop_unless([&](const KnownKey& known) { return is_pinned(known, own_indexed); });
+  known_.drop_unless([&](KnownKey& known) { return is_pinned(known, own_indexed); });
   rows_ = tables().rows.last_id();
   known_.complete = rows_ == 0;
   queried_ = 0;
@@ -124,13 +134,23 @@ void View::forget() {
 
 // Is this more than the index has? What is in this process's pack and not yet indexed; ids of keys
 // that still have no row.
-bool View::is_pinned(const KnownKey& known, std::uint64_t own_indexed) {
+bool View::is_pinned(KnownKey& known, std::uint64_t own_indexed) {
   if (known.id_only) return !tables().rows.find(known.key);
   if (own_pack_ == 0 || known.entry.pack != own_pack_ || known.entry.offset < own_indexed) {
     return false;
   }
   const auto row = tables().rows.find(known.key);
-  return !row || row->seq <= known.seq;  // else it was overtaken, by a clear say
+  if (row && row->seq > known.seq) return false;  // it was overtaken, by a clear say
+  const std::uint64_t cleared = cleared_seq(known.class_ref);
+  if (!row && known.seq < cleared && !STOOK_MUTANT("cleared-unindexed"))
+    clear_known(known, cleared);
+  return !row || known.seq >= cleared;
+}
+
+// Of the last clear of a class that the index has.
+std::uint64_t View::cleared_seq(std::uint32_t class_ref) {
+  const auto type = tables().classes.find(names_.name(class_ref));
+  return type ? type->cleared_seq : 0;
 }
 
 // Was its key, or its class, cleared or published again after this record was begun? It may have
@@ -294,13 +314,14 @@ void View::record_own(const Item& item, std::uint64_t change) {
 void View::drop_overtaken(const Item& item) {
   const std::lock_guard reading(reading_);
   const ReadTransaction transaction(tables().database);
-  const auto row = tables().rows.find(item.key);
-  if (!row || row->seq <= item.seq) return;
-  const std::lock_guard lock(mutex_);
-  KnownKey* const known = known_.find(item.key);
-  if (known == nullptr || known->seq > row->seq) return;
-  known->entry = row->entry;
-  known->seq = row->seq;
+  if (const auto row = tables().rows.find(item.key); row && row->seq > item.seq) {
+    return remember(item.key, row->entry, row->seq);
+  }
+  if (const std::uint64_t cleared = cleared_seq(item.class_ref); cleared > item.seq) {
+    const std::lock_guard lock(mutex_);
+    KnownKey* const known = known_.find(item.key);
+    if (known != nullptr && known->seq < cleared) clear_known(*known, cleared);
+  }
 }
 
 void View::record(const Item& item) {
@@ -318,6 +339,7 @@ void View::record(const Item& item) {
   }
   known.entry = entry_of(item);
   known.entry.id = id;
+  known.class_ref = item.class_ref;
   known.seq = item.seq;
   known.used_today = true;  // its row says so
   known.id_only = false;

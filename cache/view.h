@@ -15,6 +15,7 @@
 #include <span>
 #include <vector>
 
+#include "cache/class_names.h"
 #include "cache/class_table.h"
 #include "cache/fault.h"
 #include "cache/item.h"
@@ -28,7 +29,7 @@ namespace stook::detail {
 
 class View {
  public:
-  View(const Layout& layout, Shared& shared, Packs& packs, Warn warn);
+  View(const Layout& layout, Shared& shared, Packs& packs, ClassNames& names, Warn warn);
   ~View();
 
   // Throws DatabaseError.
@@ -84,7 +85,8 @@ class View {
 
  private:
   void start_anew(std::uint64_t change);
-  [[nodiscard]] bool is_pinned(const KnownKey& known, std::uint64_t own_indexed);
+  [[nodiscard]] bool is_pinned(KnownKey& known, std::uint64_t own_indexed);
+  [[nodiscard]] std::uint64_t cleared_seq(std::uint32_t class_ref);
   void read_tails();
   [[nodiscard]] bool is_outdated(const Frame& frame);
   void drop_overtaken(const Item& item);
@@ -98,6 +100,7 @@ class View {
   const Layout& layout_;
   Shared& shared_;
   Packs& packs_;
+  ClassNames& names_;
   const Warn warn_;
 
   std::mutex reading_;                                // the connection and the positions

@@ -192,6 +192,59 @@ TEST(Order, ThreadsOfOneStoreTakeTurns) {
   EXPECT_EQ(failures, 0);
 }
 
+// A record is written, another process clears its key, a third thread of the first one hears of
+// that, and only then is the record entered. A large one takes long to write: the clear finds room.
+void clear_while_written(const std::function<void(TestStore&, const std::string&)>& clear) {
+  const TemporaryDirectory dir;
+  TestStore one(dir.path()), two(dir.path());
+  const std::string arguments(8 << 20, 'a');
+  for (int round = 0; round < 15; ++round) {
+    const std::string name = "key" + std::to_string(round);
+    one.publish(round % 3 == 0 ? "another key" : name, "value");  // so that it is new now and then
+    one->flush();
+    std::atomic<int> ready{0};
+    std::atomic<bool> done{false};
+    std::thread clearing([&] {
+      for (++ready; ready < 3;) {}
+      const auto later = std::chrono::steady_clock::now() + std::chrono::microseconds(500 * round);
+      while (std::chrono::steady_clock::now() < later) {}
+      clear(two, name);
+    });
+    std::thread looking([&] {
+      for (++ready; !done;) (void)one.entry("another");
+    });
+    const ByteSpan piece = bytes_of("another value");
+    Publication p;
+    p.key = key_of(name);
+    p.id = one->id_of(p.key);
+    p.class_name = "Task";
+    p.arguments = arguments;
+    p.digest = digest_of("another value");
+    p.codec = "text";
+    p.value = {&piece, 1};
+    for (++ready; ready < 3;) {}
+    one->publish(p);
+    clearing.join();
+    done = true;
+    looking.join();
+    const RecordState before = one.state(name);
+    one->flush();
+    two->flush();
+    TestStore three(dir.path());
+    ASSERT_EQ(before, three.state(name)) << round;
+    ASSERT_EQ(one.state(name), three.state(name)) << round;
+    ASSERT_EQ(two.state(name), three.state(name)) << round;
+  }
+}
+
+TEST(Order, ARecordThatWasClearedWhileItWasWrittenIsNoAnswer) {
+  clear_while_written([](TestStore& two, const std::string& name) { two->clear(key_of(name)); });
+}
+
+TEST(Order, ARecordWhoseClassWasClearedWhileItWasWrittenIsNoAnswer) {
+  clear_while_written([](TestStore& two, const std::string&) { two->clear_class("Task"); });
+}
+
 // Of several who make a cache at once the first one's number is everybody's.
 TEST(Order, ACacheIsMadeOnce) {
   for (int round = 0; round < 30; ++round) {
