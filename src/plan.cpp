@@ -21,6 +21,18 @@ Plan::Plan(Store& store, ContextSource& contexts, const std::vector<SpecPtr>& ro
       nodes[index].forced = force_roots && nodes[index].is_task();
     });
   }
+  try {
+    construct_all();
+    link_users();
+    sort();
+    measure_paths();
+  } catch (...) {  // there will be no destructor
+    destroy_objects();
+    throw;
+  }
+}
+
+void Plan::construct_all() {
   std::vector<NodeIndex> wave;
   while (!wave_.empty()) {
     wave.swap(wave_);
@@ -30,12 +42,11 @@ Plan::Plan(Store& store, ContextSource& contexts, const std::vector<SpecPtr>& ro
       if (nodes[index].state == NodeState::waiting) construct(index);
     }
   }
-  link_users();
-  sort();
-  measure_paths();
 }
 
-Plan::~Plan() {
+Plan::~Plan() { destroy_objects(); }
+
+void Plan::destroy_objects() {
   for (Node& node : nodes) destroy_object(node);
 }
 

@@ -111,6 +111,8 @@ class Plan {
   void settle_external(Node& node);
   void construct(NodeIndex index);
   void add_input(NodeIndex index, const SpecPtr& spec);
+  void construct_all();
+  void destroy_objects();
   void link_users();
   void sort();
   void measure_paths();

@@ -91,6 +91,24 @@ TEST(Graph, CycleIsReportedWithItsPath) {
   }
 }
 
+struct Counted : Task<Counted, int(int)> {
+  static inline int alive = 0;
+  Future<int> next;
+  explicit Counted(int n) {
+    if (n == 3) throw std::runtime_error("no more");
+    next = Counted::make(n + 1);
+    ++alive;
+  }
+  ~Counted() { --alive; }
+  int run_task() { return 0; }
+};
+
+TEST(Graph, WhatWasConstructedIsDestroyedWhenPlanningFails) {
+  TempCache cache;
+  EXPECT_THROW((void)Counted::make(0).run_graph(), ConstructionFailed);
+  EXPECT_EQ(Counted::alive, 0);
+}
+
 struct Chain : Task<Chain, long(long)> {
   Future<long> next;
   explicit Chain(long n) { next = n == 0 ? Const(0L) : Future<long>(make(n - 1)); }
