@@ -197,7 +197,7 @@ class Store {
   virtual void expose_id(const Key& key, std::uint64_t id, std::string_view class_name) = 0;
 
   // Makes a record the answer for its key; the claim on the key, if held, ends when others can see
-  // it. It is visible to this process when this returns and survives its death after flush().
+  // it. It is visible to this process when this returns and survives its death after sync().
   // Throws CacheError when it cannot be written.
   virtual Entry publish(const Publication& publication) = 0;
 
