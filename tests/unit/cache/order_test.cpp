@@ -245,6 +245,24 @@ TEST(Order, ARecordWhoseClassWasClearedWhileItWasWrittenIsNoAnswer) {
   clear_while_written([](TestStore& two, const std::string&) { two->clear_class("Task"); });
 }
 
+// The index cannot know of the key yet, nor can who clears.
+TEST(Order, AClearOfAClassReachesWhatIsNotYetWritten) {
+  const TemporaryDirectory dir;
+  TestStore one(dir.path()), two(dir.path());
+  one.publish("first", "value");
+  one->flush();
+  for (int i = 0; i < 20; ++i) {
+    const std::string name = "key" + std::to_string(i);
+    const std::uint64_t id = one.publish(name, "value").id;
+    two->clear_class("Task");
+    ASSERT_EQ(one.state(name), RecordState::missing) << i;
+    EXPECT_EQ(one->id_of(key_of(name)), id);
+    one->flush();
+    ASSERT_EQ(one.state(name), RecordState::missing) << i;
+    EXPECT_EQ(two->id_of(key_of(name)), id);
+  }
+}
+
 // Of several who make a cache at once the first one's number is everybody's.
 TEST(Order, ACacheIsMadeOnce) {
   for (int round = 0; round < 30; ++round) {
