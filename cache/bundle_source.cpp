@@ -12,6 +12,8 @@
 #include <cstring>
 #include <vector>
 
+#include "src/shown.h"
+
 #include <stook/errors.hpp>
 
 namespace stook::detail {
@@ -23,14 +25,9 @@ constexpr std::uint64_t kMostRatio = 1000;                     // ... and of eac
 constexpr int kWindowLog = 23;                                 // 8 MiB
 constexpr int kTrustedWindowLog = 27;                          // what zstd itself takes
 constexpr std::size_t kMostName = 4096;
+constexpr std::size_t kNameShown = 200;
 
 const char* const kTrust = "; if it is your own, import it with --trust (ImportOptions::trusted)";
-
-std::string shown(std::string_view name) {
-  std::string text = "'";
-  for (const char c : name.substr(0, 200)) text += c >= ' ' && c <= '~' ? c : '?';
-  return text + (name.size() > 200 ? "...'" : "'");
-}
 
 // Why a bundle cannot have this name; null: it can.
 const char* fault_of_name(std::string_view name) {
@@ -147,7 +144,7 @@ BundleSource::~BundleSource() { archive_read_free(archive_); }
 
 void BundleSource::refuse(const std::string& why) const {
   std::string text = "bundle " + name_ + ": ";
-  if (!entry_.name.empty()) text += "at " + shown(entry_.name) + ": ";
+  if (!entry_.name.empty()) text += "at '" + shortened(shown(entry_.name), kNameShown) + "': ";
   throw CacheError(text + why);
 }
 
