@@ -48,6 +48,15 @@ struct BundleHead {
   std::uint64_t bytes = 0;
 };
 
+// The names in a bundle, as above.
+namespace bundle_names {
+inline constexpr const char* kHead = "stook-bundle";
+inline constexpr const char* kTail = "stook-bundle.end";
+[[nodiscard]] std::string pack(std::uint64_t number);
+[[nodiscard]] std::string object(const Hash128& name);
+[[nodiscard]] std::string data(std::string_view class_name, std::uint64_t id);
+}  // namespace bundle_names
+
 [[nodiscard]] std::string to_text(const BundleHead& head);
 // None: not a head, or of another version.
 [[nodiscard]] std::optional<BundleHead> parse_bundle_head(std::string_view text);

@@ -18,9 +18,6 @@ constexpr std::uint64_t kMostHead = 4096;
 constexpr std::uint64_t kMostGathered = std::uint64_t{2} << 20;  // of a pack, beside its last frame
 constexpr std::uint64_t kMostObjectsKnown = 1 << 18;  // so many names are looked at for doubles
 
-const char* const kHead = "stook-bundle";
-const char* const kTail = "stook-bundle.end";
-
 bool take_number(std::string_view& text, std::string_view label, std::uint64_t& number) {
   if (!text.starts_with(label)) return false;
   text.remove_prefix(label.size());
@@ -29,21 +26,6 @@ bool take_number(std::string_view& text, std::string_view label, std::uint64_t& 
   if (error != std::errc() || used == text.size() || text[used] != '\n') return false;
   text.remove_prefix(used + 1);
   return true;
-}
-
-std::string pack_name(std::uint64_t number) {
-  char name[48];
-  std::snprintf(name, sizeof name, "records/%06llu.pack", static_cast<unsigned long long>(number));
-  return name;
-}
-
-std::string object_name(const Hash128& name) {
-  const std::string hex = to_hex(name);
-  return "objects/" + hex.substr(0, 2) + "/" + hex.substr(2);
-}
-
-std::string data_name(std::string_view class_name, std::uint64_t id) {
-  return "tasks/" + safe_name(class_name) + "/" + std::to_string(id) + "/data";
 }
 
 // A new file that is written to the end or not at all: whoever reads a bundle clears up.
@@ -65,6 +47,25 @@ class NewFile {
 };
 
 }  // namespace
+
+namespace bundle_names {
+
+std::string pack(std::uint64_t number) {
+  char name[48];
+  std::snprintf(name, sizeof name, "records/%06llu.pack", static_cast<unsigned long long>(number));
+  return name;
+}
+
+std::string object(const Hash128& name) {
+  const std::string hex = to_hex(name);
+  return "objects/" + hex.substr(0, 2) + "/" + hex.substr(2);
+}
+
+std::string data(std::string_view class_name, std::uint64_t id) {
+  return "tasks/" + safe_name(class_name) + "/" + std::to_string(id) + "/data";
+}
+
+}  // namespace bundle_names
 
 std::string to_text(const BundleHead& head) {
   return "stook bundle 1\nrecords " + std::to_string(head.records) + "\nlast id " +
@@ -100,7 +101,7 @@ std::string BundleReader::read_text() {
 
 void BundleReader::read_head() {
   source_.advance();
-  if (source_.at_end() || source_.entry().name != kHead) {
+  if (source_.at_end() || source_.entry().name != bundle_names::kHead) {
     refuse("it is no stook bundle: such a file begins with 'stook-bundle'");
   }
   head_text_ = read_text();
@@ -118,7 +119,7 @@ bool BundleReader::next(BundleRecord& record) {
   if (directory_due_) read_directory(nullptr);
   if (at_ == pack_.size()) {
     if (source_.at_end()) refuse("it is cut short: its end is missing");
-    if (source_.entry().name == kTail) {
+    if (source_.entry().name == bundle_names::kTail) {
       read_tail();
       return false;
     }
@@ -130,7 +131,7 @@ bool BundleReader::next(BundleRecord& record) {
                                    : frame_length(rest).value_or(~std::uint64_t{0});
   std::optional<Frame> frame;
   if (length <= rest.size()) frame = decode_frame(rest.first(length), pack_header_.salt);
-  const std::string where = pack_name(packs_) + " at " + std::to_string(at_);
+  const std::string where = bundle_names::pack(packs_) + " at " + std::to_string(at_);
   if (!frame) refuse("in " + where + ": the record is damaged");
   if (!trusted_ && length > kMostUntrustedFrame) {
     refuse("in " + where + ": the record has more than 4 MiB without its value; if the bundle is " +
@@ -146,9 +147,9 @@ bool BundleReader::next(BundleRecord& record) {
 }
 
 void BundleReader::read_pack() {
-  if (source_.entry().directory || source_.entry().name != pack_name(packs_ + 1)) {
-    refuse("the name is not known, comes twice or does not belong here: " + pack_name(packs_ + 1) +
-           " is next");
+  if (source_.entry().directory || source_.entry().name != bundle_names::pack(packs_ + 1)) {
+    refuse("the name is not known, comes twice or does not belong here: " +
+           bundle_names::pack(packs_ + 1) + " is next");
   }
   const std::uint64_t size = source_.entry().size;
   if (size > kMostGathered + (trusted_ ? kMostUpstream * kUpstreamBytes + 2 * kMostArguments
@@ -182,7 +183,7 @@ void BundleReader::check_record() {
   }
   value_ = {};
   if (frame_.in_object) {
-    object_due_ = !source_.at_end() && source_.entry().name == object_name(frame_.object);
+    object_due_ = !source_.at_end() && source_.entry().name == bundle_names::object(frame_.object);
     return;  // its digest is looked at with the object
   }
   if (!result) return;
@@ -234,7 +235,7 @@ void BundleReader::take_directory(const std::filesystem::path& data) { read_dire
 void BundleReader::read_directory(const std::filesystem::path* data) {
   if (object_due_) read_object(nullptr);
   directory_due_ = false;
-  const std::string name = data_name(frame_.class_name, frame_.id);
+  const std::string name = bundle_names::data(frame_.class_name, frame_.id);
   if (source_.at_end() || !source_.entry().directory || source_.entry().name != name) {
     refuse("the directory of record " + std::to_string(records_) + " is missing: " + name);
   }

@@ -3,11 +3,8 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
-#include <cstdio>
-
 #include "cache/bundle.h"
 #include "cache/fault.h"
-#include "cache/layout.h"
 
 namespace stook::detail {
 namespace {
@@ -79,7 +76,7 @@ struct BundleWriter::Tar {
 
 BundleWriter::BundleWriter(int fd, std::string name, const BundleHead& head)
     : text_(to_text(head)), tar_(std::make_unique<Tar>(fd, std::move(name))) {
-  tar_->begin("stook-bundle", AE_IFREG, 0600, text_.size());
+  tar_->begin(bundle_names::kHead, AE_IFREG, 0600, text_.size());
   tar_->put(text_.data(), text_.size());
 }
 
@@ -101,25 +98,20 @@ void BundleWriter::add(const OwnedFrame& record) {
 void BundleWriter::close_pack() {
   source_.reset();
   if (pack_.empty()) return;
-  char name[48];
-  std::snprintf(name, sizeof name, "records/%06llu.pack",
-                static_cast<unsigned long long>(++packs_));
-  tar_->begin(name, AE_IFREG, 0600, pack_.size());
+  tar_->begin(bundle_names::pack(++packs_), AE_IFREG, 0600, pack_.size());
   tar_->put(pack_.data(), pack_.size());
   pack_.clear();
 }
 
 void BundleWriter::add_object(const std::filesystem::path& file, const Hash128& name) {
-  const std::string hex = to_hex(name);
   struct stat status = {};
   if (lstat(file.c_str(), &status) != 0) throw_cache_error("look at", file);
-  tar_->file("objects/" + hex.substr(0, 2) + "/" + hex.substr(2), file, 0600,
-             static_cast<std::uint64_t>(status.st_size));
+  tar_->file(bundle_names::object(name), file, 0600, static_cast<std::uint64_t>(status.st_size));
 }
 
 void BundleWriter::add_directory(const std::filesystem::path& data, std::string_view class_name,
                                  std::uint64_t id) {
-  const std::string name = "tasks/" + safe_name(class_name) + "/" + std::to_string(id) + "/data";
+  const std::string name = bundle_names::data(class_name, id);
   tar_->begin(name, AE_IFDIR, 0700, 0);
   std::vector<std::filesystem::path> paths;
   try {
@@ -144,7 +136,7 @@ void BundleWriter::add_directory(const std::filesystem::path& data, std::string_
 
 void BundleWriter::finish() {
   close_pack();
-  tar_->begin("stook-bundle.end", AE_IFREG, 0600, text_.size());
+  tar_->begin(bundle_names::kTail, AE_IFREG, 0600, text_.size());
   tar_->put(text_.data(), text_.size());
   tar_->check(archive_write_close(tar_->out));
 }
