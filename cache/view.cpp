@@ -112,8 +112,12 @@ void View::start_anew(std::uint64_t change) {
     positions_[mark.number] = mark.indexed;
     if (mark.number == own_pack_) own_indexed = mark.indexed;
   }
+  std::uint64_t last_clear = 0;  // of any class
+  for (const ClassRow& type : tables().classes.all()) {
+    last_clear = std::max(last_clear, type.cleared_seq);
+  }
   const std::lock_guard lock(mutex_);
-  known_.drop_unless([&](KnownKey& known) { return is_pinned(known, own_indexed); });
+  known_.drop_unless([&](KnownKey& known) { return is_pinned(known, own_indexed, last_clear); });
   rows_ = tables().rows.last_id();
   known_.complete = rows_ == 0;
   queried_ = 0;
@@ -134,17 +138,18 @@ void View::forget() {
 
 // Is this more than the index has? What is in this process's pack and not yet indexed; ids of keys
 // that still have no row.
-bool View::is_pinned(KnownKey& known, std::uint64_t own_indexed) {
+bool View::is_pinned(KnownKey& known, std::uint64_t own_indexed, std::uint64_t last_clear) {
   if (known.id_only) return !tables().rows.find(known.key);
   if (own_pack_ == 0 || known.entry.pack != own_pack_ || known.entry.offset < own_indexed) {
     return false;
   }
   const auto row = tables().rows.find(known.key);
   if (row && row->seq > known.seq) return false;  // it was overtaken, by a clear say
+  if (known.seq >= last_clear || STOOK_MUTANT("cleared-unindexed")) return true;
   const std::uint64_t cleared = cleared_seq(known.class_ref);
-  if (!row && known.seq < cleared && !STOOK_MUTANT("cleared-unindexed"))
-    clear_known(known, cleared);
-  return !row || known.seq >= cleared;
+  if (known.seq >= cleared) return true;
+  clear_known(known, cleared);
+  return !row;  // where there is one it has the id
 }
 
 // Of the last clear of a class that the index has.

@@ -85,7 +85,8 @@ class View {
 
  private:
   void start_anew(std::uint64_t change);
-  [[nodiscard]] bool is_pinned(KnownKey& known, std::uint64_t own_indexed);
+  [[nodiscard]] bool is_pinned(KnownKey& known, std::uint64_t own_indexed,
+                               std::uint64_t last_clear);
   [[nodiscard]] std::uint64_t cleared_seq(std::uint32_t class_ref);
   void read_tails();
   [[nodiscard]] bool is_outdated(const Frame& frame);
