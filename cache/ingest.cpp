@@ -140,6 +140,7 @@ void Ingest::settle_keys(std::vector<Work>& works) {
     Row row;
     row.key = item.key;
     row.entry.id = work.id;
+    row.entry.doubt = Doubt::cleared;
     row.class_id = class_of(item.class_ref).id;
     row.seq = item.seq;
     rows.insert(row);

@@ -256,9 +256,11 @@ TEST(Order, AClearOfAClassReachesWhatIsNotYetWritten) {
     const std::uint64_t id = one.publish(name, "value").id;
     two->clear_class("Task");
     ASSERT_EQ(one.state(name), RecordState::missing) << i;
+    EXPECT_EQ(one.entry(name).doubt, Doubt::cleared);
     EXPECT_EQ(one->id_of(key_of(name)), id);
     one->flush();
     ASSERT_EQ(one.state(name), RecordState::missing) << i;
+    EXPECT_EQ(two.entry(name).doubt, Doubt::cleared);
     EXPECT_EQ(two->id_of(key_of(name)), id);
   }
 }
