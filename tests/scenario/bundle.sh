@@ -1,28 +1,7 @@
 #!/bin/bash
 # bundle.sh PROGRAM STOOK - results carried from one cache to another by `stook export` and `import`.
-set -u
-program=$(realpath "$1")
 stook=$(realpath "$2")
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
-export EXECUTIONS=$work/executions
-status=0
-ok() { echo "ok - $1"; }
-bad() { echo "not ok - $1"; status=1; }
-expect() {   # expect NAME CODE PATTERN COMMAND...: exit code, and a pattern in what it prints
-  local name=$1 code=$2 pattern=$3 out got
-  shift 3
-  out=$("$@" 2>&1)
-  got=$?
-  if [[ $got == "$code" ]] && grep -qE -- "$pattern" <<< "$out"; then
-    ok "$name"
-  else
-    bad "$name: exit $got, not $code, or no '$pattern' in:"
-    sed 's/^/    /' <<< "$out"
-  fi
-}
-executions() { [[ -f $EXECUTIONS ]] && wc -l < "$EXECUTIONS" || echo 0; }
+. "$(dirname "$(readlink -f "$0")")/../support/scenario.sh"
 
 "$program" --from 0 --to 8 > sum.txt 2> /dev/null || bad "the program runs"
 before=$(executions)

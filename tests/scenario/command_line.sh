@@ -1,27 +1,7 @@
 #!/bin/bash
 # command_line.sh PROGRAM - what a user types at a program with cli(), and what it answers.
-set -u
-program=$(realpath "$1")
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
-export EXECUTIONS=$work/executions
-status=0
-ok() { echo "ok - $1"; }
-bad() { echo "not ok - $1"; status=1; }
-expect() {   # expect NAME CODE PATTERN COMMAND...: exit code, and a pattern in what it prints
-  local name=$1 code=$2 pattern=$3 out got
-  shift 3
-  out=$("$@" 2>&1 < /dev/null)
-  got=$?
-  if [[ $got == "$code" ]] && grep -qE -- "$pattern" <<< "$out"; then
-    ok "$name"
-  else
-    bad "$name: exit $got, not $code, or no '$pattern' in:"
-    sed 's/^/    /' <<< "$out"
-  fi
-}
-executions() { [[ -f $EXECUTIONS ]] && wc -l < "$EXECUTIONS" || echo 0; }
+exec < /dev/null
+. "$(dirname "$(readlink -f "$0")")/../support/scenario.sh"
 
 expect "help" 0 "--rate-limit" "$program" --help
 expect "help names the entry task's arguments" 0 '--from.*Argument of Main \(required\)' \

@@ -1,17 +1,7 @@
 #!/bin/bash
 # processes.sh PROGRAM - tasks in worker processes and behind prefix commands, seen from a terminal:
 # interruption, a driver that dies, output.
-set -u
-program=$(realpath "$1")
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
-export EXECUTIONS=$work/executions
-status=0
-ok() { echo "ok - $1"; }
-bad() { echo "not ok - $1"; status=1; }
-check() { if "${@:2}"; then ok "$1"; else bad "$1"; fi; }
-executions() { [[ -f $EXECUTIONS ]] && wc -l < "$EXECUTIONS" || echo 0; }
+. "$(dirname "$(readlink -f "$0")")/../support/scenario.sh"
 # Processes of this test's program that are not zombies.
 running() {
   local file name found=1

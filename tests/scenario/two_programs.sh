@@ -1,15 +1,7 @@
 #!/bin/bash
 # two_programs.sh PROGRAM - programs on one cache at the same time, with overlapping graphs: every
 # key runs once in total; where one dies another takes over.
-set -u
-program=$(realpath "$1")
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
-export EXECUTIONS=$work/executions
-status=0
-ok() { echo "ok - $1"; }
-bad() { echo "not ok - $1"; status=1; }
+. "$(dirname "$(readlink -f "$0")")/../support/scenario.sh"
 
 for start in 0 200 400 600; do
   "$program" --from $start --to $((start + 600)) -o shared -j 2 > out.$start 2>&1 &
