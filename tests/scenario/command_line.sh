@@ -72,7 +72,7 @@ for signal in HUP TERM; do
   esac
 done
 rm -f "$EXECUTIONS"
-WAIT_AT=1 WAIT_FOR=$work/never "$program" --from 0 --to 3 -o hung_up -j 1 &
+WAIT_AT=1 WAIT_FOR=$work/never env --default-signal=HUP "$program" --from 0 --to 3 -o hung_up -j 1 &
 pid=$!
 until [[ $(executions) -ge 2 ]] || ! kill -0 $pid; do :; done
 kill -HUP $pid

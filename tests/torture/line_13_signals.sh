@@ -30,17 +30,18 @@ one() {
   shift 3
   rm -rf cache executions
   "$work/sum" --from 0 --to 1 -o cache > out 2> err || bad "$name: the first run"
-  WAIT_FROM=1 "$work/sum" --from 0 --to 21 -o cache "$@" > out 2> err &
+  # As from a terminal, even where the torture itself runs under nohup.
+  WAIT_FROM=1 env --default-signal=HUP "$work/sum" --from 0 --to 21 -o cache "$@" > out 2> err &
   pid=$!
   until [[ $(wc -l < executions) -ge 21 ]] || ! kill -0 $pid 2> /dev/null; do pause; done
   begun=$(milliseconds)
   for signal in $signals; do kill "-$signal" $pid; pause; done
-  wait $pid 2> /dev/null
-  got=$?
   while ours && (($(milliseconds) - begun < 10000)); do pause; done
   waited=$(($(milliseconds) - begun))
   ((waited <= slowest)) || slowest=$waited
   ours && { bad "$name: processes are left: $(pgrep -af "$work/(sum|stubborn)" | head -n 3)"; pkill -KILL -f "$work/(sum|stubborn)"; }
+  wait $pid 2> /dev/null
+  got=$?
   ((waited <= 3000)) || bad "$name: after $waited ms there was something left"
   [[ $got == "$expected" ]] || bad "$name: exit $got, not $expected: $(tail -n 2 err)"
   rm -f executions
