@@ -173,7 +173,10 @@ void Indexer::run_transaction(const std::function<void(Transaction&)>& also, Out
     also(transaction);
     // A result must not come back after a power failure when its directory cannot.
     if (!outcome.cleared.empty() && !STOOK_MUTANT("durable-before-clear")) writer_.sync();
-    if (!STOOK_MUTANT("rename-to-trash")) move_to_trash(layout_, outcome.cleared);
+    if (!with_directory(layout_, outcome.cleared).empty() && !STOOK_MUTANT("mark-clearing")) {
+      clearing_ = mark_clearing(layout_);
+    }
+    if (outcome.states_moved) shared_.announce_change();
     database.execute("COMMIT");
   } catch (...) {
     try {
@@ -188,6 +191,11 @@ void Indexer::run_transaction(const std::function<void(Transaction&)>& also, Out
 void Indexer::give_up(const DatabaseError& error) {
   request_rebuild(layout_);
   taken_ = Batch();
+  {
+    const std::lock_guard lock(mutex_);
+    queue_ = Batch();
+    room_.notify_all();
+  }
   if (!std::exchange(damaged_, true)) {
     warn_(std::string(error.what()) + "; until then nothing new is answered from the cache");
   }
@@ -216,10 +224,37 @@ void Indexer::after_commit(Outcome& outcome) {
   } else if (outcome.confirmed) {
     view_.follow(shared_.note_change());
   }
+  if (!STOOK_MUTANT("rename-to-trash")) remove_directories(outcome.cleared);
   if (uncopied_ >= kCheckpointRows) {
     checkpoint(connection_->database);
     uncopied_ = 0;
   }
+}
+
+// After the commit: nobody may find a result that is fresh and has no directory. Whoever executes a
+// task has its claim and owns its directory; a result that is newer than the clear has it.
+void Indexer::remove_directories(std::span<const ClearedTask> tasks) {
+  for (const ClearedTask* task : with_directory(layout_, tasks)) {
+    if (!claim_cleared(task->key)) continue;
+    move_to_trash(layout_, *task);
+    shared_.release({&task->key, 1});
+  }
+  if (clearing_.empty()) return;
+  std::error_code ignored;
+  std::filesystem::remove(std::exchange(clearing_, {}), ignored);
+}
+
+bool Indexer::claim_cleared(const Key& key) {
+  if (STOOK_MUTANT("claim-before-trash")) return true;
+  try {
+    if (!shared_.claim(key)) return false;
+  } catch (const CacheError&) { return false; }  // no more can be claimed
+  try {
+    const Entry entry = view_.current(key);
+    if (entry.state == RecordState::missing && entry.doubt != Doubt::not_kept) return true;
+  } catch (const Error& error) { warn_(error.what()); }
+  shared_.release({&key, 1});
+  return false;
 }
 
 void Indexer::bring_in(Outcome& outcome) {
@@ -258,11 +293,13 @@ void Indexer::bring_in_own(Outcome& outcome) {
 
 void Indexer::bring_in_others(Outcome& outcome) {
   const std::uint32_t own = writer_.pack();
+  std::vector<Tail> tails;
   for (const Shared::PackLength& pack : shared_.packs()) {
     if (pack.number == own || pack.number == 0) continue;
     const PackMark mark = connection_->ingest.packs.find(pack.number);
-    if (mark.indexed < pack.length) index_tail(pack.number, mark.indexed, pack.length, outcome);
+    if (mark.indexed < pack.length) tails.push_back({pack.number, mark.indexed, pack.length});
   }
+  index_tails(tails, outcome);
 }
 
 // The first one in a cache reads what dead processes appended and did not bring in.
@@ -273,20 +310,15 @@ Counters Indexer::recover() {
     least.next_id = ingest.rows.last_id() + 1;
     std::map<std::uint32_t, PackMark> marks;
     for (const PackMark& mark : ingest.packs.all()) { marks[mark.number] = mark; }
-    std::vector<std::pair<PackMark, std::uint64_t>> tails;
+    std::vector<Tail> tails;
     for (const std::uint32_t pack : packs_.list()) {
       least.next_pack = std::max(least.next_pack, pack + 1);
       const PackMark mark = marks.contains(pack) ? marks[pack] : PackMark{pack, 0, 0, false};
       const std::uint64_t size = packs_.size_of(pack);
-      if (size > mark.indexed && !mark.retired) tails.emplace_back(mark, size);
+      if (size > mark.indexed && !mark.retired) tails.push_back({pack, mark.indexed, size});
     }
     shared_.raise(least);
-    for (const auto& [mark, size] : tails) {
-      if (!STOOK_MUTANT("ids-before-tails")) raise_ids(mark.number, mark.indexed, size);
-    }
-    for (const auto& [mark, size] : tails) {
-      index_tail(mark.number, mark.indexed, size, transaction.outcome);
-    }
+    index_tails(tails, transaction.outcome);
     for (const PackMark& mark : ingest.packs.all()) {
       least.next_seq = std::max(least.next_seq, mark.last_seq + 1);
       least.next_pack = std::max(least.next_pack, mark.number + 1);
@@ -315,47 +347,58 @@ void Indexer::remove_retired() {
   });
 }
 
-// No id that a record holds may be given to a key that is met before it.
-void Indexer::raise_ids(std::uint32_t pack, std::uint64_t from, std::uint64_t to) {
-  Packs::Visitor visitor;
-  visitor.frame = [&](const Frame& frame, std::uint64_t, std::uint64_t) {
-    shared_.raise_id(frame.id + 1);
-  };
-  visitor.damage = [](std::uint64_t, std::uint64_t) {};
-  (void)static_cast<bool>(packs_.scan(pack, from, to, visitor));
+// Together, in the order in which it happened: a clear may lie in a lower pack than what it
+// cleared, and what a record was made of in a higher one.
+void Indexer::index_tails(std::span<const Tail> tails, Outcome& outcome) {
+  Batch batch;
+  std::vector<PackMark> marks;
+  for (const Tail& tail : tails) read_tail(tail, batch, marks);
+  if (!STOOK_MUTANT("tails-in-order")) {
+    std::stable_sort(batch.items.begin(), batch.items.end(),
+                     [](const Item& a, const Item& b) { return a.seq < b.seq; });
+  }
+  for (const Item& item : batch.items) {
+    if (item.kind == ItemKind::record || item.kind == ItemKind::given) view_.record(item);
+  }
+  // No id that a record holds may be given to a key that is met before it.
+  std::uint64_t last_id = 0;
+  for (const Item& item : batch.items) last_id = std::max(last_id, item.id);
+  if (!STOOK_MUTANT("ids-before-tails")) shared_.raise_id(last_id + 1);
+  const std::size_t cleared = outcome.cleared.size();
+  connection_->ingest.apply(batch, batch.items, outcome);
+  for (const PackMark& mark : marks) connection_->ingest.packs.put(mark);
+  if (outcome.cleared.size() == cleared || STOOK_MUTANT("sync-cleared-tail")) return;
+  for (const PackMark& mark : marks) {  // directories go: see run_transaction()
+    const auto file = packs_.open(mark.number);
+    if (file && !os_sync_data((*file)->fd.get())) {
+      throw_cache_error("sync", packs_.path_of(mark.number));
+    }
+  }
 }
 
-void Indexer::index_tail(std::uint32_t pack, std::uint64_t from, std::uint64_t to,
-                         Outcome& outcome) {
-  Batch batch;
-  PackMark mark{pack, to, 0, false};
+void Indexer::read_tail(const Tail& tail, Batch& batch, std::vector<PackMark>& marks) {
+  const std::size_t before = batch.items.size();
+  PackMark mark{tail.pack, tail.to, 0, false};
   Packs::Visitor visitor;
   visitor.frame = [&](const Frame& frame, std::uint64_t offset, std::uint64_t length) {
-    add_frame(batch, frame, names_.ref(frame.class_name), {pack, offset}, length);
+    add_frame(batch, frame, names_.ref(frame.class_name), {tail.pack, offset}, length);
     mark.last_seq = std::max(mark.last_seq, frame.seq);
   };
   visitor.damage = [&](std::uint64_t offset, std::uint64_t length) {
-    warn_("pack " + packs_.path_of(pack).string() + ": " + std::to_string(length) +
+    warn_("pack " + packs_.path_of(tail.pack).string() + ": " + std::to_string(length) +
           " damaged bytes at " + std::to_string(offset) + " are ignored");
   };
   // What only a later version can read is for its programs to bring in.
   visitor.unknown = [&](std::uint64_t offset) {
-    if (offset < mark.indexed) warn_(packs_.about_unknown(pack, offset));
+    if (offset < mark.indexed) warn_(packs_.about_unknown(tail.pack, offset));
     mark.indexed = std::min(mark.indexed, offset);
   };
-  const auto scanned = packs_.scan(pack, from, to, visitor);
+  const auto scanned = packs_.scan(tail.pack, tail.from, tail.to, visitor);
   if (!scanned) warn_(scanned.reason());
-  if (!scanned && packs_.is_foreign(pack)) return;
-  for (const Item& item : batch.items) {
-    if (item.kind == ItemKind::record || item.kind == ItemKind::given) view_.record(item);
-  }
-  const std::size_t cleared = outcome.cleared.size();
-  connection_->ingest.apply(batch, batch.items, outcome);
-  connection_->ingest.packs.put(mark);
-  if (outcome.cleared.size() == cleared) return;  // else its directories go: see run_transaction()
-  const auto file = packs_.open(pack);
-  if (file && !STOOK_MUTANT("sync-cleared-tail") && !os_sync_data((*file)->fd.get())) {
-    throw_cache_error("sync", packs_.path_of(pack));
+  if (!scanned && packs_.is_foreign(tail.pack)) {
+    batch.items.resize(before);
+  } else {
+    marks.push_back(mark);
   }
 }
 

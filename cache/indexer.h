@@ -65,8 +65,14 @@ class Indexer {
   void bring_in_own(Outcome& outcome);
   void bring_in_others(Outcome& outcome);
   void remove_retired();
-  void raise_ids(std::uint32_t pack, std::uint64_t from, std::uint64_t to);
-  void index_tail(std::uint32_t pack, std::uint64_t from, std::uint64_t to, Outcome& outcome);
+  struct Tail {
+    std::uint32_t pack = 0;
+    std::uint64_t from = 0, to = 0;
+  };
+  void index_tails(std::span<const Tail> tails, Outcome& outcome);
+  void read_tail(const Tail& tail, Batch& batch, std::vector<PackMark>& marks);
+  void remove_directories(std::span<const ClearedTask> tasks);
+  [[nodiscard]] bool claim_cleared(const Key& key);
   void run_transaction(const std::function<void(Transaction&)>& also, Outcome& outcome);
   void after_commit(Outcome& outcome);
   void give_up(const DatabaseError& error);
@@ -81,10 +87,11 @@ class Indexer {
 
   // Guarded by the write lock (Shared).
   std::unique_ptr<Connection> connection_;
-  Batch taken_;                 // not committed yet
-  bool damaged_ = false;        // no use in trying any more
-  std::size_t applied_ = 0;     // of taken_, in this transaction
-  std::uint64_t uncopied_ = 0;  // rows since the last checkpoint
+  Batch taken_;                     // not committed yet
+  bool damaged_ = false;            // no use in trying any more
+  std::size_t applied_ = 0;         // of taken_, in this transaction
+  std::uint64_t uncopied_ = 0;      // rows since the last checkpoint
+  std::filesystem::path clearing_;  // the mark while directories go
 
   std::mutex mutex_;  // guards all below
   std::condition_variable wake_;

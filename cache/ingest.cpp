@@ -168,29 +168,21 @@ void Ingest::settle_known(Work& work) {
       !work.skip && old->entry.digest != item.digest && !old->entry.digest.is_zero();
 }
 
-bool Ingest::Upstream::good_for(const Digest& seen) const {
-  if (entry.digest != seen) return false;
-  return entry.state == RecordState::fresh ||
-         (entry.state == RecordState::missing && entry.doubt == Doubt::not_kept);
-}
-
 // What is known of an upstream key. One that was never heard of gets an id and a row, so that an
 // edge can lead from it.
-Ingest::Upstream Ingest::upstream(const Key& key) {
-  Upstream result;
-  if (view_.peek(key, result.entry)) return result;
+Entry Ingest::upstream(const Key& key) {
+  Entry known;
+  if (view_.peek(key, known)) return known;
   if (const auto row = rows.find(key)) {
     view_.remember(key, row->entry, row->seq);
-    result.entry = row->entry;
-    return result;
+    return row->entry;
   }
   Row row;
   row.key = key;
   row.entry.id = shared_.take_id();
   if (rows.insert_key(key, row.entry.id)) rows.insert(row);
-  result.entry = row.entry;
   view_.remember(key, row.entry, 0);
-  return result;
+  return row.entry;
 }
 
 std::size_t Ingest::suspect(std::span<const std::uint64_t> of, Doubt doubt, Outcome& outcome) {
@@ -222,12 +214,12 @@ bool Ingest::settle_state(const Batch& batch, Work& work) {
   for (std::uint32_t i = 0; i < item.upstream_count; ++i) {
     const UpstreamSeen& seen = batch.upstream[item.upstream + i];
     if (is_constant(seen)) continue;
-    const Upstream up = upstream(seen.key);
-    upstream_ids_[item.upstream + i] = up.entry.id;
-    if (STOOK_MUTANT("settle-upstream") || up.good_for(seen.digest)) continue;
+    const Entry up = upstream(seen.key);
+    upstream_ids_[item.upstream + i] = up.id;
+    if (STOOK_MUTANT("settle-upstream") || is_good_for(up, seen.digest)) continue;
     if (work.entry.state == RecordState::fresh) work.entry.state = RecordState::suspect;
     work.entry.doubt = Doubt::upstream_changed;
-    work.entry.cause = up.entry.id;
+    work.entry.cause = up.id;
     work.doubted = true;
     view_.correct_state(item.key, work.entry, item.seq);
     return true;
@@ -241,7 +233,7 @@ void Ingest::collect_edges(const Batch& batch, const Work& work, std::vector<Edg
     const UpstreamSeen& seen = batch.upstream[item.upstream + i];
     if (is_constant(seen)) continue;  // nothing can happen to it
     const std::uint64_t known = upstream_ids_[item.upstream + i];
-    to.push_back({known != 0 ? known : upstream(seen.key).entry.id, work.id});
+    to.push_back({known != 0 ? known : upstream(seen.key).id, work.id});
   }
 }
 

@@ -5,7 +5,6 @@
 #pragma once
 
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "cache/class_names.h"
@@ -15,6 +14,7 @@
 #include "cache/packs.h"
 #include "cache/rows.h"
 #include "cache/shared.h"
+#include "cache/trash.h"
 #include "cache/view.h"
 
 namespace stook::detail {
@@ -24,7 +24,7 @@ struct Outcome {
   Invalidated invalidated;
   bool states_moved = false;  // other than by confirming: everybody's memory is outdated
   bool confirmed = false;
-  std::vector<std::pair<std::string, std::uint64_t>> cleared;  // class and id: their directories
+  std::vector<ClearedTask> cleared;  // their directories go
 };
 
 class Ingest {
@@ -49,11 +49,6 @@ class Ingest {
     bool known = false;
     ClassRow row;
   };
-  struct Upstream {
-    Entry entry;
-    [[nodiscard]] bool good_for(const Digest& seen) const;
-  };
-
   void apply_records(const Batch& batch, std::span<const Item> items, Outcome& outcome);
   void settle_keys(std::vector<Work>& works);
   void settle_known(Work& work);
@@ -69,7 +64,7 @@ class Ingest {
   void apply_damaged(const Item& item, Outcome& outcome);
   void apply_confirmed(const Item& item, Outcome& outcome);
   void clear_row(const Row& row, std::string_view class_name, std::uint64_t seq, Outcome& outcome);
-  Upstream upstream(const Key& key);
+  Entry upstream(const Key& key);
   ClassRow& class_of(std::uint32_t ref);
 
   ClassNames& names_;

@@ -12,7 +12,7 @@ void Ingest::clear_row(const Row& row, std::string_view class_name, std::uint64_
   const Doubt doubt = row.entry.doubt == Doubt::never_ran ? Doubt::never_ran : Doubt::cleared;
   rows.clear(row.entry.id, doubt, seq);
   if (row.kind == RecordKind::external) externals.erase(row.entry.id);
-  outcome.cleared.emplace_back(class_name, row.entry.id);
+  outcome.cleared.push_back({std::string(class_name), row.entry.id, row.key});
   outcome.states_moved = true;
   Entry now = row.entry;
   now.state = RecordState::missing;
@@ -69,7 +69,7 @@ void Ingest::apply_confirmed(const Item& item, Outcome& outcome) {
   for (std::size_t i = 0; good && i < last->frame.upstream_count(); ++i) {
     const UpstreamSeen seen = last->frame.upstream_at(i);
     good = STOOK_MUTANT("confirm-again") || is_constant(seen) ||
-           upstream(seen.key).good_for(seen.digest);
+           is_good_for(upstream(seen.key), seen.digest);
   }
   if (!good) {  // this process believes it is fresh, and may have built upon that
     view_.correct_state(row->key, row->entry, row->seq);
@@ -90,7 +90,11 @@ void Ingest::check_version(std::string_view name, std::uint32_t version, Outcome
     return true;
   });
   suspect(others, Doubt::version_changed, outcome);
-  classes.set_checked(type->id, version);
+  // Somebody else may be running with one of the other versions, and publish more that is made of
+  // them: then this is looked at again by the next run.
+  const bool last_word =
+      others.empty() || shared_.is_alone() || STOOK_MUTANT("versions-beside-others");
+  classes.set_checked(type->id, last_word ? static_cast<std::int64_t>(version) : -1);
   class_cache_.clear();
 }
 

@@ -135,7 +135,16 @@ void PackStore::recover() {
       usable = false;
     }
   }
-  if (!usable) rebuild(*this);
+  if (!usable) rebuild(*this);  // one that is killed leaves tails to the next one
+  finish_clearing(layout_, [&](std::uint64_t id) {
+    bool cleared = false;
+    view_.read([&](View::Tables& tables) {
+      const auto row = tables.rows.find_id(id);
+      cleared = row && row->entry.state == RecordState::missing &&
+                (row->entry.doubt == Doubt::cleared || row->entry.doubt == Doubt::never_ran);
+    });
+    return cleared;
+  });
   empty_trash(layout_);
   sweep_spool(layout_);
   shared_.admit_others();

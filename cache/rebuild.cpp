@@ -126,10 +126,13 @@ void Rebuild::gather(const Item& item, std::uint32_t at) {
     return;
   }
   Found& key = found(item.key);
-  if (key.id == 0) key.id = item.id;
   key.class_ref = item.class_ref;
   key.seq = item.seq;
-  if (item.kind == ItemKind::given) return;
+  // A key that was executed while the index could not be read may have got another id: the one of
+  // the record that counts names its directory.
+  const bool given = item.kind == ItemKind::given;
+  if (key.id == 0 || (!given && !STOOK_MUTANT("last-id"))) key.id = item.id;
+  if (given) return;
   key.record = at;
   key.doubt = Doubt::none;
 }

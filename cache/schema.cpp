@@ -126,8 +126,11 @@ void set_up_reader(Database& database) {
 bool checkpoint(Database& database) {
   // PASSIVE: copies what no reader needs any more and waits for nobody. The next writer starts the
   // log from its beginning when all of it was copied. Failing does no harm: it is tried again.
-  return sqlite3_wal_checkpoint_v2(database.handle(), nullptr, SQLITE_CHECKPOINT_PASSIVE, nullptr,
-                                   nullptr) == SQLITE_OK;
+  int in_log = -1;
+  int copied = 0;
+  return sqlite3_wal_checkpoint_v2(database.handle(), nullptr, SQLITE_CHECKPOINT_PASSIVE, &in_log,
+                                   &copied) == SQLITE_OK &&
+         copied == in_log;
 }
 
 }  // namespace stook::detail

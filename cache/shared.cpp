@@ -164,6 +164,7 @@ void Shared::initialise() {
   keep_plausible(state_->next_id, keep && !STOOK_MUTANT("keep-ids"));
   keep_plausible(state_->next_pack, false);
   state_->changes.fetch_add(1);
+  state_->untold.store(0);
   init_robust_mutex(state_->mutex);
   // Only what was used is cleared: touching four megabytes would cost a millisecond.
   if (state_->claims != 0 || (!keep && !empty)) {
@@ -266,7 +267,12 @@ std::uint64_t Shared::take_ids(std::uint64_t last) {
 void Shared::raise_id(std::uint64_t least) { raise_counter(state_->next_id, least); }
 
 std::uint64_t Shared::changes() const { return state_->changes.load(std::memory_order_acquire); }
-std::uint64_t Shared::note_change() { return state_->changes.fetch_add(1) + 1; }
+std::uint64_t Shared::note_change() {
+  const std::uint64_t change = state_->changes.fetch_add(1) + 1;
+  state_->untold.store(0);
+  return change;
+}
+void Shared::announce_change() { state_->untold.store(1); }
 
 std::uint32_t Shared::register_pack(std::uint32_t number) {
   const TableLock lock(*this);
@@ -380,7 +386,10 @@ void Shared::lock() {
   } else {
     write_mutex_.lock();
   }
-  if (STOOK_MUTANT("lock-writers") || os_lock(fd_.get(), kWriterByte, LockMode::exclusive)) return;
+  if (STOOK_MUTANT("lock-writers") || os_lock(fd_.get(), kWriterByte, LockMode::exclusive)) {
+    if (state_->untold.load() != 0 && !STOOK_MUTANT("tell-for-the-dead")) note_change();
+    return;
+  }
   const int error = errno;
   write_mutex_.unlock();
   throw_cache_error("lock", file_, error);

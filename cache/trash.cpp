@@ -1,5 +1,9 @@
 #include "cache/trash.h"
 
+#include <fcntl.h>
+
+#include <algorithm>
+#include <charconv>
 #include <map>
 #include <unordered_set>
 #include <vector>
@@ -8,6 +12,12 @@
 
 namespace stook::detail {
 namespace {
+
+constexpr const char* kClearing = "clearing-";
+
+std::filesystem::path place_of(const Layout& layout, const ClearedTask& task) {
+  return layout.tasks / safe_name(task.class_name) / std::to_string(task.id);
+}
 
 std::filesystem::path new_place(const Layout& layout) { return layout.trash / os_unique_name(); }
 
@@ -19,30 +29,57 @@ void remove_tree(const std::filesystem::path& path) {
   } catch (const std::filesystem::filesystem_error&) {}  // libstdc++ 12 throws in spite of the code
 }
 
-// Only the directories that are there are touched: most tasks have none.
-void move_class(const Layout& layout, const std::filesystem::path& directory,
-                const std::unordered_set<std::string>& ids) {
-  // What cannot be moved stays: the directory of a result that is missing means nothing.
-  std::vector<std::string> found;
-  (void)os_list(directory, found);
-  for (const std::string& name : found) {
-    if (ids.contains(name)) (void)os_rename(directory / name, new_place(layout));
-  }
-  std::error_code error;
-  std::filesystem::remove(directory, error);  // only if nothing is left in it
-}
-
 }  // namespace
 
-void move_to_trash(const Layout& layout, std::span<const TaskName> tasks) {
+std::vector<const ClearedTask*> with_directory(const Layout& layout,
+                                               std::span<const ClearedTask> tasks) {
+  std::vector<const ClearedTask*> found;
   if (tasks.size() == 1) {
-    const auto path = layout.tasks / safe_name(tasks[0].first) / std::to_string(tasks[0].second);
-    (void)os_rename(path, new_place(layout));
-    return;
+    std::error_code ignored;
+    if (std::filesystem::exists(place_of(layout, tasks[0]), ignored)) found.push_back(&tasks[0]);
+    return found;
   }
-  std::map<std::string, std::unordered_set<std::string>> by_class;
-  for (const auto& [name, id] : tasks) by_class[safe_name(name)].insert(std::to_string(id));
-  for (const auto& [name, ids] : by_class) move_class(layout, layout.tasks / name, ids);
+  std::map<std::string, std::unordered_set<std::string>> there;  // of each class
+  for (const ClearedTask& task : tasks) {
+    const std::string name = safe_name(task.class_name);
+    const auto [at, is_new] = there.try_emplace(name);
+    if (is_new) {
+      std::vector<std::string> ids;
+      (void)os_list(layout.tasks / name, ids);
+      at->second.insert(ids.begin(), ids.end());
+    }
+    if (at->second.contains(std::to_string(task.id))) found.push_back(&task);
+  }
+  return found;
+}
+
+void move_to_trash(const Layout& layout, const ClearedTask& task) {
+  (void)os_rename(place_of(layout, task), new_place(layout));
+}
+
+std::filesystem::path mark_clearing(const Layout& layout) {
+  const auto mark = layout.trash.parent_path() / (kClearing + os_unique_name());
+  (void)os_open(mark, O_CREAT | O_WRONLY);  // without it a directory may stay
+  return mark;
+}
+
+void finish_clearing(const Layout& layout,
+                     const std::function<bool(std::uint64_t id)>& is_cleared) {
+  std::vector<std::string> names, classes, ids;
+  (void)os_list(layout.trash.parent_path(), names);
+  const auto is_mark = [](const std::string& name) { return name.starts_with(kClearing); };
+  if (std::none_of(names.begin(), names.end(), is_mark)) return;
+  (void)os_list(layout.tasks, classes);
+  for (const std::string& name : classes) {
+    ids.clear();
+    (void)os_list(layout.tasks / name, ids);
+    for (const std::string& id : ids) {
+      std::uint64_t number = 0;
+      const auto [end, error] = std::from_chars(id.data(), id.data() + id.size(), number);
+      if (error != std::errc() || end != id.data() + id.size() || !is_cleared(number)) continue;
+      (void)os_rename(layout.tasks / name / id, new_place(layout));
+    }
+  }
 }
 
 void empty_trash(const Layout& layout) {

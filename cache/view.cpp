@@ -21,6 +21,13 @@ void clear_known(KnownKey& known, std::uint64_t seq) {
   known.id_only = known.exposed = true;
 }
 
+// A long-lived process would else note the same records after every new start.
+void drop_doubles(std::vector<std::uint64_t>& ids, std::size_t& most) {
+  std::sort(ids.begin(), ids.end());
+  ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
+  most = std::max(most, 2 * ids.size());
+}
+
 class ReadTransaction {
  public:
   explicit ReadTransaction(Database& database) : database_(database) { database_.execute("BEGIN"); }
@@ -54,6 +61,12 @@ Entry entry_of(const Item& item) {
   entry.offset = item.offset;
   entry.seconds = item.seconds;
   return entry;
+}
+
+bool is_good_for(const Entry& upstream, const Digest& seen) {
+  if (upstream.digest != seen) return false;
+  return upstream.state == RecordState::fresh ||
+         (upstream.state == RecordState::missing && upstream.doubt == Doubt::not_kept);
 }
 
 View::Tables::Tables(const Layout& layout)
@@ -168,25 +181,60 @@ bool View::is_outdated(const Frame& frame) {
   return type && type->cleared_seq > frame.seq;
 }
 
+// In the order of all packs: what a record was made of may lie in a later one.
 void View::read_tails() {
   const std::uint64_t growth = shared_.growth();  // before the lengths: they may be newer
   const ReadTransaction transaction(tables().database);
+  Batch batch;
   for (const Shared::PackLength& pack : shared_.packs()) {
     std::uint64_t& position = positions_[pack.number];
     if (pack.number == own_pack_ || position >= pack.length) continue;
-    Batch batch;
-    Packs::Visitor visitor;
-    visitor.frame = [&](const Frame& frame, std::uint64_t offset, std::uint64_t length) {
-      const bool answers = is_record(frame.kind) || frame.kind == FrameKind::id_given;
-      if (answers && (STOOK_MUTANT("outdated-tail") || !is_outdated(frame)))
-        add_frame(batch, frame, 0, {pack.number, offset}, length);
-    };
-    visitor.damage = [](std::uint64_t, std::uint64_t) {};  // told when it is indexed
-    if (!packs_.scan(pack.number, position, pack.length, visitor)) continue;
-    for (const Item& item : batch.items) record(item);
-    position = pack.length;
+    if (read_tail(pack, position, batch)) position = pack.length;
   }
+  std::stable_sort(batch.items.begin(), batch.items.end(),
+                   [](const Item& a, const Item& b) { return a.seq < b.seq; });
+  for (const Item& item : batch.items) record_of_another(batch, item);
   seen_growth_ = growth;
+}
+
+bool View::read_tail(const Shared::PackLength& pack, std::uint64_t position, Batch& batch) {
+  const std::size_t before = batch.items.size();
+  Packs::Visitor visitor;
+  visitor.frame = [&](const Frame& frame, std::uint64_t offset, std::uint64_t length) {
+    const bool answers = is_record(frame.kind) || frame.kind == FrameKind::id_given;
+    if (answers && (STOOK_MUTANT("outdated-tail") || !is_outdated(frame)))
+      add_frame(batch, frame, 0, {pack.number, offset}, length);
+  };
+  visitor.damage = [](std::uint64_t, std::uint64_t) {};  // told when it is indexed
+  if (packs_.scan(pack.number, position, pack.length, visitor)) return true;
+  batch.items.resize(before);
+  return false;
+}
+
+// Whoever wrote it may not have known that what it was made of is cleared, or another by now.
+void View::record_of_another(const Batch& batch, const Item& item) {
+  record(item);
+  if (item.kind != ItemKind::record || STOOK_MUTANT("unfounded-tail")) return;
+  const auto upstream = batch.upstream_of(item);
+  if (std::all_of(upstream.begin(), upstream.end(),
+                  [this](const UpstreamSeen& seen) { return is_good(seen); }))
+    return;
+  Entry doubted = entry_of(item);
+  if (doubted.state == RecordState::fresh) doubted.state = RecordState::suspect;
+  doubted.doubt = Doubt::upstream_changed;
+  correct_state(item.key, doubted, item.seq);
+}
+
+bool View::is_good(const UpstreamSeen& seen) {
+  if (is_constant(seen)) return true;
+  Entry entry;
+  if (!peek(seen.key, entry)) {
+    const auto row = tables().rows.find(seen.key);
+    if (!row) return false;
+    remember(seen.key, row->entry, row->seq);
+    entry = row->entry;
+  }
+  return is_good_for(entry, seen.digest);
 }
 
 void View::follow(std::uint64_t change) {
@@ -245,6 +293,7 @@ Entry View::answer(KnownKey& known) {
   if (!known.used_today && known.entry.state == RecordState::fresh) {
     known.used_today = true;
     used_.push_back(known.entry.id);
+    if (used_.size() > most_used_) drop_doubles(used_, most_used_);
   }
   return known.entry;
 }
@@ -253,8 +302,7 @@ std::vector<std::uint64_t> View::take_used() {
   const std::lock_guard lock(mutex_);
   std::vector<std::uint64_t> used;
   used.swap(used_);
-  std::sort(used.begin(), used.end());
-  used.erase(std::unique(used.begin(), used.end()), used.end());
+  drop_doubles(used, most_used_);
   return used;
 }
 

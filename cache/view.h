@@ -90,6 +90,9 @@ class View {
   [[nodiscard]] std::uint64_t cleared_seq(std::uint32_t class_ref);
   void read_tails();
   [[nodiscard]] bool is_outdated(const Frame& frame);
+  bool read_tail(const Shared::PackLength& pack, std::uint64_t position, Batch& batch);
+  void record_of_another(const Batch& batch, const Item& item);
+  [[nodiscard]] bool is_good(const UpstreamSeen& seen);
   void drop_overtaken(const Item& item);
   void query(std::span<const Key> keys, std::span<Entry> entries,
              std::span<const std::size_t> missing);
@@ -115,6 +118,7 @@ class View {
   std::mutex mutex_;
   Known known_;                      // guarded by mutex_
   std::vector<std::uint64_t> used_;  // guarded by mutex_
+  std::size_t most_used_ = 1024;     // so many before those that are there twice go
   std::uint64_t rows_ = 0;           // about as many are in the index
   std::int64_t today_ = 0;           // at the last new start
   std::uint64_t queried_ = 0;        // keys asked for since the last new start
@@ -125,5 +129,8 @@ class View {
 
 // What a record answers with before anybody doubted it.
 [[nodiscard]] Entry entry_of(const Item& item);
+
+// Is what was made of an upstream result, and saw this digest, right if that is its entry now?
+[[nodiscard]] bool is_good_for(const Entry& upstream, const Digest& seen);
 
 }  // namespace stook::detail

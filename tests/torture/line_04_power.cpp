@@ -67,8 +67,8 @@ const std::vector<SampleTask>& batch() {
   return tasks;
 }
 
-// A new cache: its directory and its index are made as well. What sync(), which ends a run, or flush()
-// has seen is durable.
+// A new cache: its directory and its index are made as well. What sync(), which ends a run, or
+// flush() has seen is durable.
 void publish_batch(const fs::path& cache, Steps& steps) {
   Sample sample(cache);
   for (const SampleTask& task : batch()) {

@@ -97,6 +97,11 @@ TEST(Order, IdsInTailsAreTakenBeforeOthersAreGiven) {
   header.salt = 9;
   std::vector<std::byte> bytes;
   encode_pack_header(header, bytes);
+  Frame mark;  // what comes before it is brought in apart from what comes after it
+  mark.kind = FrameKind::clear_key;
+  mark.seq = 40;
+  mark.key = key_of("nobody");
+  encode_frame(mark, {}, {}, header.salt, bytes);
   Frame frame;
   frame.seq = 50;
   frame.key = key_of("other");

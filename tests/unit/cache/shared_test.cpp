@@ -195,6 +195,26 @@ TEST_F(SharedTest, TheDeadWakeWhoWaits) {
   EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(10));
 }
 
+// The change may be in the index: whoever writes there next tells of it.
+TEST_F(SharedTest, WhatTheDeadDidNotTellIsTold) {
+  Shared one(file(), false);
+  one.admit_others();
+  in_dying_process([&] {
+    Shared two(file(), false);
+    two.lock();
+    two.announce_change();
+    _exit(0);
+  });
+  const std::uint64_t before = one.changes();
+  one.lock();
+  EXPECT_NE(one.changes(), before);
+  one.unlock();
+  const std::uint64_t after = one.changes();
+  one.lock();
+  EXPECT_EQ(one.changes(), after);
+  one.unlock();
+}
+
 // Whoever gets a dead one's slot does not inherit its claims.
 TEST_F(SharedTest, ASlotIsTakenWithoutItsClaims) {
   Shared one(file(), false);
