@@ -11,6 +11,7 @@
 #include <random>
 #include <sstream>
 
+#include "runtime/executors/seconds.h"
 #include "src/os.h"
 
 #include <stook/errors.hpp>
@@ -25,6 +26,7 @@ using boost::system::error_code;
 constexpr std::chrono::milliseconds kFirstPoll{500};
 constexpr std::chrono::milliseconds kLongestPoll{5000};
 constexpr std::chrono::seconds kWaitsLong{5};
+constexpr std::int64_t kMostSaid = std::int64_t{256} << 20;
 constexpr int kMostSubmissions = 3;
 constexpr int kBadNode = 3;  // jobs in a row that a node did not let speak
 
@@ -207,6 +209,19 @@ void SlurmCluster::ask_array_limit(const std::function<void(int)>& answered) {
   });
 }
 
+// All that a command has said, a user's jobs by the thousand: what is left out of a list of jobs
+// would be taken for jobs that have ended. None: it cannot be read, or is beyond all measure.
+std::optional<std::string> SlurmCluster::read_said(const fs::path& file) {
+  const Fd in = os_open(file, O_RDONLY);
+  const std::int64_t size = in ? static_cast<std::int64_t>(os_file_size(in.get())) : -1;
+  if (size < 0 || size > kMostSaid) return std::nullopt;
+  std::string said(static_cast<std::size_t>(size), '\0');
+  const ssize_t got = os_pread(in.get(), said.data(), said.size(), 0);
+  if (got < 0) return std::nullopt;
+  said.resize(static_cast<std::size_t>(got));
+  return said;
+}
+
 // Runs a command; what it says is stdout and stderr together.
 void SlurmCluster::command(std::vector<std::string> argv, Said done) {
   struct Running {
@@ -226,12 +241,9 @@ void SlurmCluster::command(std::vector<std::string> argv, Said done) {
   try {
     running->pid = launcher_.start(spec, [running](Exit exit) {
       running->timer.cancel();
-      std::string said(8192, '\0');
-      const Fd in = os_open(running->file, O_RDONLY);
-      const ssize_t got = in ? os_pread(in.get(), said.data(), said.size(), 0) : 0;
-      said.resize(got > 0 ? static_cast<std::size_t>(got) : 0);
+      const auto said = read_said(running->file);
       ::unlink(running->file.c_str());
-      running->done(exit, said, running->in_time);
+      running->done(exit, said.value_or(""), running->in_time && said);
     });
   } catch (const ExecutorError& error) {
     ::unlink(running->file.c_str());
@@ -240,8 +252,7 @@ void SlurmCluster::command(std::vector<std::string> argv, Said done) {
     });
     return;
   }
-  running->timer.expires_after(std::chrono::duration_cast<std::chrono::nanoseconds>(
-      std::chrono::duration<double>(settings_.command_timeout)));
+  running->timer.expires_after(from_seconds(settings_.command_timeout));
   running->timer.async_wait([running](error_code error) {
     if (error) return;
     running->in_time = false;

@@ -79,6 +79,7 @@ class SlurmCluster : public std::enable_shared_from_this<SlurmCluster> {
  private:
   using Said = std::function<void(const Exit&, const std::string& said, bool in_time)>;
   void command(std::vector<std::string> argv, Said done);
+  [[nodiscard]] static std::optional<std::string> read_said(const std::filesystem::path& file);
   void look_up(const std::string& token, const std::function<void(const std::string& id)>& found);
   void later(std::chrono::seconds after, std::function<void()> what);
   void poll_soon();

@@ -10,6 +10,16 @@ result thousand "$(sum 0 1000)"
 each_once thousand 1000
 check "no pilot is left" test -z "$(until [[ -z $(pilots) ]]; do pause; done; pilots)"
 
+# Other jobs of the same user, more than a few pages of squeue's answer: ours are behind them.
+for i in {1..45}; do sbatch -Q --hold --array=0-8 --output=/dev/null --wrap=true > /dev/null; done
+WAIT_AT=5 WAIT_FOR=$work/gate run among_many 0 50
+held
+for i in {1..20}; do squeue -h > /dev/null; pause; done
+touch gate
+result among_many "$(sum 0 50)"
+each_once among_many 50
+scancel --name=wrap
+
 run srun 0 20 --slurm-mode srun
 result srun "$(sum 0 20)"
 each_once srun 20
