@@ -1,15 +1,19 @@
 // A program's entry: reads the command line, opens the cache, runs, reports, and turns what
 // happened into an exit code.
 
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <atomic>
+#include <chrono>
 #include <cstdio>
 #include <fstream>
 #include <iostream>
 #include <thread>
+#include <vector>
 
 #include "runtime/command_line.h"
 #include "runtime/execution.h"
@@ -20,6 +24,7 @@
 #include "runtime/select.h"
 #include "runtime/worker.h"
 #include "src/context.h"
+#include "src/os.h"
 #include "src/shown.h"
 
 #include <stook/cache.hpp>
@@ -33,25 +38,41 @@ enum ExitCode { done = 0, task_failed = 1, bad_usage = 2, environment_failed = 3
 constexpr int signal_exit = 128;
 constexpr int grace_seconds = 2;
 
+// All that a handler may touch.
+std::atomic<int> signal_number = 0;
+std::atomic<int> signal_event = -1;
+
+void note_signal(int number) {
+  const int error = errno;
+  const std::uint64_t one = 1;
+  signal_number = number;
+  (void)!::write(signal_event, &one, sizeof one);
+  errno = error;
+}
+
 // Turns SIGINT, SIGTERM and SIGHUP into a flag; what does not stop within the grace, or a second
 // signal, ends the process. Finished results are in the packs by then: a pack is written within
-// milliseconds.
+// milliseconds. With handlers and not with a mask: programs that a task starts would inherit that,
+// and outlive Ctrl-C.
 class SignalWatch {
  public:
-  explicit SignalWatch(Store& store) : store_(store) {
-    sigemptyset(&signals_);
-    for (const int number : {SIGINT, SIGTERM, SIGUSR2}) sigaddset(&signals_, number);
-    struct sigaction hang_up {};
-    ::sigaction(SIGHUP, nullptr, &hang_up);
-    if (hang_up.sa_handler != SIG_IGN) sigaddset(&signals_, SIGHUP);  // else it is for nohup
-    pthread_sigmask(SIG_BLOCK, &signals_, &previous_);
+  explicit SignalWatch(Store& store)
+      : store_(store), event_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+    if (!event_) throw CacheError("cannot watch for signals: no descriptor is left");
+    signal_event = event_.get();
+    sigset_t wanted;
+    sigemptyset(&wanted);
+    for (const int number : {SIGINT, SIGTERM, SIGHUP}) take(number, wanted);
+    pthread_sigmask(SIG_UNBLOCK, &wanted, &mask_before_);
     thread_ = std::thread([this] { watch(); });
   }
   ~SignalWatch() {
     ending_ = true;
-    pthread_kill(thread_.native_handle(), SIGUSR2);
+    const std::uint64_t one = 1;
+    (void)!::write(event_.get(), &one, sizeof one);
     thread_.join();
-    pthread_sigmask(SIG_SETMASK, &previous_, nullptr);
+    for (const auto& [number, action] : actions_before_) ::sigaction(number, &action, nullptr);
+    pthread_sigmask(SIG_SETMASK, &mask_before_, nullptr);
   }
   SignalWatch(const SignalWatch&) = delete;
   SignalWatch& operator=(const SignalWatch&) = delete;
@@ -60,8 +81,20 @@ class SignalWatch {
   [[nodiscard]] int exit_code() const { return signal_exit + number_.load(); }
 
  private:
+  void take(int number, sigset_t& wanted) {
+    struct sigaction before {};
+    ::sigaction(number, nullptr, &before);
+    if (number == SIGHUP && before.sa_handler == SIG_IGN) return;  // it is for nohup
+    struct sigaction action {};
+    action.sa_handler = note_signal;
+    action.sa_flags = SA_RESTART;
+    ::sigaction(number, &action, nullptr);
+    actions_before_.emplace_back(number, before);
+    sigaddset(&wanted, number);
+  }
+
   void watch() {
-    int number = wait(nullptr);
+    const int number = wait(-1);
     if (ending_) return;
     number_ = number;
     stop_ = true;
@@ -69,25 +102,33 @@ class SignalWatch {
                  number == SIGINT   ? "interrupted"
                  : number == SIGHUP ? "hung up"
                                     : "terminated");
-    const timespec grace{grace_seconds, 0};
-    const int again = wait(&grace);
+    const int again = wait(grace_seconds * 1000);
     if (ending_) return;
     kill_all_started();
-    if (again <= 0) store_.sync();
+    if (again == 0) store_.sync();
     ::_exit(exit_code());
   }
 
-  int wait(const timespec* timeout) const {
+  // The next signal; 0: none came in time, or this is to end.
+  int wait(int timeout_ms) const {
+    using Clock = std::chrono::steady_clock;
+    const auto until = Clock::now() + std::chrono::milliseconds(timeout_ms);
     for (;;) {
-      const int number = ::sigtimedwait(&signals_, nullptr, timeout);
-      if (number == SIGUSR2 && !ending_) continue;
-      if (number > 0 || errno != EINTR) return number;
+      const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - Clock::now()).count();
+      if (timeout_ms >= 0 && left <= 0) return 0;
+      pollfd watched{event_.get(), POLLIN, 0};
+      (void)::poll(&watched, 1, timeout_ms < 0 ? -1 : static_cast<int>(left));
+      std::uint64_t count = 0;
+      (void)!::read(event_.get(), &count, sizeof count);
+      if (ending_) return 0;
+      if (const int number = signal_number.exchange(0); number != 0) return number;
     }
   }
 
   Store& store_;
-  sigset_t signals_{};
-  sigset_t previous_{};
+  const Fd event_;
+  std::vector<std::pair<int, struct sigaction>> actions_before_;
+  sigset_t mask_before_{};
   std::atomic<bool> stop_ = false;
   std::atomic<bool> ending_ = false;
   std::atomic<int> number_ = SIGINT;
@@ -142,9 +183,10 @@ int dry_run(Store& store, const SpecPtr& root, const CommandLine& line) {
   return done;
 }
 
-// What the entry task printed in a process of its own.
-void show_printed(Store& store, const SpecPtr& root) {
+// What the entry task printed in a process of its own, where that was not shown while it ran.
+void show_printed(Store& store, const SpecPtr& root, const CommandLine& line) {
   const auto& task = static_cast<const TaskSpec&>(*root);
+  if (Selection(line.run.show_output).has(task, store.id_of(task.key))) return;
   const auto path = store.task_path(task.info.name, store.id_of(task.key)) / "stdout";
   std::ifstream printed(path, std::ios::binary);
   if (printed) std::cout << printed.rdbuf() << std::flush;
@@ -161,11 +203,12 @@ int run_entry(Store& store, const SpecPtr& root, const CommandLine& line) {
   request.observer = display.get();
   request.stop = &signals.stop();
   const RunResult result = run(store, request);
-  save_stats(line, result.stats);
-  if (line.run.executor.name() != "threads" || !line.run.prefixes.empty()) {
-    show_printed(store, root);
+  const bool good = result.failures.empty() && !result.stopped;
+  if (good && (line.run.executor.name() != "threads" || !line.run.prefixes.empty())) {
+    show_printed(store, root, line);
   }
   if (!result.failures.empty()) std::cerr << failure_text(result.failures) << '\n';
+  save_stats(line, result.stats);
   if (result.stopped) return signals.exit_code();
   return result.failures.empty() ? done : task_failed;
 }
@@ -190,7 +233,7 @@ int run_command_line(const ClassInfo& entry, int argc, char** argv) {
   if (line.exit) return *line.exit;
   try {
     const int code = run_line(entry, line);
-    std::cout.flush();
+    if (!std::cout.flush()) throw CacheError("cannot write to standard output");
     return code;
   } catch (const InvalidArgument& error) {
     std::cerr << shown(error.what()) << '\n';

@@ -31,6 +31,13 @@ std::string duration_text(double seconds) {
   return fmt::format("{}h{:02}m", whole / 3600, whole / 60 % 60);
 }
 
+// Where nobody can read it, it is not said: that is no reason for a run to end.
+template <class... Arguments>
+void print(fmt::format_string<Arguments...> format, Arguments&&... arguments) {
+  const std::string text = fmt::format(format, std::forward<Arguments>(arguments)...);
+  (void)std::fwrite(text.data(), 1, text.size(), stderr);
+}
+
 int terminal_width() {
   winsize size{};
   if (::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) return size.ws_col;
@@ -91,8 +98,8 @@ class Display final : public RunObserver {
     --of.running;
     ++of.failed;
     erase();
-    fmt::print(stderr, "failed: {}{}: {}\n", failure.class_name,
-               shortened(shown(failure.arguments), 120), shortened(shown(failure.cause), 4000));
+    print("failed: {}{}: {}\n", failure.class_name, shortened(shown(failure.arguments), 120),
+          shortened(shown(failure.cause), 4000));
   }
   void task_elsewhere(const Plan& plan, NodeIndex node) override {
     const std::lock_guard lock(mutex_);
@@ -100,11 +107,9 @@ class Display final : public RunObserver {
   }
   void run_finished(const Stats& stats) override {
     stop();
-    fmt::print(stderr, "{} ran, {} from the cache, {} unchanged{}{} in {:.2f} s\n", stats.ran,
-               stats.cached, stats.unchanged,
-               stats.failed > 0 ? fmt::format(", {} failed", stats.failed) : "",
-               stats.skipped > 0 ? fmt::format(", {} skipped", stats.skipped) : "",
-               stats.wall_seconds);
+    print("{} ran, {} from the cache, {} unchanged{}{} in {:.2f} s\n", stats.ran, stats.cached,
+          stats.unchanged, stats.failed > 0 ? fmt::format(", {} failed", stats.failed) : "",
+          stats.skipped > 0 ? fmt::format(", {} skipped", stats.skipped) : "", stats.wall_seconds);
   }
 
  private:
@@ -146,7 +151,7 @@ class Display final : public RunObserver {
   }
 
   void erase() {
-    if (drawn_ > 0) fmt::print(stderr, "\x1b[{}A\x1b[J", drawn_);
+    if (drawn_ > 0) print("\x1b[{}A\x1b[J", drawn_);
     drawn_ = 0;
   }
 
@@ -161,7 +166,7 @@ class Display final : public RunObserver {
     std::string last = fmt::format("{} elapsed, at least {} to go", duration_text(elapsed()),
                                    duration_text(remaining_seconds()));
     if (latest_) last += "  " + future_text(*latest_);
-    fmt::print(stderr, "{:.{}}\n", last, width - 1);
+    print("{:.{}}\n", last, width - 1);
     ++drawn_;
     std::fflush(stderr);
   }
@@ -177,7 +182,7 @@ class Display final : public RunObserver {
     if (color_) text += "\x1b[0m";
     text += fmt::format(" {}/{}, {} running", of.done, of.total, of.running);
     if (of.failed > 0) text += fmt::format(", {} failed", of.failed);
-    fmt::print(stderr, "{}\n", text);
+    print("{}\n", text);
   }
 
   void print_plain() const {
@@ -188,8 +193,8 @@ class Display final : public RunObserver {
       if (of.running > 0) text += fmt::format(" ({} running)", of.running);
       if (of.failed > 0) text += fmt::format(" ({} failed)", of.failed);
     }
-    fmt::print(stderr, "{}: {}; at least {} to go\n", duration_text(elapsed()), text,
-               duration_text(remaining_seconds()));
+    print("{}: {}; at least {} to go\n", duration_text(elapsed()), text,
+          duration_text(remaining_seconds()));
   }
 
   [[nodiscard]] double elapsed() const {

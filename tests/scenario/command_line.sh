@@ -37,6 +37,10 @@ grep -q '"ran": 1,' stats.json && ok "the file has them" || bad "no statistics i
 expect "no progress" 0 '^3$' "$program" --from 0 --to 3 -o quiet --progress none
 [[ $("$program" --from 0 --to 3 -o quiet2 --progress none 2>&1) == 3 ]] &&
   ok "only the task's own output is shown" || bad "more than the task's output was shown"
+expect "nobody can read the progress" 0 '^3$' \
+  bash -c '"$0" --from 0 --to 3 -o full --progress bar 2> /dev/full' "$program"
+expect "nobody can read the result" 3 'standard output' \
+  bash -c '"$0" --from 0 --to 3 -o full > /dev/full' "$program"
 expect "cache that is a file" 3 'cache' "$program" --from 0 --to 3 -o "$program"
 FAIL_AT=7 expect "a failing task" 1 'told to fail' "$program" --from 5 --to 9 -j 1
 expect "the rest is kept" 0 '^26$' "$program" --from 5 --to 9

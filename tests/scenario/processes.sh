@@ -24,6 +24,14 @@ for how in "--executor processes" "-p leaf="; do
   "$program" --from 0 --to 50 $how --json --cached-entry 2> /dev/null | grep -q '"ran": 0' &&
     ok "$how: the next run runs nothing" || bad "$how: the next run runs nothing"
 
+  # shellcheck disable=SC2086
+  check "$how: what was shown live is not shown again" test \
+    "$("$program" --from 0 --to 50 $how --show-output Main 2> /dev/null | grep -c 1225)" == 1
+  "$program" --from 0 --to 50 --clear 'Leaf(1)' > /dev/null
+  # shellcheck disable=SC2086
+  check "$how: a run that fails shows no earlier result" test -z \
+    "$(FAIL_AT=1 "$program" --from 0 --to 50 $how 2> /dev/null)"
+
   rm -f "$EXECUTIONS"
   # shellcheck disable=SC2086
   WAIT_AT=1 WAIT_FOR=$work/never "$program" --from 0 --to 2 $how -o interrupted -j 2 2> log &
