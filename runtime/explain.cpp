@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <unordered_map>
 
 #include "runtime/found_inputs.h"
 #include "src/context.h"
@@ -26,18 +27,48 @@ std::string seconds_text(std::int64_t ns) {
                          : fmt::format("{:.2f} s", seconds);
 }
 
-std::string name_of_id(Store& store, std::uint64_t id) {
-  std::string name = fmt::format("task #{}", id);
-  if (id == 0) return "something upstream";
-  store.for_each("", [&](const Key&, const Entry& entry) {
-    if (entry.id != id) return true;
-    if (const auto record = store.read_record(entry)) {
-      name =
-          fmt::format("{}{} #{}", record->class_name, canonical_to_text(record->arguments, 60), id);
+// What ids are called. All are read together when the first is asked for.
+class TaskNames {
+ public:
+  explicit TaskNames(Store& store) : store_(store) {}
+
+  std::string of(std::uint64_t id) {
+    if (id == 0) return "something upstream";
+    if (entries_.empty()) {
+      store_.for_each("", [this](const Key&, const Entry& entry) {
+        entries_.emplace(entry.id, entry);
+        return true;
+      });
     }
-    return false;
-  });
-  return name;
+    const auto found = entries_.find(id);
+    if (found != entries_.end()) {
+      if (const auto record = store_.read_record(found->second)) {
+        return fmt::format("{}{} #{}", record->class_name, canonical_to_text(record->arguments, 60),
+                           id);
+      }
+    }
+    return fmt::format("task #{}", id);
+  }
+
+ private:
+  Store& store_;
+  std::unordered_map<std::uint64_t, Entry> entries_;
+};
+
+// One clause: "was never run", "was cleared", "Upstream#3 was cleared", ...
+std::string doubt_text(TaskNames& names, const Entry& entry) {
+  switch (entry.doubt) {
+    case Doubt::none: return "its record is fresh";
+    case Doubt::never_ran: return "it has never run in this cache with these arguments and version";
+    case Doubt::cleared: return "it was cleared";
+    case Doubt::upstream_cleared: return names.of(entry.cause) + " above it was cleared";
+    case Doubt::upstream_changed: return names.of(entry.cause) + " above it changed";
+    case Doubt::version_changed:
+      return "the class of " + names.of(entry.cause) + " has another version now";
+    case Doubt::damaged: return "its stored result was damaged";
+    case Doubt::not_kept: return "its class keeps no results (Store::never)";
+  }
+  return "?";
 }
 
 std::string state_text(RecordState state) {
@@ -96,21 +127,6 @@ void describe_upstream(std::string& out, Store& store, const Record& record) {
 
 }  // namespace
 
-std::string doubt_text(Store& store, const Entry& entry) {
-  switch (entry.doubt) {
-    case Doubt::none: return "its record is fresh";
-    case Doubt::never_ran: return "it has never run in this cache with these arguments and version";
-    case Doubt::cleared: return "it was cleared";
-    case Doubt::upstream_cleared: return name_of_id(store, entry.cause) + " above it was cleared";
-    case Doubt::upstream_changed: return name_of_id(store, entry.cause) + " above it changed";
-    case Doubt::version_changed:
-      return "the class of " + name_of_id(store, entry.cause) + " has another version now";
-    case Doubt::damaged: return "its stored result was damaged";
-    case Doubt::not_kept: return "its class keeps no results (Store::never)";
-  }
-  return "?";
-}
-
 std::string explain_task(Store& store, const TaskSpec& task) {
   Entry entry;
   store.lookup({&task.key, 1}, {&entry, 1});
@@ -125,7 +141,8 @@ std::string explain_key(Store& store, const KeyParts& parts, const Entry& entry)
     case RecordState::suspect: out += "would be checked against its upstream, because "; break;
     case RecordState::missing: out += "would run, because "; break;
   }
-  out += doubt_text(store, entry) + "\n";
+  TaskNames names(store);
+  out += doubt_text(names, entry) + "\n";
   out += fmt::format("  key         {}\n", to_hex(parts.key));
   out += fmt::format("  class       {}\n  version     {}\n", parts.class_name, parts.version);
   out += fmt::format("  arguments   {}\n", canonical_to_text(parts.arguments, 2000));
@@ -141,6 +158,7 @@ std::string dry_run_text(Store& store, const Plan& plan) {
   std::string out;
   std::size_t would_run = 0;
   std::size_t would_check = 0;
+  TaskNames names(store);
   const auto answered = std::count_if(plan.nodes.begin(), plan.nodes.end(), [](const Node& node) {
     return node.is_task() && node.state == NodeState::cached;
   });
@@ -149,7 +167,7 @@ std::string dry_run_text(Store& store, const Plan& plan) {
     const bool checked = node.entry.state == RecordState::suspect && !node.forced;
     ++(checked ? would_check : would_run);
     const std::string why =
-        node.forced ? "the entry task runs each time" : doubt_text(store, node.entry);
+        node.forced ? "the entry task runs each time" : doubt_text(names, node.entry);
     out += fmt::format("{}  {}: {}\n", checked ? "check" : "run  ", task_text(node.task()), why);
   }
   out += fmt::format("{} would run, {} would be checked, {} are answered by the cache\n", would_run,

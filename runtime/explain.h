@@ -22,9 +22,6 @@ struct KeyParts {
 [[nodiscard]] std::string explain_key(Store& store, const KeyParts& parts, const Entry& entry);
 [[nodiscard]] std::string explain_task(Store& store, const TaskSpec& task);
 
-// One clause: "was never run", "was cleared", "Upstream#3 was cleared", ...
-[[nodiscard]] std::string doubt_text(Store& store, const Entry& entry);
-
 // What would run, and why, one line each, upstream first.
 [[nodiscard]] std::string dry_run_text(Store& store, const Plan& plan);
 

@@ -131,14 +131,19 @@ class Flow {
   // Another run executes a key of ours: a thread waits for the end of its claim, so that no worker
   // has to. It lives only while there is something to wait for.
   void watch() {
-    watching_ = true;
-    graph_.reserve_wait();
     if (watcher_.joinable()) watcher_.join();
-    watcher_ = std::thread([this] {
-      released_ = store_.wait_for_release(released_, std::chrono::milliseconds(200));
-      books_.try_put(nullptr);
+    graph_.reserve_wait();
+    try {
+      watcher_ = std::thread([this] {
+        released_ = store_.wait_for_release(released_, std::chrono::milliseconds(200));
+        books_.try_put(nullptr);
+        graph_.release_wait();
+      });
+    } catch (const std::system_error&) {  // no thread is to be had
       graph_.release_wait();
-    });
+      throw;
+    }
+    watching_ = true;
   }
 
   Scheduler& scheduler_;

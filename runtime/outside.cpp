@@ -23,6 +23,7 @@
 #include "runtime/select.h"
 #include "runtime/task_output.h"
 #include "src/build_id.h"
+#include "src/context.h"
 
 #include <stook/cache.hpp>
 #include <stook/errors.hpp>
@@ -206,16 +207,27 @@ class Outside::Impl {
             if (make_job(node, batch, jobs, completion)) continue;
             store_.release(plan_.nodes[node].spec->key);
           }
-        } catch (const Error& error) {
-          const bool cache = dynamic_cast<const CacheError*>(&error) != nullptr;
-          completion.kind = cache ? Completion::Kind::cache_failed : Completion::Kind::failed;
-          completion.cause = error.what();
+        } catch (...) {
+          take_exception(completion);
           store_.release(plan_.nodes[node].spec->key);
         }
       }
       finish(std::move(completion), batch);
     }
     return jobs;
+  }
+
+  // Of the cache, or of the task: what a user's types throw when they are read or written here.
+  static void take_exception(Completion& completion) {
+    try {
+      throw;
+    } catch (const CacheError& error) {
+      completion.kind = Completion::Kind::cache_failed;
+      completion.cause = error.what();
+    } catch (...) {
+      completion.kind = Completion::Kind::failed;
+      completion.cause = describe_exception(std::current_exception());
+    }
   }
 
   // The prefix that stands for elements of job arrays; null: tasks do not go there.
@@ -255,12 +267,11 @@ class Outside::Impl {
       store_.expose_id(node.spec->key, node.entry.id, info.name);
       if (&prefix == array_prefix()) submit_element(std::move(job));
       else prefixed_.submit(std::move(job));
-    } catch (const Error& error) {
+    } catch (...) {
       flights_.erase(given.number);
       Completion completion;
       completion.node = index;
-      completion.kind = Completion::Kind::failed;
-      completion.cause = error.what();
+      take_exception(completion);
       store_.release(node.spec->key);
       finish(std::move(completion), 0);
     }
@@ -299,10 +310,7 @@ class Outside::Impl {
     show_last(result.number, node, result.failed);
     try {
       settler_.settle(node, result, completion);
-    } catch (const CacheError& error) {
-      completion.kind = Completion::Kind::cache_failed;
-      completion.cause = error.what();
-    }
+    } catch (...) { take_exception(completion); }
     if (completion.kind != Completion::Kind::ran) store_.release(node.spec->key);
     finish(std::move(completion), flight.batch);
   }

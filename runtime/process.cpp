@@ -21,6 +21,9 @@ namespace {
 using Clock = std::chrono::steady_clock;
 constexpr int look_ms = 50;
 constexpr auto grace = std::chrono::milliseconds(500);
+constexpr const char* taken =
+    "how a program ended is not known: something in this process has waited for all its children "
+    "(wait(), or SIGCHLD that is ignored)";
 
 // A started program, until it is reaped.
 class Child {
@@ -47,11 +50,17 @@ class Child {
       if (poll(watched, 2, timeout) > 0 && watched[0].revents != 0) read_some(end);
     }
     // Not reaped yet, so that the number of the group is still its own.
-    kill(-pid_, SIGKILL);
+    siginfo_t info{};
+    const bool ours =
+        waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOHANG | WNOWAIT) == 0;
+    if (ours) kill(-pid_, SIGKILL);
     while (open_ && read_some(end)) {}
     forget_started(pid_);
+    if (!ours) throw ExecutorError(taken);
     int status = 0;
-    while (waitpid(pid_, &status, 0) < 0 && errno == EINTR) {}
+    while (waitpid(pid_, &status, 0) < 0) {
+      if (errno != EINTR) throw ExecutorError(taken);
+    }
     end.exit = exit_of(status);
     return end;
   }
@@ -59,8 +68,8 @@ class Child {
  private:
   [[nodiscard]] bool has_ended() const {
     siginfo_t info{};
-    return waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
-           info.si_pid == pid_;
+    const int got = waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOHANG | WNOWAIT);
+    return got == 0 ? info.si_pid == pid_ : errno == ECHILD;
   }
 
   // False where there is nothing to read now.

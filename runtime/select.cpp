@@ -112,7 +112,7 @@ Invalidated clear_selected(Store& store, std::string_view what) {
     total.removed += cleared.removed;
     total.suspected += cleared.suspected;
   };
-  const bool one = what.find('(') != std::string_view::npos || what.starts_with('#');
+  const bool one = start_of_arguments(what) != std::string_view::npos || what.starts_with('#');
   if (one) {
     for (const Selected& selected : select(store, what, 1)) add(store.clear(selected.parts.key));
     return total;

@@ -147,7 +147,16 @@ std::unique_ptr<ProcessLauncher> make_launcher(asio::io_context& context) {
   return std::make_unique<BoostLauncher>(context);
 }
 
+// Whoever started us may have ignored SIGCHLD, and exec keeps that: how a child ended would then
+// never be known.
+void want_ends_of_children() {
+  struct sigaction action {};
+  ::sigaction(SIGCHLD, nullptr, &action);
+  if (action.sa_handler == SIG_IGN) ::signal(SIGCHLD, SIG_DFL);
+}
+
 pid_t start_process(const LaunchSpec& spec) {
+  want_ends_of_children();
   if (spec.argv.empty() || spec.argv.front().empty()) {
     throw ExecutorError("cannot start a process: its command is empty");
   }

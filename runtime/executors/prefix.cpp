@@ -10,6 +10,7 @@
 #include <csignal>
 #include <fstream>
 
+#include "runtime/executors/seconds.h"
 #include "runtime/executors/spool.h"
 #include "runtime/memory_group.h"
 #include "runtime/task_output.h"
@@ -68,7 +69,7 @@ class PrefixRunner::Child : public std::enable_shared_from_this<Child> {
     if (job_.timeout <= 0) return;
     char text[64];
     std::snprintf(text, sizeof text, "its time limit of %g s has passed", job_.timeout);
-    kill_after(std::chrono::duration<double>(job_.timeout), text);
+    kill_after(from_seconds(job_.timeout), text);
   }
 
   void terminate(std::string why) {
@@ -89,7 +90,7 @@ class PrefixRunner::Child : public std::enable_shared_from_this<Child> {
   }
 
  private:
-  void kill_after(std::chrono::duration<double> after, std::string why) {
+  void kill_after(std::chrono::nanoseconds after, std::string why) {
     limit_.expires_after(std::chrono::duration_cast<std::chrono::nanoseconds>(after));
     limit_.async_wait([self = shared_from_this(), why = std::move(why)](error_code error) {
       if (error || self->done_) return;
@@ -109,8 +110,7 @@ class PrefixRunner::Child : public std::enable_shared_from_this<Child> {
     const double wait = !cause_.empty() ? 0.0
                         : well          ? runner_.options_.result_wait
                                         : std::min(kWaitAfterFailure, runner_.options_.result_wait);
-    until_ = Clock::now() +
-             std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(wait));
+    until_ = Clock::now() + from_seconds(wait);
     look();
   }
 

@@ -108,10 +108,22 @@ class ProcessChannel final : public WorkerChannel {
   void read() {
     socket_.async_read_some(asio::buffer(in_), [this](error_code error, std::size_t size) {
       if (size > 0) heard_(std::span(in_).first(size));
-      if (!error) return read();
+      if (!error && !exited_) return read();
+      if (exited_) read_rest();
       closed_ = true;
       end_if_over();
     });
+  }
+
+  // A process that the task left behind in a session of its own may hold the other end open: what
+  // the worker has said is there, and nobody waits for more.
+  void read_rest() {
+    error_code error;
+    socket_.non_blocking(true, error);
+    while (!error) {
+      const std::size_t size = socket_.read_some(asio::buffer(in_), error);
+      if (size > 0) heard_(std::span(in_).first(size));
+    }
   }
 
   void exited(Exit exit) {
@@ -121,6 +133,8 @@ class ProcessChannel final : public WorkerChannel {
     // What the task has started and left behind goes with it.
     signal_group(pid_, SIGKILL);
     out_of_memory_ = exit.signal == SIGKILL && MemoryGroup::settle(stem_);
+    error_code ignored;
+    if (!closed_) socket_.cancel(ignored);  // see read()
     end_if_over();
   }
 

@@ -11,6 +11,7 @@
 #include <set>
 
 #include "runtime/executors/backoff.h"
+#include "runtime/executors/seconds.h"
 #include "runtime/executors/slurm.h"
 #include "runtime/executors/spool.h"
 #include "runtime/worker.h"
@@ -90,8 +91,10 @@ class SlurmArrays::Impl : public std::enable_shared_from_this<Impl> {
   };
 
   void gather() {
+    if (std::exchange(gathering_, true)) return;
     gather_.expires_after(kGather);
     gather_.async_wait([self = shared_from_this()](error_code error) {
+      self->gathering_ = false;
       if (error || self->closed_) return;
       if (self->limit_ > 0) return self->send();
       self->cluster_->ask_array_limit([self](int limit) {
@@ -108,7 +111,14 @@ class SlurmArrays::Impl : public std::enable_shared_from_this<Impl> {
           std::make_move_iterator(waiting_.begin()),
           std::make_move_iterator(waiting_.begin() + static_cast<std::ptrdiff_t>(count)));
       waiting_.erase(waiting_.begin(), waiting_.begin() + static_cast<std::ptrdiff_t>(count));
-      send_array(std::move(jobs));
+      std::vector<std::uint64_t> numbers;
+      for (const PrefixJob& job : jobs) numbers.push_back(job.number);
+      try {
+        send_array(std::move(jobs));
+      } catch (const std::exception& error) {  // the disk is full, say
+        for (const std::uint64_t number : numbers) lose(number, error.what());
+        events_.idle();
+      }
     }
   }
 
@@ -187,8 +197,7 @@ class SlurmArrays::Impl : public std::enable_shared_from_this<Impl> {
                                   shown.find("JobState=COMPLETED") == std::string::npos
                               ? 0.0
                               : self->options_.result_wait;
-      element->second.until = Clock::now() + std::chrono::duration_cast<Clock::duration>(
-                                                 std::chrono::duration<double>(wait));
+      element->second.until = Clock::now() + from_seconds(wait);
       element->second.end_known = true;
     });
   }
@@ -302,6 +311,7 @@ class SlurmArrays::Impl : public std::enable_shared_from_this<Impl> {
   const JobEvents events_;
   AliveFile alive_;
   asio::steady_timer gather_;
+  bool gathering_ = false;
   asio::steady_timer look_;
   asio::steady_timer retry_;
   Backoff backoff_{std::chrono::milliseconds(250), std::chrono::milliseconds(30'000)};

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "runtime/executors/seconds.h"
 #include "runtime/task_output.h"
 
 #include <stook/errors.hpp>
@@ -101,8 +102,7 @@ class WorkerPool::Worker {
   }
 
   void arm(double seconds, std::string why) {
-    timer_.expires_after(std::chrono::duration_cast<std::chrono::nanoseconds>(
-        std::chrono::duration<double>(seconds)));
+    timer_.expires_after(from_seconds(seconds));
     timer_.async_wait([this, why = std::move(why)](error_code error) {
       if (!error) kill(why);
     });
@@ -270,8 +270,7 @@ void WorkerPool::end_idle(std::size_t waiting) {
     idle_timer_->cancel();
     return;
   }
-  idle_timer_->expires_after(std::chrono::duration_cast<std::chrono::nanoseconds>(
-      std::chrono::duration<double>(options_.idle_seconds)));
+  idle_timer_->expires_after(from_seconds(options_.idle_seconds));
   idle_timer_->async_wait([this](error_code error) {
     if (error || !brief_.empty() || !others_.empty()) return;
     for (const auto& worker : workers_) {
