@@ -71,6 +71,7 @@ Indexer::~Indexer() {
 
 void Indexer::push(Item item, std::span<const UpstreamSeen> upstream, const Publication* external) {
   const std::lock_guard lock(mutex_);
+  if (!thread_.joinable()) thread_ = std::thread([this] { run(); });  // may fail: nothing is queued
   item.upstream = static_cast<std::uint32_t>(queue_.upstream.size());
   item.upstream_count = static_cast<std::uint32_t>(upstream.size());
   queue_.upstream.insert(queue_.upstream.end(), upstream.begin(), upstream.end());
@@ -81,7 +82,6 @@ void Indexer::push(Item item, std::span<const UpstreamSeen> upstream, const Publ
   // A long run comes: no growing in steps, each a copy. What is not used costs nothing.
   if (queue_.items.size() == kMany) queue_.items.reserve(kBatch + kBatch / 8);
   queue_.items.push_back(item);
-  if (!thread_.joinable()) thread_ = std::thread([this] { run(); });
   if (idle_ || queue_.items.size() == kBatch) wake_.notify_one();
   idle_ = false;
 }

@@ -199,7 +199,9 @@ Entry PackStore::append(Frame& frame, const Publication& publication,
   if (kind == ItemKind::record || kind == ItemKind::given) {
     try {
       view_.record_own(item, change);
-    } catch (const DatabaseError& error) { index_failed(error); }
+    } catch (const DatabaseError& error) {
+      index_failed(error);
+    } catch (const std::exception& error) { throw AcceptedError(frame.key, error.what()); }
   }
   return entry_of(item);
 }
@@ -245,7 +247,10 @@ Entry PackStore::publish(const Publication& publication) {
     frame.compressed = true;
   }
   const Entry entry = append(frame, publication, value, ItemKind::record, {&publication.key, 1});
-  if (durability_full_) writer_->sync();
+  if (!durability_full_) return entry;
+  try {
+    writer_->sync();
+  } catch (const CacheError& error) { throw AcceptedError(publication.key, error.what()); }
   return entry;
 }
 

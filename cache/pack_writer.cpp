@@ -12,6 +12,7 @@ namespace {
 
 constexpr std::size_t kWriteAt = 64 << 10;
 constexpr std::chrono::milliseconds kWriteAfter{5};
+constexpr std::chrono::seconds kWriteAgain{1};  // after a failure that nobody has asked about
 
 // Their bytes, their names, and the names of the directories they are in.
 bool sync_objects(std::span<const PackWriter::Object> objects) {
@@ -69,6 +70,10 @@ Place PackWriter::append(ByteSpan frame, std::span<const Key> release,
                          const std::function<void(Place)>& placed) {
   Lock lock(mutex_);
   if (!fd_) create_pack();
+  // Before anything is taken: a result that was reported as an error must not become the answer.
+  if (write_error_ != 0 && !STOOK_MUTANT("accept-when-written") && !write_buffer(lock)) {
+    throw_write_error();
+  }
   if (buffer_.empty() || idle_) first_append_ = Clock::now();
   const Place place{number_, appended_};
   buffer_.insert(buffer_.end(), frame.begin(), frame.end());
@@ -78,10 +83,17 @@ Place PackWriter::append(ByteSpan frame, std::span<const Key> release,
     release_.insert(release_.end(), release.begin(), release.end());
   }
   appended_ += frame.size();
-  placed(place);
+  try {
+    placed(place);
+  } catch (...) {  // nobody will know of it
+    buffer_.resize(buffer_.size() - frame.size());
+    release_.resize(release_.size() - release.size());
+    appended_ = place.offset;
+    throw;
+  }
   // While another thread writes, frames gather behind it, but not without end.
   const bool due = buffer_.size() >= kWriteAt && (!busy_ || buffer_.size() >= 64 * kWriteAt);
-  if (due || shared_.somebody_waits()) write_buffer(lock);
+  if (due || shared_.somebody_waits()) (void)write_buffer(lock);
   if (idle_) {
     idle_ = false;
     wake_.notify_one();
@@ -94,9 +106,13 @@ void PackWriter::sync_with_next(Object object) {
   objects_.push_back(std::move(object));
 }
 
-void PackWriter::write_buffer(Lock& lock) {
+void PackWriter::throw_write_error() const {
+  throw_cache_error("write results to", directory_, write_error_);
+}
+
+bool PackWriter::write_buffer(Lock& lock) {
   done_.wait(lock, [&] { return !busy_; });
-  if (buffer_.empty()) return;
+  if (buffer_.empty()) return true;
   busy_ = true;
   writing_.swap(buffer_);
   releasing_.swap(release_);
@@ -105,13 +121,14 @@ void PackWriter::write_buffer(Lock& lock) {
     shared_.publish_length(handle_, written_ + writing_.size());
   }
   const bool good = os_pwrite(fd_.get(), writing_.data(), writing_.size(), written_);
-  const int error = errno;
+  const int error = good ? 0 : errno;
   if (good) {
     shared_.publish_length(handle_, written_ + writing_.size());
     shared_.release(releasing_);
   }
   lock.lock();
   busy_ = false;
+  write_error_ = error;
   if (good) {
     if (written_ == synced_) first_unsynced_ = Clock::now();
     written_ += writing_.size();
@@ -124,7 +141,7 @@ void PackWriter::write_buffer(Lock& lock) {
   writing_.clear();
   releasing_.clear();
   done_.notify_all();
-  if (!good) throw_cache_error("write results to", directory_, error);
+  return good;
 }
 
 void PackWriter::sync_written(Lock& lock) {
@@ -148,14 +165,20 @@ void PackWriter::sync_written(Lock& lock) {
 
 void PackWriter::write() {
   Lock lock(mutex_);
+  write_all(lock);
+}
+
+void PackWriter::write_all(Lock& lock) {
   const std::uint64_t target = appended_;
-  while (written_ < target) write_buffer(lock);
+  while (written_ < target) {
+    if (!write_buffer(lock)) throw_write_error();
+  }
 }
 
 void PackWriter::sync() {
   Lock lock(mutex_);
   const std::uint64_t target = appended_;
-  while (written_ < target) write_buffer(lock);
+  write_all(lock);
   while (synced_ < target || !objects_.empty()) sync_written(lock);
 }
 
@@ -191,7 +214,11 @@ void PackWriter::background_step(Lock& lock) {
     return;
   }
   const auto now = Clock::now();
-  if (!buffer_.empty() && now >= first_append_ + kWriteAfter) return write_buffer(lock);
+  if (!buffer_.empty() && now >= first_append_ + kWriteAfter) {
+    if (write_buffer(lock)) return;
+    first_append_ = now + kWriteAgain;  // meanwhile what was written is synced
+    return warn_(describe_error("write results to", directory_, write_error_));
+  }
   if (written_ != synced_ && now >= first_unsynced_ + window_) return sync_written(lock);
   auto until = now + window_;
   if (!buffer_.empty()) until = first_append_ + kWriteAfter;

@@ -4,7 +4,8 @@
 // A frame is first in a buffer; the buffer is written when it is large, 5 ms after its first frame,
 // when somebody waits for one of its keys, or when asked; what was written is synced within the
 // durability window. The file is created by the first frame: a run that finds everything in the
-// cache leaves no pack. Writing again after a failure (a full disk) goes on where it stopped.
+// cache leaves no pack. Writing again after a failure (a full disk) goes on where it stopped. What
+// is in the buffer was accepted and stays, so while it cannot be written nothing more is taken.
 #pragma once
 
 #include <chrono>
@@ -38,7 +39,8 @@ class PackWriter {
   ~PackWriter();  // writes and syncs what is left
 
   // Appends a frame made with salt(). `placed` is called under the lock, in the order of the pack.
-  // The claims on `release` end when the frame has been written. Throws CacheError.
+  // The claims on `release` end when the frame has been written. Throws CacheError where it was not
+  // taken; once it was, a failure to write is met by whoever appends, writes or syncs next.
   Place append(ByteSpan frame, std::span<const Key> release,
                const std::function<void(Place)>& placed);
 
@@ -60,7 +62,10 @@ class PackWriter {
   using Clock = std::chrono::steady_clock;
 
   void create_pack();
-  void write_buffer(Lock& lock);  // REQUIRES: mutex_ is held; lets go of it while writing
+  // REQUIRES: mutex_ is held; lets go of it while writing. False: see write_error_.
+  [[nodiscard]] bool write_buffer(Lock& lock);
+  [[noreturn]] void throw_write_error() const;
+  void write_all(Lock& lock);
   void sync_written(Lock& lock);
   void run();
   void background_step(Lock& lock);
@@ -85,6 +90,7 @@ class PackWriter {
   std::uint64_t appended_ = 0;  // end of the buffer, as an offset of the file
   std::uint64_t written_ = 0;
   std::uint64_t synced_ = 0;
+  int write_error_ = 0;  // of the last attempt to write; 0: none
   Clock::time_point first_append_, first_unsynced_;
   bool busy_ = false;  // somebody writes or syncs outside the lock
   bool idle_ = false;  // the background thread sleeps without a limit

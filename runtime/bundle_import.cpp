@@ -162,8 +162,8 @@ void Import::claim_and_publish(const BundleRecord& record, Entry& entry) {
       return avoid(frame, "left out: it has just been given another number here");
     }
     publish(record, entry);
-  } catch (...) {
-    store_.release(frame.key);
+  } catch (const std::exception& error) {
+    if (!is_accepted(error, frame.key)) store_.release(frame.key);
     throw;
   }
 }
@@ -192,6 +192,7 @@ StoredValue Import::stored_value(const BundleRecord& record) {
 void Import::publish(const BundleRecord& record, const Entry& entry) {
   const Frame& frame = record.frame;
   const StoredValue stored = stored_value(record);
+  settle_left_over(store_, frame.key, entry, frame.class_name);
   TaskDirectory directory(store_.root(), frame.key, store_.task_path(frame.class_name, entry.id));
   if (has_directory(frame)) {
     const fs::path made = workshop_.path / "data";
@@ -218,7 +219,7 @@ void Import::publish(const BundleRecord& record, const Entry& entry) {
   publication.duration_ns = frame.duration_ns;
   publication.run = frame.run;
   if (frame.kind == FrameKind::result) publication.stored = &stored;
-  directory.commit(store_, store_.publish(publication));
+  publish_with(store_, publication, &directory);
   ++report.imported;
   recent_.push_back(frame.key);
   if (recent_.size() == kMostAvoided) count_unproven();

@@ -5,6 +5,7 @@
 #include "src/context.h"
 #include "src/external.h"
 #include "src/hash.h"
+#include "src/mutant.h"
 
 #include <stook/errors.hpp>
 
@@ -111,6 +112,8 @@ class Execution::Attempt {
     completion.node = index_;
     try {
       if (!claim_task(store_, node_, completion)) return completion;
+      claimed_ = true;
+      settle_left_over(store_, node_.spec->key, node_.entry, node_.task().info.name);
       if (!execution_.load_inputs(node_, completion.input)) {
         store_.release(node_.spec->key);
         completion.kind = Completion::Kind::damaged;
@@ -121,6 +124,7 @@ class Execution::Attempt {
       completion.seconds = static_cast<float>(static_cast<double>(duration_ns_) * 1e-9);
       return completion;
     } catch (const CacheError& error) {
+      if (is_accepted(error, node_.spec->key)) claimed_ = STOOK_MUTANT("accepted-claim");
       // From run_task() it is the task's own affair; from anywhere else nothing could be kept.
       completion.kind = in_user_code_ ? Completion::Kind::failed : Completion::Kind::cache_failed;
       completion.cause =
@@ -131,7 +135,7 @@ class Execution::Attempt {
     }
     node_.value.reset();
     context_.close_directory();
-    store_.release(node_.spec->key);
+    if (claimed_) store_.release(node_.spec->key);
     return completion;
   }
 
@@ -175,9 +179,8 @@ class Execution::Attempt {
     publication.duration_ns = duration_ns_;
     publication.compress_level = task.info.compress_level.value_or(execution_.compress_level);
     if (publication.kind != RecordKind::transient) publication.value = writer.pieces();
-    node_.entry = store_.publish(publication);
+    node_.entry = publish_with(store_, publication, directory);
     node_.digest = publication.digest;
-    if (directory != nullptr) directory->commit(store_, node_.entry);
     context_.close_directory();
   }
 
@@ -189,6 +192,7 @@ class Execution::Attempt {
   const std::uint64_t run_;
   std::int64_t started_ns_ = 0;
   std::int64_t duration_ns_ = 0;
+  bool claimed_ = false;
   bool in_user_code_ = false;
 };
 

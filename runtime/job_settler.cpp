@@ -33,8 +33,11 @@ std::unique_ptr<TaskDirectory> JobSettler::adopted_directory(const Node& node) c
 
 void JobSettler::settle(Node& node, JobResult& result, Completion& completion) {
   const TaskSpec& task = node.task();
+  // Given back, unless the result is accepted.
+  std::unique_ptr<TaskDirectory> directory;
+  if (result.failed || result.moved_directory) directory = adopted_directory(node);
   if (result.failed) {
-    (void)adopted_directory(node);
+    directory.reset();
     return settle_failure(node, result, completion);
   }
   if (result.key != task.key || result.signature != task.value_type.signature) {
@@ -43,12 +46,11 @@ void JobSettler::settle(Node& node, JobResult& result, Completion& completion) {
         "the worker sent the result of another task or of another type (" + result.signature + ")";
     return;
   }
-  publish(node, result);
+  publish(node, result, directory.get());
   completion.seconds = static_cast<float>(static_cast<double>(result.duration_ns) * 1e-9);
-  if (result.moved_directory) adopted_directory(node)->commit(store_, node.entry);
 }
 
-void JobSettler::publish(Node& node, const JobResult& result) {
+void JobSettler::publish(Node& node, const JobResult& result, TaskDirectory* directory) {
   CanonicalWriter arguments;
   node.task().write_arguments(arguments);
   take_upstream(plan_, node, upstream_);
@@ -62,7 +64,7 @@ void JobSettler::publish(Node& node, const JobResult& result) {
   publication.duration_ns = result.duration_ns;
   if (publication.kind == RecordKind::transient) take_transient(node, result);
   else publication.stored = &result.value;
-  node.entry = store_.publish(publication);
+  node.entry = publish_with(store_, publication, directory);
   node.digest = result.digest;
   node.outside = publication.kind != RecordKind::transient;
 }

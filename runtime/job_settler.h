@@ -26,7 +26,7 @@ class JobSettler {
   void settle_lost(Node& node, const LostJob& lost, Completion& completion);
 
  private:
-  void publish(Node& node, const JobResult& result);
+  void publish(Node& node, const JobResult& result, TaskDirectory* directory);
   void enter_found_by(const JobResult& result);
   void take_transient(Node& node, const JobResult& result);
   void settle_failure(Node& node, JobResult& result, Completion& completion);

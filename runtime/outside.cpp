@@ -204,11 +204,13 @@ class Outside::Impl {
       } else {
         try {
           if (claim_task(store_, plan_.nodes[node], completion)) {
+            settle_left_over(store_, plan_.nodes[node].spec->key, plan_.nodes[node].entry,
+                             plan_.nodes[node].task().info.name);
             if (make_job(node, batch, jobs, completion)) continue;
             store_.release(plan_.nodes[node].spec->key);
           }
         } catch (...) {
-          take_exception(completion);
+          (void)take_exception(completion, plan_.nodes[node].spec->key);
           store_.release(plan_.nodes[node].spec->key);
         }
       }
@@ -218,15 +220,18 @@ class Outside::Impl {
   }
 
   // Of the cache, or of the task: what a user's types throw when they are read or written here.
-  static void take_exception(Completion& completion) {
+  // True: its record was accepted all the same.
+  static bool take_exception(Completion& completion, const Key& key) {
     try {
       throw;
     } catch (const CacheError& error) {
       completion.kind = Completion::Kind::cache_failed;
       completion.cause = error.what();
+      return is_accepted(error, key);
     } catch (...) {
       completion.kind = Completion::Kind::failed;
       completion.cause = describe_exception(std::current_exception());
+      return false;
     }
   }
 
@@ -271,7 +276,7 @@ class Outside::Impl {
       flights_.erase(given.number);
       Completion completion;
       completion.node = index;
-      take_exception(completion);
+      (void)take_exception(completion, node.spec->key);
       store_.release(node.spec->key);
       finish(std::move(completion), 0);
     }
@@ -308,10 +313,12 @@ class Outside::Impl {
     completion.node = flight.node;
     Node& node = plan_.nodes[flight.node];
     show_last(result.number, node, result.failed);
+    bool accepted = false;
     try {
       settler_.settle(node, result, completion);
-    } catch (...) { take_exception(completion); }
-    if (completion.kind != Completion::Kind::ran) store_.release(node.spec->key);
+      accepted = completion.kind == Completion::Kind::ran;
+    } catch (...) { accepted = take_exception(completion, node.spec->key); }
+    if (!accepted) store_.release(node.spec->key);
     finish(std::move(completion), flight.batch);
   }
 

@@ -47,6 +47,25 @@ bool was_published(Store& store, const Entry& entry, const fs::path& data) {
   return !fs::exists(data, ignored);  // the newest result has no directory
 }
 
+// The data of the record stays or comes back; the marker goes. False: it is to be tried again.
+bool settle(Store& store, const Entry& entry, const fs::path& path, const fs::path& marker) {
+  const fs::path data = path / "data", previous = path / "data.previous";
+  std::error_code ignored;
+  try {
+    if (!STOOK_MUTANT("directory-of-which") && was_published(store, entry, data)) {
+      fs::remove_all(previous, ignored);
+    } else if (!restore(data, previous)) {
+      return false;
+    }
+  } catch (const fs::filesystem_error&) { return false; }
+  fs::remove(marker, ignored);
+  return true;
+}
+
+fs::path marker_of(const fs::path& root, const Key& key) {
+  return root / "spool" / (std::string(marker_prefix) + to_hex(key));
+}
+
 Key key_from_hex(std::string_view hex) {
   Key key;
   for (std::size_t i = 0; i < 32 && i < hex.size(); ++i) {
@@ -61,8 +80,7 @@ Key key_from_hex(std::string_view hex) {
 
 TaskDirectory::TaskDirectory(const fs::path& root, const Key& key, fs::path path)
     : root_(root), path_(std::move(path)), data_(path_ / "data"),
-      previous_(path_ / "data.previous"),
-      marker_(root_ / "spool" / (std::string(marker_prefix) + to_hex(key))) {}
+      previous_(path_ / "data.previous"), marker_(marker_of(root_, key)) {}
 
 TaskDirectory::~TaskDirectory() {
   if (committed_ || (!used_ && !moved_)) return;
@@ -150,6 +168,34 @@ void TaskDirectory::commit(Store& store, const Entry& published) {
   fs::remove(marker_, ignored);
 }
 
+Entry publish_with(Store& store, const Publication& publication, TaskDirectory* directory) {
+  Entry entry;
+  try {
+    entry = store.publish(publication);
+  } catch (const AcceptedError&) {
+    if (directory != nullptr && !STOOK_MUTANT("keep-accepted")) directory->hand_over();
+    throw;
+  }
+  try {
+    if (directory != nullptr) directory->commit(store, entry);
+  } catch (const std::exception& error) { throw AcceptedError(publication.key, error.what()); }
+  return entry;
+}
+
+void settle_left_over(Store& store, const Key& key, const Entry& entry,
+                      std::string_view class_name) {
+  if (entry.pack == 0) return;  // without a record nothing that lies there is anybody's
+  const fs::path marker = marker_of(store.root(), key);
+  std::error_code ignored;
+  if (!fs::exists(marker, ignored) || STOOK_MUTANT("settle-left-over")) return;
+  const fs::path path = store.task_path(class_name, entry.id);
+  if (has_link(store.root(), path / "data") || has_link(store.root(), path / "data.previous"))
+    return;
+  if (!settle(store, entry, path, marker)) {
+    throw CacheError("cannot give the task's directory back: " + (path / "data").string());
+  }
+}
+
 void restore_directories(Store& store) {
   std::error_code ignored;
   const fs::path root = store.root();
@@ -171,14 +217,8 @@ void restore_directories(Store& store) {
         STOOK_MUTANT("marker-inside") ||
         (!relative.empty() && path.native().starts_with((root / "tasks" / "").native()) &&
          !has_link(root, path / "data") && !has_link(root, path / "data.previous"));
-    if (inside && !STOOK_MUTANT("directory-of-which") &&
-        was_published(store, found, path / "data")) {
-      fs::remove_all(path / "data.previous", ignored);
-    } else if (inside && !restore(path / "data", path / "data.previous")) {
-      store.release(key);
-      continue;
-    }
-    fs::remove(entry.path(), ignored);
+    if (inside) (void)settle(store, found, path, entry.path());
+    else fs::remove(entry.path(), ignored);
     store.release(key);
   }
 }

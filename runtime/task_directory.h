@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <mutex>
 #include <string>
+#include <string_view>
 
 #include "src/store.h"
 
@@ -35,7 +36,7 @@ class TaskDirectory {
   // The other way round: another process will commit() or give back.
   void hand_over() { committed_ = true; }
   [[nodiscard]] Digest digest() const;
-  // The new content is the result's; what was moved aside goes.
+  // The new content is the result's; what was moved aside goes when others can see that.
   void commit(Store& store, const Entry& published);
 
  private:
@@ -51,6 +52,16 @@ class TaskDirectory {
   bool moved_ = false;
   bool committed_ = false;
 };
+
+// Publishes a result and what lies in its directory (null: it has none): others find both, or
+// neither. Where this throws and the record was accepted (is_accepted()), the directory stays
+// with it, and the claim ends with it; else the last result's directory will come back.
+Entry publish_with(Store& store, const Publication& publication, TaskDirectory* directory);
+
+// What an attempt before this one has left is put right: the data of the record stays, or comes
+// back. REQUIRES: the key is claimed, and `entry` is what is known of it now.
+void settle_left_over(Store& store, const Key& key, const Entry& entry,
+                      std::string_view class_name);
 
 // Gives back what attempts of processes that died have moved aside. Called when a cache is opened.
 void restore_directories(Store& store);

@@ -17,6 +17,7 @@
 
 #include "src/result.h"
 
+#include <stook/errors.hpp>
 #include <stook/key.hpp>
 
 namespace stook::detail {
@@ -161,6 +162,21 @@ enum class Claim : std::uint8_t {
   published,  // somebody published it since it was looked up: `entry` has been replaced
 };
 
+// publish() could not do all that was asked, but the record is accepted: it answers here, is
+// written as soon as that can be, and only then ends the claim on its key. Nobody else is to end
+// it, and what belongs to the record (its directory) stays.
+class AcceptedError : public CacheError {
+ public:
+  AcceptedError(const Key& accepted, const std::string& what) : CacheError(what), key(accepted) {}
+  const Key key;
+};
+
+// Did the record of `key` get accepted before this?
+[[nodiscard]] inline bool is_accepted(const std::exception& error, const Key& key) {
+  const auto* const accepted = dynamic_cast<const AcceptedError*>(&error);
+  return accepted != nullptr && accepted->key == key;
+}
+
 class Store {
  public:
   virtual ~Store() = default;
@@ -198,7 +214,8 @@ class Store {
 
   // Makes a record the answer for its key; the claim on the key, if held, ends when others can see
   // it. It is visible to this process when this returns and survives its death after sync().
-  // Throws CacheError when it cannot be written.
+  // Throws AcceptedError where all this is so and it may not survive all the same, and CacheError
+  // where nothing was changed: while what was accepted before cannot be written, nothing more is.
   virtual Entry publish(const Publication& publication) = 0;
 
   // Other processes can read the record from its pack from now on. Throws CacheError.
