@@ -12,6 +12,10 @@ ClassRow read_class(const Statement& from) {
           number(from, 3), number(from, 4),           from.real(5)};
 }
 
+ExternalRow read_external(const Statement& from) {
+  return {number(from, 0), number(from, 1), std::string(from.text(2)), std::string(from.text(3))};
+}
+
 PackMark read_mark(const Statement& from) {
   return {static_cast<std::uint32_t>(from.integer(0)), number(from, 1), number(from, 2),
           from.integer(3) != 0};
@@ -68,6 +72,7 @@ void ClassTable::reset_all() {
 ExternalTable::ExternalTable(Database& database)
     : database_(database), put_(database, "INSERT OR REPLACE INTO externals VALUES(?1,?2,?3,?4)"),
       erase_(database, "DELETE FROM externals WHERE id=?1"),
+      find_(database, "SELECT id, class, arguments, fingerprint FROM externals WHERE id=?1"),
       all_(database, "SELECT id, class, arguments, fingerprint FROM externals") {}
 
 void ExternalTable::put(const ExternalRow& row) {
@@ -77,12 +82,16 @@ void ExternalTable::put(const ExternalRow& row) {
 
 void ExternalTable::erase(std::uint64_t id) { erase_.run(id); }
 
+std::optional<ExternalRow> ExternalTable::find(std::uint64_t id) {
+  if (!find_.start(id).step()) return std::nullopt;
+  ExternalRow row = read_external(find_);
+  find_.reset();
+  return row;
+}
+
 std::vector<ExternalRow> ExternalTable::all() {
   std::vector<ExternalRow> rows;
-  for (all_.start(); all_.step();) {
-    rows.push_back(
-        {number(all_, 0), number(all_, 1), std::string(all_.text(2)), std::string(all_.text(3))});
-  }
+  for (all_.start(); all_.step();) rows.push_back(read_external(all_));
   return rows;
 }
 

@@ -49,6 +49,7 @@ struct ExternalRow {
 class ExternalTable {
  public:
   explicit ExternalTable(Database& database);
+  [[nodiscard]] std::optional<ExternalRow> find(std::uint64_t id);
   void put(const ExternalRow& row);
   void erase(std::uint64_t id);
   [[nodiscard]] std::vector<ExternalRow> all();
@@ -56,7 +57,7 @@ class ExternalTable {
 
  private:
   Database& database_;
-  Statement put_, erase_, all_;
+  Statement put_, erase_, find_, all_;
 };
 
 struct PackMark {

@@ -5,6 +5,16 @@
 #include "cache/trash.h"
 
 namespace stook::detail {
+namespace {
+
+std::string class_name_of(ClassTable& classes, std::uint64_t id) {
+  for (const ClassRow& type : classes.all()) {
+    if (type.id == id) return type.name;
+  }
+  return {};
+}
+
+}  // namespace
 
 void PackStore::append_mark(FrameKind kind, const Key& key, std::string_view class_name) {
   Publication publication;
@@ -32,11 +42,8 @@ Invalidated PackStore::clear(const Key& key) {
   return invalidate([&](Indexer::Transaction& transaction) {
     const auto row = transaction.ingest.rows.find(key);
     if (!row) return;
-    std::string name;
-    for (const ClassRow& type : transaction.ingest.classes.all()) {
-      if (type.id == row->class_id) name = type.name;
-    }
-    append_mark(FrameKind::clear_key, key, name);
+    append_mark(FrameKind::clear_key, key,
+                class_name_of(transaction.ingest.classes, row->class_id));
   });
 }
 
@@ -94,20 +101,22 @@ std::vector<External> PackStore::externals() {
   return result;
 }
 
+// What the index has of it is enough: whether its last record can be read decides nothing.
 Invalidated PackStore::update_external(const Key& key, std::string_view fingerprint,
                                        const Digest& digest) {
   return invalidate([&](Indexer::Transaction& transaction) {
     const auto row = transaction.ingest.rows.find(key);
     if (!row || row->kind != RecordKind::external) return;
-    const auto last = packs_.read(row->entry.pack, row->entry.offset);
-    if (!last) return warn_(last.reason());
+    const auto known = transaction.ingest.externals.find(row->entry.id);
+    if (!known) return;  // it was cleared, and with it what was made of it
+    const std::string name = class_name_of(transaction.ingest.classes, known->class_id);
     Publication publication;
     publication.key = key;
     publication.id = row->entry.id;
     publication.kind = RecordKind::external;
-    publication.class_name = last->frame.class_name;
-    publication.arguments = last->frame.arguments;
-    publication.version = last->frame.version;
+    publication.class_name = name;
+    publication.arguments = known->arguments;
+    publication.version = row->version;
     publication.digest = digest;
     publication.codec = fingerprint;
     Frame frame = frame_of(publication);

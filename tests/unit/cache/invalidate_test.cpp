@@ -241,6 +241,32 @@ TEST_F(Invalidate, ALongChainIsNoRecursion) {
   EXPECT_EQ(store_->state(std::to_string(kLength - 1)), RecordState::fresh);
 }
 
+// What was recorded of the input cannot be read: that it changed is known all the same.
+TEST_F(Invalidate, AnExternalChangeIsNoticedThoughItsRecordIsDamaged) {
+  const Entry input =
+      store_->publish("input", "content 1", {}, "stook::File", 0, RecordKind::external);
+  store_->publish("made", "value", {store_->seen("input")});
+  (*store_)->flush();
+  store_.reset();
+  {
+    std::fstream pack(dir_.path() / "packs" / "0001.pack",
+                      std::ios::in | std::ios::out | std::ios::binary);
+    pack.seekp(static_cast<std::streamoff>(input.offset + 40));
+    pack.put('x');
+  }
+  store_ = std::make_unique<TestStore>(dir_.path());
+  ASSERT_FALSE((*store_)->read_record(store_->entry("input")));
+  const Digest changed = digest_of("content 2");
+  EXPECT_EQ((*store_)->update_external(key_of("input"), "stat2", changed).suspected, 1u);
+  EXPECT_EQ(store_->state("made"), RecordState::suspect);
+  EXPECT_EQ(store_->entry("input").digest, changed);
+  const auto record = (*store_)->read_record(store_->entry("input"));
+  ASSERT_TRUE(record);
+  EXPECT_EQ(record->class_name, "stook::File");
+  EXPECT_EQ(record->arguments, "input");
+  EXPECT_EQ((*store_)->externals().at(0).fingerprint, "stat2");
+}
+
 TEST_F(Invalidate, TwoStoresOnOneDirectorySeeEachOther) {
   TestStore other(dir_.path());
   publish_diamond(*store_);
