@@ -11,6 +11,7 @@ namespace stook::detail {
 namespace {
 
 constexpr std::size_t kWriteAt = 64 << 10;
+constexpr std::size_t kMostObjects = 64;  // as many again are in the sync that is under way
 constexpr std::chrono::milliseconds kWriteAfter{5};
 constexpr std::chrono::seconds kWriteAgain{1};  // after a failure that nobody has asked about
 
@@ -102,7 +103,8 @@ Place PackWriter::append(ByteSpan frame, std::span<const Key> release,
 }
 
 void PackWriter::sync_with_next(Object object) {
-  const Lock lock(mutex_);
+  Lock lock(mutex_);
+  while (objects_.size() >= kMostObjects && !STOOK_MUTANT("most-objects")) sync_written(lock);
   objects_.push_back(std::move(object));
 }
 

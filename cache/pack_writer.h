@@ -44,7 +44,9 @@ class PackWriter {
   Place append(ByteSpan frame, std::span<const Key> release,
                const std::function<void(Place)>& placed);
 
-  // An object file to be synced, its name as well, no later than the frames appended next.
+  // An object file to be synced, its name as well, no later than the frames appended next. Each is
+  // an open file: where too many are, they are synced first, so that the disk sets the pace. Throws
+  // CacheError.
   struct Object {
     Fd file;
     std::filesystem::path path;

@@ -12,15 +12,15 @@
 namespace stook::detail {
 namespace {
 
-// While it lives, no file can be opened.
+// While it lives, no file can be opened, or only so many.
 class NoDescriptors {
  public:
-  NoDescriptors() {
+  explicit NoDescriptors(rlim_t more = 0) {
     // clang's check of dynamic types opens a pipe when it meets a type for the first time.
     (void)std::generic_category().message(EMFILE);
     getrlimit(RLIMIT_NOFILE, &before_);
     rlimit none = before_;
-    none.rlim_cur = static_cast<rlim_t>(Fd(open("/dev/null", O_RDONLY | O_CLOEXEC)).get());
+    none.rlim_cur = more + static_cast<rlim_t>(Fd(open("/dev/null", O_RDONLY | O_CLOEXEC)).get());
     setrlimit(RLIMIT_NOFILE, &none);
   }
   ~NoDescriptors() { setrlimit(RLIMIT_NOFILE, &before_); }
@@ -80,6 +80,19 @@ TEST(NoDescriptors, OpeningFailsAndLosesNothing) {
     EXPECT_THROW(TestStore{dir.path()}, CacheError);
   }
   expect_all(dir.path());
+}
+
+// Results that come faster than they are synced wait, each as an open file.
+TEST(NoDescriptors, LargeResultsDoNotUseThemUp) {
+  const TemporaryDirectory dir;
+  StoreOptions options;
+  options.durability_window = std::chrono::hours(1);
+  TestStore store(dir.path(), options);
+  const std::string large((1 << 20) + 1, 'L');
+  const NoDescriptors few(150);
+  for (int i = 0; i < 200; ++i) {
+    ASSERT_NO_THROW(store.publish(std::to_string(i), large + std::to_string(i))) << i;
+  }
 }
 
 // The memory that processes share is a file: on a full disk a page without a block would be a
