@@ -223,6 +223,7 @@ void PackStore::take_stored(const StoredValue& stored, Frame& frame) {
 Entry PackStore::publish(const Publication& publication) {
   if (!STOOK_MUTANT("caps")) check_caps(publication);
   indexer_->wait_for_room();
+  const std::uint64_t failures = durability_full_ ? writer_->sync_failures() : 0;
   Frame frame = frame_of(publication);
   frame.raw_bytes = publication.kind == RecordKind::result ? total_size(publication.value) : 0;
   frame.stored_bytes = frame.raw_bytes;
@@ -249,7 +250,7 @@ Entry PackStore::publish(const Publication& publication) {
   const Entry entry = append(frame, publication, value, ItemKind::record, {&publication.key, 1});
   if (!durability_full_) return entry;
   try {
-    writer_->sync();
+    writer_->sync(failures);
   } catch (const CacheError& error) { throw AcceptedError(publication.key, error.what()); }
   return entry;
 }

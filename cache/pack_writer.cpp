@@ -104,7 +104,9 @@ Place PackWriter::append(ByteSpan frame, std::span<const Key> release,
 
 void PackWriter::sync_with_next(Object object) {
   Lock lock(mutex_);
+  const std::uint64_t since = sync_failures_;
   while (objects_.size() >= kMostObjects && !STOOK_MUTANT("most-objects")) sync_written(lock);
+  meet_failures(since);
   objects_.push_back(std::move(object));
 }
 
@@ -160,9 +162,18 @@ void PackWriter::sync_written(Lock& lock) {
   lock.lock();
   busy_ = false;
   synced_ = target;  // a failed sync is not repeated: the system has dropped the pages by then
+  if (!good) {
+    ++sync_failures_;
+    sync_error_ = error;
+  }
   if (written_ != synced_) first_unsynced_ = Clock::now();
   done_.notify_all();
-  if (!good) throw_cache_error("sync results in", directory_, error);
+}
+
+void PackWriter::meet_failures(std::uint64_t since) {
+  if (sync_failures_ == since || STOOK_MUTANT("meet-sync-failures")) return;
+  told_failures_ = sync_failures_;
+  throw_cache_error("sync results in", directory_, sync_error_);
 }
 
 void PackWriter::write() {
@@ -179,9 +190,24 @@ void PackWriter::write_all(Lock& lock) {
 
 void PackWriter::sync() {
   Lock lock(mutex_);
+  sync_all(lock, told_failures_);
+}
+
+void PackWriter::sync(std::uint64_t since) {
+  Lock lock(mutex_);
+  sync_all(lock, since);
+}
+
+std::uint64_t PackWriter::sync_failures() const {
+  const Lock lock(mutex_);
+  return sync_failures_;
+}
+
+void PackWriter::sync_all(Lock& lock, std::uint64_t since) {
   const std::uint64_t target = appended_;
   write_all(lock);
   while (synced_ < target || !objects_.empty()) sync_written(lock);
+  meet_failures(since);
 }
 
 std::uint32_t PackWriter::pack() const {
@@ -196,18 +222,11 @@ bool PackWriter::is_written(std::uint64_t offset) const {
 
 void PackWriter::run() {
   Lock lock(mutex_);
-  while (!stop_) {
-    try {
-      background_step(lock);
-    } catch (const CacheError& error) {
-      // Whoever publishes or flushes next meets the same error; here it can only be told.
-      if (!lock.owns_lock()) lock.lock();
-      warn_(error.what());
-      wake_.wait_for(lock, std::chrono::seconds(1), [&] { return stop_; });
-    }
-  }
+  while (!stop_) background_step(lock);
 }
 
+// What fails here can only be told: who appends or writes next meets it, a sync that failed who
+// syncs next.
 void PackWriter::background_step(Lock& lock) {
   if (buffer_.empty() && written_ == synced_) {
     idle_ = true;
@@ -221,7 +240,12 @@ void PackWriter::background_step(Lock& lock) {
     first_append_ = now + kWriteAgain;  // meanwhile what was written is synced
     return warn_(describe_error("write results to", directory_, write_error_));
   }
-  if (written_ != synced_ && now >= first_unsynced_ + window_) return sync_written(lock);
+  if (written_ != synced_ && now >= first_unsynced_ + window_) {
+    const std::uint64_t before = sync_failures_;
+    sync_written(lock);
+    if (sync_failures_ == before) return;
+    return warn_(describe_error("sync results in", directory_, sync_error_));
+  }
   auto until = now + window_;
   if (!buffer_.empty()) until = first_append_ + kWriteAfter;
   if (written_ != synced_) until = std::min(until, first_unsynced_ + window_);

@@ -54,7 +54,13 @@ class PackWriter {
   void sync_with_next(Object object);
 
   void write();  // all frames so far are written
-  void sync();   // ... and survive power loss. Both throw CacheError.
+  // ... and survive power loss. Both throw CacheError; sync() also where an earlier sync has failed
+  // that nobody who asked has met: what it was to save may not survive, and is not synced again.
+  void sync();
+  // As sync(), for who appended when sync_failures() was `since`: whoever has met a failure that
+  // came after that, it is met here too.
+  void sync(std::uint64_t since);
+  [[nodiscard]] std::uint64_t sync_failures() const;
   [[nodiscard]] std::uint64_t salt() const { return identity_.salt; }
   [[nodiscard]] std::uint32_t pack() const;  // 0: none was created yet
   [[nodiscard]] bool is_written(std::uint64_t offset) const;
@@ -68,7 +74,9 @@ class PackWriter {
   [[nodiscard]] bool write_buffer(Lock& lock);
   [[noreturn]] void throw_write_error() const;
   void write_all(Lock& lock);
-  void sync_written(Lock& lock);
+  void sync_written(Lock& lock);  // a failure is counted
+  void sync_all(Lock& lock, std::uint64_t since);
+  void meet_failures(std::uint64_t since);
   void run();
   void background_step(Lock& lock);
 
@@ -93,6 +101,9 @@ class PackWriter {
   std::uint64_t written_ = 0;
   std::uint64_t synced_ = 0;
   int write_error_ = 0;  // of the last attempt to write; 0: none
+  int sync_error_ = 0;   // of the last sync that failed
+  std::uint64_t sync_failures_ = 0;
+  std::uint64_t told_failures_ = 0;  // of these, met by somebody who asked
   Clock::time_point first_append_, first_unsynced_;
   bool busy_ = false;  // somebody writes or syncs outside the lock
   bool idle_ = false;  // the background thread sleeps without a limit

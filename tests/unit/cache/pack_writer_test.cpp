@@ -1,0 +1,77 @@
+// Syncs that fail: who has to hear of it does.
+#include "cache/pack_writer.h"
+
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <future>
+
+#include "tests/unit/cache/support.h"
+
+namespace {
+
+std::atomic<int> failing_syncs{0};
+
+}  // namespace
+
+// In place of the system's: fails as often as asked.
+extern "C" int fdatasync(int fd) {
+  int left = failing_syncs.load();
+  while (left > 0 && !failing_syncs.compare_exchange_weak(left, left - 1)) {}
+  if (left > 0) {
+    errno = EIO;
+    return -1;
+  }
+  return static_cast<int>(syscall(SYS_fdatasync, fd));
+}
+
+namespace stook::detail {
+namespace {
+
+namespace fs = std::filesystem;
+using namespace std::chrono_literals;
+
+class PackWriterTest : public testing::Test {
+ protected:
+  PackWriterTest() { shared_.admit_others(); }
+  void append(PackWriter& writer) {
+    writer.append(std::vector<std::byte>(100), {}, [](Place) {});
+  }
+
+  const TemporaryDirectory dir_;
+  const bool made_ = fs::create_directories(dir_.path() / "packs");
+  Shared shared_{dir_.path() / ".claims", false};
+  std::vector<std::string> warnings_;
+  PackHeader header_{1, 2, 3, "host", "build"};
+  PackWriter writer_{dir_.path() / "packs", header_, shared_, 1h,
+                     [this](std::string_view line) { warnings_.emplace_back(line); }};
+};
+
+// Two have appended before one of them syncs for both.
+TEST_F(PackWriterTest, AFailedSyncIsMetByAllItWasFor) {
+  const std::uint64_t one = writer_.sync_failures(), two = one;
+  append(writer_);
+  append(writer_);
+  failing_syncs = 1;
+  EXPECT_THROW(writer_.sync(one), CacheError);
+  EXPECT_THROW(writer_.sync(two), CacheError);
+  const std::uint64_t later = writer_.sync_failures();
+  append(writer_);
+  EXPECT_NO_THROW(writer_.sync(later));
+  EXPECT_NO_THROW(writer_.sync());  // it has been told
+}
+
+// The end of a run has to say what only the background has met.
+TEST_F(PackWriterTest, AFailedSyncInTheBackgroundIsMetByTheNextSync) {
+  std::promise<void> warned;
+  PackWriter writer(dir_.path() / "packs", header_, shared_, 1ms,
+                    [&](std::string_view) { warned.set_value(); });
+  failing_syncs = 1;
+  append(writer);
+  warned.get_future().wait();
+  EXPECT_THROW(writer.sync(), CacheError);
+  EXPECT_NO_THROW(writer.sync());
+}
+
+}  // namespace
+}  // namespace stook::detail
