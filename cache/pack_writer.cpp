@@ -1,6 +1,7 @@
 #include "cache/pack_writer.h"
 
 #include <fcntl.h>
+#include <unistd.h>
 
 #include <cstdio>
 #include <set>
@@ -56,15 +57,20 @@ void PackWriter::create_pack() {
   const std::filesystem::path path = directory_ / name;
   Fd fd = os_open(path, O_CREAT | O_EXCL | O_RDWR);
   if (!fd) throw_cache_error("create", path);
-  if (!STOOK_MUTANT("sync-pack-name") && !os_sync_directory(directory_)) {
-    throw_cache_error("sync", directory_);
+  try {
+    if (!STOOK_MUTANT("sync-pack-name") && !os_sync_directory(directory_)) {
+      throw_cache_error("sync", directory_);
+    }
+    if (!thread_.joinable()) thread_ = std::thread([this] { run(); });
+    handle_ = shared_.register_pack(number);
+  } catch (...) {  // or each attempt would leave an empty one
+    if (!STOOK_MUTANT("remove-unused-pack")) ::unlink(path.c_str());
+    throw;
   }
-  handle_ = shared_.register_pack(number);
   encode_pack_header(identity_, buffer_);
   appended_ = buffer_.size();
   fd_ = std::move(fd);
   number_ = number;
-  thread_ = std::thread([this] { run(); });
 }
 
 Place PackWriter::append(ByteSpan frame, std::span<const Key> release,

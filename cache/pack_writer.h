@@ -108,7 +108,7 @@ class PackWriter {
   bool busy_ = false;  // somebody writes or syncs outside the lock
   bool idle_ = false;  // the background thread sleeps without a limit
   bool stop_ = false;
-  std::thread thread_;  // started with the pack
+  std::thread thread_;  // started for the pack
 };
 
 }  // namespace stook::detail

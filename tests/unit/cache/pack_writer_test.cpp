@@ -1,4 +1,4 @@
-// Syncs that fail: who has to hear of it does.
+// Syncs that fail, and packs that cannot be begun: who has to hear of it does, and nothing is left.
 #include "cache/pack_writer.h"
 
 #include <sys/syscall.h>
@@ -6,6 +6,7 @@
 
 #include <future>
 
+#include "cache/shared_state.h"
 #include "tests/unit/cache/support.h"
 
 namespace {
@@ -71,6 +72,13 @@ TEST_F(PackWriterTest, AFailedSyncInTheBackgroundIsMetByTheNextSync) {
   warned.get_future().wait();
   EXPECT_THROW(writer.sync(), CacheError);
   EXPECT_NO_THROW(writer.sync());
+}
+
+TEST_F(PackWriterTest, APackThatCannotBeUsedIsNotLeftThere) {
+  for (std::uint32_t i = 0; i < kPacks; ++i) (void)shared_.register_pack(i + 1);
+  EXPECT_THROW(append(writer_), CacheError);
+  EXPECT_THROW(append(writer_), CacheError);
+  EXPECT_TRUE(fs::is_empty(dir_.path() / "packs"));
 }
 
 }  // namespace
