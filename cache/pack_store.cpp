@@ -297,6 +297,9 @@ Claim PackStore::claim(const Key& key, Entry& entry) {
   } catch (const DatabaseError& error) {
     index_failed(error);
     now.id = entry.id != 0 ? entry.id : shared_.take_id();
+  } catch (...) {  // nobody was told that it is claimed
+    if (!STOOK_MUTANT("release-unknown")) release(key);
+    throw;
   }
   const bool moved =
       entry.state != RecordState::fresh || now.pack != entry.pack || now.offset != entry.offset;

@@ -202,17 +202,18 @@ class Outside::Impl {
       if (execution_.starts_nothing()) {
         completion.kind = Completion::Kind::not_started;
       } else {
+        bool claimed = false;
         try {
-          if (claim_task(store_, plan_.nodes[node], completion)) {
+          claimed = claim_task(store_, plan_.nodes[node], completion);
+          if (claimed) {
             settle_left_over(store_, plan_.nodes[node].spec->key, plan_.nodes[node].entry,
                              plan_.nodes[node].task().info.name);
             if (make_job(node, batch, jobs, completion)) continue;
-            store_.release(plan_.nodes[node].spec->key);
           }
         } catch (...) {
           (void)take_exception(completion, plan_.nodes[node].spec->key);
-          store_.release(plan_.nodes[node].spec->key);
         }
+        if (claimed) store_.release(plan_.nodes[node].spec->key);
       }
       finish(std::move(completion), batch);
     }

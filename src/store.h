@@ -251,7 +251,7 @@ class Store {
 
   // --- One execution per key, across processes -----------------------------------------------
   // Claims `key` before executing it. `entry` is what lookup() gave for it and is renewed; where
-  // the claim was acquired it has an id.
+  // the claim was acquired it has an id. Where this throws nothing is claimed.
   virtual Claim claim(const Key& key, Entry& entry) = 0;
 
   // Gives up a claim without a publication: the task failed or was not started.

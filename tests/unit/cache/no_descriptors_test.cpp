@@ -95,6 +95,19 @@ TEST(NoDescriptors, LargeResultsDoNotUseThemUp) {
   }
 }
 
+// Who cannot look at what others wrote claims nothing: nobody would give it up.
+TEST(NoDescriptors, AClaimThatFailsIsNone) {
+  const TemporaryDirectory dir;
+  TestStore one(dir.path()), two(dir.path());
+  Entry entry = one.entry("a");
+  two->make_readable(two.publish("b", "value"));
+  {
+    const NoDescriptors none;
+    EXPECT_THROW((void)one->claim(key_of("a"), entry), CacheError);
+  }
+  EXPECT_EQ(one->claim(key_of("a"), entry), Claim::acquired);
+}
+
 // The memory that processes share is a file: on a full disk a page without a block would be a
 // SIGBUS when it is first touched.
 TEST(Shared, MemoryOfAllHasItsBlocks) {
