@@ -37,6 +37,8 @@ class Collect {
   [[nodiscard]] bool may_go(const Row& row) const;
   void evict(Row& row);
   [[nodiscard]] bool has_garbage(std::uint32_t pack, std::uint64_t size);
+  void look_at_packs(Ingest& ingest);
+  [[nodiscard]] bool has_more(Ingest& ingest, std::uint32_t pack);
   void rewrite(Ingest& ingest, std::uint32_t pack, std::uint64_t size);
   void copy(const Frame& frame, std::uint64_t salt, std::uint32_t pack, std::uint64_t offset,
             std::vector<std::byte>& out, std::vector<std::pair<Row*, std::uint64_t>>& moved);
@@ -51,6 +53,8 @@ class Collect {
   std::unordered_map<std::uint64_t, ClassRow> classes_;
   std::unordered_set<std::uint64_t> evicted_;
   std::unordered_set<std::string> objects_;  // file names that records still speak of
+  std::vector<std::pair<std::uint32_t, std::uint64_t>> sizes_;  // of the packs
+  std::unordered_set<std::uint32_t> living_;                    // packs of processes that are alive
   std::vector<std::uint32_t> old_packs_;
   // Of a version that this program does not read. What they speak of is not known: they stay as
   // they are, and so do all objects.
@@ -144,23 +148,33 @@ bool Collect::has_garbage(std::uint32_t pack, std::uint64_t size) {
   return scanned && garbage && !later;
 }
 
-void Collect::rewrite_packs(Ingest& ingest) {
-  std::unordered_set<std::uint32_t> alive;
-  for (const auto& pack : store_.shared().packs()) {
-    if (pack.alive) alive.insert(pack.number);
-  }
+// Their sizes first, then who lives: whoever has written to a pack has said before that it is his.
+void Collect::look_at_packs(Ingest& ingest) {
   std::unordered_set<std::uint32_t> retired;
   for (const PackMark& mark : ingest.packs.all()) {
     if (mark.retired) retired.insert(mark.number);
   }
   for (const std::uint32_t pack : store_.packs().list()) {
-    if (retired.contains(pack)) continue;
-    const std::uint64_t size = store_.packs().size_of(pack);
+    if (!retired.contains(pack)) sizes_.emplace_back(pack, store_.packs().size_of(pack));
+  }
+  for (const auto& pack : store_.shared().packs()) {
+    if (pack.alive) living_.insert(pack.number);
+  }
+}
+
+// Does somebody write to it, or has one who died written what no index names yet?
+bool Collect::has_more(Ingest& ingest, std::uint32_t pack) {
+  if (living_.contains(pack) && !STOOK_MUTANT("living-packs")) return true;
+  return !STOOK_MUTANT("indexed-packs") &&
+         ingest.packs.find(pack).indexed < store_.packs().size_of(pack);
+}
+
+void Collect::rewrite_packs(Ingest& ingest) {
+  look_at_packs(ingest);
+  for (const auto& [pack, size] : sizes_) {
     if (size == 0) continue;
     report.bytes_before += size;
-    const bool garbage = has_garbage(pack, size);
-    const bool grows = !STOOK_MUTANT("living-packs") && alive.contains(pack);
-    if (garbage && !grows && !options_.dry_run) {
+    if (has_garbage(pack, size) && !has_more(ingest, pack) && !options_.dry_run) {
       rewrite(ingest, pack, size);
     } else {
       report.bytes_after += size;

@@ -1,4 +1,5 @@
 // Checking a cache and describing it (maintain.h).
+#include <map>
 #include <unordered_map>
 
 #include "cache/maintain.h"
@@ -29,14 +30,13 @@ std::vector<Row> all_rows(PackStore& store) {
 }
 
 void verify_packs(PackStore& store, VerifyReport& report) {
-  std::unordered_map<std::uint32_t, std::uint64_t> alive;
-  for (const auto& pack : store.shared().packs()) {
-    if (pack.alive) alive[pack.number] = pack.length;
+  std::map<std::uint32_t, std::uint64_t> sizes;
+  for (const std::uint32_t pack : store.packs().list()) sizes[pack] = store.packs().size_of(pack);
+  for (const auto& live : store.shared().packs()) {  // asked after what is there
+    if (live.alive && sizes.contains(live.number)) sizes[live.number] = live.length;
   }
-  for (const std::uint32_t pack : store.packs().list()) {
+  for (const auto& [pack, size] : sizes) {
     const auto path = store.packs().path_of(pack);
-    std::uint64_t size = store.packs().size_of(pack);
-    if (const auto found = alive.find(pack); found != alive.end()) size = found->second;
     if (size == 0) continue;  // created by a living process and not written yet
     Packs::Visitor visitor;
     visitor.frame = [&](const Frame&, std::uint64_t, std::uint64_t) { ++report.records; };

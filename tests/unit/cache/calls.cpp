@@ -1,0 +1,66 @@
+#include "tests/unit/cache/calls.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <climits>
+#include <cstdio>
+#include <utility>
+
+namespace stook::detail {
+namespace {
+
+thread_local const AtCalls::Before* told = nullptr;
+
+void tell(const char* call, const std::string& path) {
+  const AtCalls::Before* const before = std::exchange(told, nullptr);
+  if (before == nullptr) return;
+  (*before)(call, path);
+  told = before;
+}
+
+std::string path_of(int fd) {
+  char path[PATH_MAX];
+  const std::string link = "/proc/self/fd/" + std::to_string(fd);
+  const ssize_t size = readlink(link.c_str(), path, sizeof path);
+  return {path, size < 0 ? 0 : static_cast<std::size_t>(size)};
+}
+
+}  // namespace
+
+AtCalls::AtCalls(Before before) : before_(std::move(before)) { told = &before_; }
+AtCalls::~AtCalls() { told = nullptr; }
+
+// In the place of the C library's.
+extern "C" {
+
+int fdatasync(int fd) {
+  if (told != nullptr) tell("fdatasync", path_of(fd));
+  return static_cast<int>(syscall(SYS_fdatasync, fd));
+}
+
+int fsync(int fd) {
+  if (told != nullptr) tell("fsync", path_of(fd));
+  return static_cast<int>(syscall(SYS_fsync, fd));
+}
+
+int lstat(const char* path, struct stat* status) noexcept {
+  if (told != nullptr) tell("lstat", path);
+  return static_cast<int>(syscall(SYS_newfstatat, AT_FDCWD, path, status, AT_SYMLINK_NOFOLLOW));
+}
+
+int rename(const char* from, const char* to) noexcept {
+  if (told != nullptr) tell("rename", from);
+  return static_cast<int>(syscall(SYS_renameat, AT_FDCWD, from, AT_FDCWD, to));
+}
+
+int unlink(const char* path) noexcept {
+  if (told != nullptr) tell("unlink", path);
+  return static_cast<int>(syscall(SYS_unlink, path));
+}
+
+}  // extern "C"
+
+}  // namespace stook::detail

@@ -1,0 +1,24 @@
+// calls.h - stops a thread of a test at its calls of the system, so that another one comes in
+// between there and not where it hopes to.
+#pragma once
+
+#include <functional>
+#include <string>
+
+namespace stook::detail {
+
+// While it lives, `before` is told each fdatasync, fsync, lstat, rename and unlink of this thread
+// with its path, before it happens. Calls that `before` makes are not told.
+class AtCalls {
+ public:
+  using Before = std::function<void(const std::string& call, const std::string& path)>;
+  explicit AtCalls(Before before);
+  ~AtCalls();
+  AtCalls(const AtCalls&) = delete;
+  AtCalls& operator=(const AtCalls&) = delete;
+
+ private:
+  const Before before_;
+};
+
+}  // namespace stook::detail
