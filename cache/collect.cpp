@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <limits>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -20,15 +21,33 @@
 namespace stook::detail {
 namespace {
 
+// While it holds, nobody comes, and nobody of this process executes or writes an object: under its
+// name he might make again what is being removed.
+class Undisturbed {
+ public:
+  explicit Undisturbed(PackStore& store)
+      : store_(store), objects_(store.stop_objects()),
+        holds_(objects_ && store.shared().nobody_executes() && store.shared().keep_others_out()) {}
+  ~Undisturbed() {
+    if (holds_) store_.shared().let_others_come();
+  }
+  Undisturbed(const Undisturbed&) = delete;
+  Undisturbed& operator=(const Undisturbed&) = delete;
+  [[nodiscard]] bool holds() const { return holds_; }
+
+ private:
+  PackStore& store_;
+  const std::unique_lock<std::shared_mutex> objects_;
+  const bool holds_;
+};
+
 class Collect {
  public:
   Collect(PackStore& store, const CollectOptions& options) : store_(store), options_(options) {}
 
   void choose(Ingest& ingest);
   void rewrite_packs(Ingest& ingest);
-  void look_around();
-  void remove_objects();
-  void remove_old_packs();
+  void remove();
 
   CollectReport report;
 
@@ -38,6 +57,9 @@ class Collect {
   void evict(Row& row);
   [[nodiscard]] bool has_garbage(std::uint32_t pack, std::uint64_t size);
   void look_at_packs(Ingest& ingest);
+  void look_at_what_came();
+  void remove_objects();
+  void remove_old_packs();
   [[nodiscard]] bool has_more(Ingest& ingest, std::uint32_t pack);
   void rewrite(Ingest& ingest, std::uint32_t pack, std::uint64_t size);
   void copy(const Frame& frame, std::uint64_t salt, std::uint32_t pack, std::uint64_t offset,
@@ -54,6 +76,7 @@ class Collect {
   std::unordered_set<std::uint64_t> evicted_;
   std::unordered_set<std::string> objects_;  // file names that records still speak of
   std::vector<std::pair<std::uint32_t, std::uint64_t>> sizes_;  // of the packs
+  std::unordered_map<std::uint32_t, std::uint64_t> looked_at_;  // packs, up to their last frame
   std::unordered_set<std::uint32_t> living_;                    // packs of processes that are alive
   std::vector<std::uint32_t> old_packs_;
   // Of a version that this program does not read. What they speak of is not known: they stay as
@@ -88,7 +111,7 @@ void Collect::evict(Row& row) {
 }
 
 void Collect::choose(Ingest& ingest) {
-  alone_ = store_.shared().is_alone();
+  alone_ = store_.shared().is_alone() && store_.shared().nobody_executes();
   for (const std::uint32_t pack : store_.packs().list()) {
     if (store_.packs().is_foreign(pack)) foreign_.insert(pack);
   }
@@ -133,7 +156,8 @@ bool Collect::still_counts(const Frame& frame) const {
 bool Collect::has_garbage(std::uint32_t pack, std::uint64_t size) {
   bool garbage = false;
   Packs::Visitor visitor;
-  visitor.frame = [&](const Frame& frame, std::uint64_t offset, std::uint64_t) {
+  visitor.frame = [&](const Frame& frame, std::uint64_t offset, std::uint64_t length) {
+    looked_at_[pack] = offset + length;
     const Row* row = is_record(frame.kind) ? row_at(frame, pack, offset) : nullptr;
     const bool keeps_value = row != nullptr && row->entry.state != RecordState::missing;
     if (keeps_value && frame.in_object) objects_.insert(to_hex(frame.object));
@@ -152,7 +176,9 @@ bool Collect::has_garbage(std::uint32_t pack, std::uint64_t size) {
 void Collect::look_at_packs(Ingest& ingest) {
   std::unordered_set<std::uint32_t> retired;
   for (const PackMark& mark : ingest.packs.all()) {
-    if (mark.retired) retired.insert(mark.number);
+    if (!mark.retired) continue;
+    retired.insert(mark.number);
+    looked_at_[mark.number] = std::numeric_limits<std::uint64_t>::max();
   }
   for (const std::uint32_t pack : store_.packs().list()) {
     if (!retired.contains(pack)) sizes_.emplace_back(pack, store_.packs().size_of(pack));
@@ -258,7 +284,7 @@ void Collect::rewrite(Ingest& ingest, std::uint32_t pack, std::uint64_t size) {
     if (!STOOK_MUTANT("sync-rewritten") && !os_sync_data(fd.get())) {
       throw_cache_error("sync", path);
     }
-    mark.indexed = written;
+    looked_at_[mark.number] = mark.indexed = written;
     ingest.packs.put(mark);
   }
   report.bytes_after += written;
@@ -268,10 +294,32 @@ void Collect::rewrite(Ingest& ingest, std::uint32_t pack, std::uint64_t size) {
   old_packs_.push_back(pack);
 }
 
-// Whoever comes from now on sees the index as it is; whoever came before may hold places in what
+// Since the packs were looked through: by threads of this process, or by who has come and gone.
+void Collect::look_at_what_came() {
+  store_.sync();
+  Packs::Visitor visitor;
+  visitor.frame = [&](const Frame& frame, std::uint64_t, std::uint64_t) {
+    if (frame.in_object) objects_.insert(to_hex(frame.object));
+  };
+  visitor.damage = [](std::uint64_t, std::uint64_t) {};
+  visitor.unknown = [&](std::uint64_t) { objects_unknown_ = true; };
+  for (const std::uint32_t pack : store_.packs().list()) {
+    const std::uint64_t size = store_.packs().size_of(pack);
+    const bool scanned =
+        static_cast<bool>(store_.packs().scan(pack, looked_at_[pack], size, visitor));
+    if (!scanned && store_.packs().is_foreign(pack)) objects_unknown_ = true;
+  }
+}
+
+// Whoever comes after it sees the index as it is; whoever came before may hold places in what
 // nobody but this process used when the packs were looked through.
-void Collect::look_around() {
-  alone_ = alone_ && (STOOK_MUTANT("still-alone") || store_.shared().is_alone());
+void Collect::remove() {
+  if (options_.dry_run) return remove_objects();
+  const Undisturbed now(store_);
+  alone_ = alone_ && (STOOK_MUTANT("still-alone") || now.holds());
+  if (alone_ && !STOOK_MUTANT("late-objects")) look_at_what_came();
+  remove_old_packs();
+  remove_objects();
 }
 
 void Collect::remove_old_packs() {
@@ -317,9 +365,7 @@ CollectReport collect(Store& given, const CollectOptions& options) {
       !store->indexer().make_durable()) {
     return work.report;
   }
-  work.look_around();
-  if (!options.dry_run) work.remove_old_packs();
-  work.remove_objects();
+  work.remove();
   return work.report;
 }
 

@@ -230,11 +230,13 @@ Entry PackStore::publish(const Publication& publication) {
   std::span<const ByteSpan> value = publication.value;
   thread_local std::vector<std::byte> compressed;
   ByteSpan piece;
+  std::shared_lock making(making_, std::defer_lock);  // until the record names the object
   if (publication.stored != nullptr) {
     take_stored(*publication.stored, frame);
     piece = publication.stored->bytes;
     value = frame.in_object ? std::span<const ByteSpan>() : std::span<const ByteSpan>(&piece, 1);
   } else if (frame.raw_bytes > kMostInline) {
+    if (!STOOK_MUTANT("lock-objects")) making.lock();
     StoredObject object = objects_.write(value, frame.raw_bytes, publication.compress_level);
     frame.in_object = true;
     frame.object = object.name;
@@ -290,7 +292,11 @@ void PackStore::flush() {
 // --- Claims ----------------------------------------------------------------------------------
 
 Claim PackStore::claim(const Key& key, Entry& entry) {
-  if (!shared_.claim(key)) return Claim::held;
+  {
+    std::shared_lock making(making_, std::defer_lock);  // a worker may write objects from now on
+    if (!STOOK_MUTANT("lock-claims")) making.lock();
+    if (!shared_.claim(key)) return Claim::held;
+  }
   Entry now;
   try {
     now = view_.claimed(key);

@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <memory>
+#include <shared_mutex>
 
 #include "cache/class_names.h"
 #include "cache/indexer.h"
@@ -63,6 +64,10 @@ class PackStore final : public Store {
   const Warn& warn() const { return warn_; }
   [[nodiscard]] std::uint32_t own_pack() const { return writer_->pack(); }
   void note_use();
+  // While it is held no object is begun here. Not owned: one is being made.
+  [[nodiscard]] std::unique_lock<std::shared_mutex> stop_objects() {
+    return std::unique_lock(making_, std::try_to_lock);
+  }
 
  private:
   void recover();
@@ -81,6 +86,7 @@ class PackStore final : public Store {
   Shared shared_;
   Packs packs_;
   Objects objects_;
+  std::shared_mutex making_;  // shared: an object is made that no record names; or a claim
   ClassNames names_;
   View view_;
   std::unique_ptr<PackWriter> writer_;

@@ -141,6 +141,17 @@ void Shared::admit_others() {
   first_ = false;
 }
 
+// The memory stays as it is, so whoever has waited is not the first one, even if this process dies
+// meanwhile: that is then one of those who die beside others.
+bool Shared::keep_others_out() {
+  if (STOOK_MUTANT("keep-others-out")) return is_alone();
+  return alone_ || os_try_lock(fd_.get(), kSessionByte, LockMode::exclusive);
+}
+
+void Shared::let_others_come() noexcept {
+  if (!alone_) (void)os_lock(fd_.get(), kSessionByte, LockMode::shared);
+}
+
 void Shared::raise(const Counters& least) {
   raise_counter(state_->next_seq, least.next_seq);
   raise_counter(state_->next_id, least.next_id);
@@ -350,6 +361,12 @@ void Shared::release(std::span<const Key> keys) {
   }
   state_->released.fetch_add(1);
   if (somebody_waits()) os_wake_all(state_->released);
+}
+
+bool Shared::nobody_executes() {
+  const TableLock lock(*this);
+  if (state_->claims > 0) bury_dead();
+  return state_->claims == 0 || STOOK_MUTANT("nobody-executes");
 }
 
 bool Shared::somebody_waits() const { return state_->waiters.load() != 0; }

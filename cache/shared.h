@@ -44,6 +44,11 @@ class Shared {
   void raise(const Counters& least);  // REQUIRES: first()
   void admit_others();
 
+  // From now on whoever comes waits for let_others_come(), and joins then as if nothing had been.
+  // False: somebody is here, or is just coming.
+  [[nodiscard]] bool keep_others_out();
+  void let_others_come() noexcept;
+
   std::uint64_t take_seq();
   std::uint64_t take_id();
   std::uint32_t take_pack();
@@ -74,6 +79,7 @@ class Shared {
   // --- Claims
   [[nodiscard]] bool claim(const Key& key);  // false: somebody alive holds it
   void release(std::span<const Key> keys);
+  [[nodiscard]] bool nobody_executes();  // does nobody alive hold a claim?
   [[nodiscard]] bool somebody_waits() const;
   std::uint64_t wait_for_release(std::uint64_t since, std::chrono::milliseconds timeout);
 

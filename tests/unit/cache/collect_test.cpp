@@ -1,12 +1,16 @@
 // collect() beside those who come, write and go while it works.
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <future>
 #include <thread>
 
 #include "cache/maintain.h"
+#include "cache/objects.h"
+#include "cache/shared_state.h"
 #include "tests/unit/cache/calls.h"
 #include "tests/unit/cache/support.h"
 
@@ -128,6 +132,176 @@ TEST(Collect, WhatOneWhoHasJustDiedHasWrittenStays) {
   TestStore store(dir.path());
   EXPECT_EQ(store.value("first"), "value") << store.why;
   EXPECT_EQ(store.value("new"), "value") << store.why;
+}
+
+// --- Objects ---------------------------------------------------------------------------------
+
+const std::string kLarge(2 << 20, 'L');
+
+// One object that no record needs.
+void leave_an_object(TestStore& store) {
+  store.publish("large", kLarge);
+  store->flush();
+  store->clear(key_of("large"));
+}
+
+bool is_object(const std::string& path) { return path.find("/objects/") != std::string::npos; }
+
+bool may_come(const fs::path& cache) {
+  const Fd claims = os_open(cache / ".claims", O_RDWR);
+  return os_try_lock(claims.get(), kSessionByte, LockMode::shared);
+}
+
+// He would make, under the same name, what is being removed.
+TEST(Collect, NobodyComesWhileObjectsAreRemoved) {
+  const TemporaryDirectory dir;
+  TestStore store(dir.path());
+  leave_an_object(store);
+  std::unique_ptr<TestStore> other;
+  {
+    const AtCalls at([&](const std::string& call, const std::string& path) {
+      if (call != "unlink" || !is_object(path) || !may_come(dir.path())) return;
+      other = std::make_unique<TestStore>(dir.path());
+      other->publish("large", kLarge);
+      other->store->sync();
+    });
+    EXPECT_EQ(collect(*store.store).objects_removed, 1u);
+  }
+  EXPECT_EQ(other, nullptr);
+  if (other) { EXPECT_TRUE(other->value("large") == kLarge) << other->why; }
+  EXPECT_TRUE(may_come(dir.path()));
+}
+
+// A worker of his would begin to write an object.
+TEST(Collect, NobodyExecutesWhileObjectsAreRemoved) {
+  const TemporaryDirectory dir;
+  TestStore store(dir.path());
+  leave_an_object(store);
+  std::atomic<bool> claimed{false}, before_removal{false};
+  std::thread executes;
+  {
+    const AtCalls at([&](const std::string& call, const std::string& path) {
+      if (call != "unlink" || !is_object(path)) return;
+      executes = std::thread([&] {
+        Entry entry;
+        EXPECT_EQ(store->claim(key_of("made"), entry), Claim::acquired);
+        claimed = true;
+      });
+      const auto enough = std::chrono::steady_clock::now() + std::chrono::milliseconds(100);
+      while (!claimed && std::chrono::steady_clock::now() < enough) std::this_thread::yield();
+      before_removal = claimed.load();
+    });
+    EXPECT_EQ(collect(*store.store).objects_removed, 1u);
+  }
+  executes.join();
+  EXPECT_FALSE(before_removal);
+}
+
+TEST(Collect, ObjectsOfOneWhoCameAndWentStay) {
+  const TemporaryDirectory dir;
+  {
+    TestStore store(dir.path());
+    leave_an_object(store);
+    const AtCalls at([&, first = true](const std::string&, const std::string& path) mutable {
+      if (!path.ends_with("0001.pack") || !std::exchange(first, false)) return;
+      Another other(dir.path(), {[](TestStore& comes) {
+                      comes.publish("large", kLarge);
+                      comes->sync();
+                    }});
+      other.last_step();
+    });
+    EXPECT_EQ(collect(*store.store).objects_removed, 0u);
+  }
+  TestStore store(dir.path());
+  EXPECT_TRUE(store.value("large") == kLarge) << store.why;
+}
+
+TEST(Collect, ObjectsThatAThreadWritesStay) {
+  const TemporaryDirectory dir;
+  TestStore store(dir.path());
+  leave_an_object(store);
+  {
+    const AtCalls at([&](const std::string& call, const std::string& path) {
+      if (call != "rename" || !is_object(path)) return;
+      std::thread([&] { EXPECT_EQ(collect(*store.store).objects_removed, 0u); }).join();
+    });
+    store.publish("large", kLarge);
+  }
+  EXPECT_TRUE(store.value("large") == kLarge) << store.why;
+  store->clear(key_of("large"));
+  EXPECT_EQ(collect(*store.store).objects_removed, 1u);
+}
+
+// It has none of the cache open: the one whose worker it is holds the claim.
+TEST(Collect, ObjectsThatAWorkerWritesStay) {
+  const TemporaryDirectory dir;
+  TestStore store(dir.path());
+  leave_an_object(store);
+  Entry entry = store.entry("made");
+  ASSERT_EQ(store->claim(key_of("made"), entry), Claim::acquired);
+  const ByteSpan piece = bytes_of(kLarge);
+  const StoredObject object = Objects(dir.path() / "objects").write({&piece, 1}, piece.size(), 0);
+  EXPECT_EQ(collect(*store.store).objects_removed, 0u);
+  const StoredValue stored{kLarge.size(), object.stored_bytes, false, true, object.name, {}};
+  Publication publication;
+  publication.key = key_of("made");
+  publication.id = entry.id;
+  publication.class_name = "Task";
+  publication.digest = digest_of(kLarge);
+  publication.codec = "text";
+  publication.stored = &stored;
+  store->publish(publication);
+  store->sync();
+  EXPECT_EQ(collect(*store.store).objects_removed, 1u) << "the one that nobody needs";
+  EXPECT_TRUE(store.value("made") == kLarge) << store.why;
+}
+
+// What was used today goes only where nobody can be relying on it.
+TEST(Collect, WhatARunOfThisProcessMayUseIsNotEvicted) {
+  const TemporaryDirectory dir;
+  TestStore store(dir.path());
+  { TestStore(dir.path()).publish("used", "value"); }
+  CollectOptions options;
+  options.max_bytes = 0;
+  Entry entry = store.entry("executed");
+  ASSERT_EQ(store->claim(key_of("executed"), entry), Claim::acquired);
+  EXPECT_EQ(collect(*store.store, options).evicted, 0u);
+  store->release(key_of("executed"));
+  EXPECT_EQ(collect(*store.store, options).evicted, 1u);
+}
+
+TEST(Collect, WhoWaitsComesInWhenTheCollectorIsKilled) {
+  const TemporaryDirectory dir;
+  int sockets[2];
+  ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, sockets), 0);
+  const pid_t pid = fork();
+  if (pid == 0) {
+    TestStore store(dir.path());
+    store.publish("kept", "value");
+    leave_an_object(store);
+    const AtCalls at([&](const std::string& call, const std::string& path) {
+      if (call != "unlink" || !is_object(path)) return;
+      if (write(sockets[1], "", 1) != 1) _exit(1);
+      for (;;) pause();
+    });
+    collect(*store.store);
+    _exit(0);
+  }
+  char told = 1;
+  ASSERT_EQ(read(sockets[0], &told, 1), 1);
+  EXPECT_FALSE(may_come(dir.path()));
+  std::thread comes([&] {
+    TestStore store(dir.path());
+    EXPECT_EQ(store.value("kept"), "value") << store.why;
+    store.publish("new", "value");
+  });
+  kill(pid, SIGKILL);
+  waitpid(pid, nullptr, 0);
+  comes.join();
+  for (const int socket : sockets) close(socket);
+  TestStore store(dir.path());
+  EXPECT_EQ(store.value("new"), "value") << store.why;
+  EXPECT_TRUE(verify(*store.store).good());
 }
 
 }  // namespace

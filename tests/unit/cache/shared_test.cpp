@@ -36,6 +36,25 @@ TEST_F(SharedTest, FirstRecoversAndOthersJoin) {
   EXPECT_FALSE(one.is_alone());
 }
 
+TEST_F(SharedTest, WhoIsKeptOutJoinsLater) {
+  Shared one(file(), false);
+  one.admit_others();
+  {
+    Shared two(file(), false);
+    EXPECT_FALSE(one.keep_others_out());
+  }
+  const std::uint64_t seq = one.take_seq();
+  ASSERT_TRUE(one.keep_others_out());
+  std::thread comes([&] {
+    Shared two(file(), false);
+    EXPECT_FALSE(two.first());
+    EXPECT_EQ(two.take_seq(), seq + 1);
+  });
+  EXPECT_TRUE(one.is_alone());
+  one.let_others_come();
+  comes.join();
+}
+
 TEST_F(SharedTest, IdsGoOnAfterAllHaveLeft) {
   {
     Shared one(file(), false);
