@@ -7,6 +7,7 @@
 #include "cache/bundle_export.h"
 #include "cache/layout.h"
 #include "runtime/task_directory.h"
+#include "src/mutant.h"
 
 #include <stook/errors.hpp>
 
@@ -56,11 +57,13 @@ class Import {
   void take(const BundleRecord& record);
   bool is_here(const Frame& frame, const Entry& entry);
   bool is_of_avoided(const Frame& frame) const;
-  bool bind_id(const Frame& frame, Entry& entry);
+  bool bind_id(const Frame& frame, bool has_id, Entry& entry);
   void claim_and_publish(const BundleRecord& record, Entry& entry);
   void publish(const BundleRecord& record, const Entry& entry);
   StoredValue stored_value(const BundleRecord& record);
   void avoid(const Frame& frame, const std::string& why);
+  void avoid_other_id(const Frame& frame, const Entry& entry);
+  void leave_out(const Frame& frame, const Entry& entry, const std::string& why);
   void tell(const Frame& frame, const std::string& what);
   void count_unproven();
 
@@ -97,6 +100,18 @@ void Import::avoid(const Frame& frame, const std::string& why) {
   avoided_.insert(frame.key);
 }
 
+// What was made of it may name files in its directory by the number it has there.
+void Import::avoid_other_id(const Frame& frame, const Entry& entry) {
+  if (STOOK_MUTANT("avoid-other-id")) return;
+  if (has_directory(frame) && entry.id != frame.id) avoided_.insert(frame.key);
+}
+
+void Import::leave_out(const Frame& frame, const Entry& entry, const std::string& why) {
+  ++report.left_out;
+  tell(frame, why);
+  avoid_other_id(frame, entry);
+}
+
 bool Import::is_of_avoided(const Frame& frame) const {
   if (avoided_.empty()) return false;
   for (std::size_t i = 0; i < frame.upstream_count(); ++i) {
@@ -110,14 +125,14 @@ bool Import::is_here(const Frame& frame, const Entry& entry) {
   const bool not_kept = entry.state == RecordState::missing && entry.doubt == Doubt::not_kept;
   if (entry.state != RecordState::fresh && !not_kept) return false;
   if (entry.digest != frame.digest) {
+    avoid_other_id(frame, entry);  // it may be the bundle's one day
     ++report.different;
     tell(frame, "this cache has another result, which is kept");
     return true;
   }
   if (not_kept && frame.kind == FrameKind::result) return false;  // its value comes back
   ++report.present;
-  // What was made of it may name files in its directory by the number it has there.
-  if (has_directory(frame) && entry.id != frame.id) avoided_.insert(frame.key);
+  avoid_other_id(frame, entry);
   return true;
 }
 
@@ -128,44 +143,39 @@ void Import::take(const BundleRecord& record) {
     return avoid(frame, "left out: it was made of one whose directory has another number here");
   }
   if (is_here(frame, entry)) return;
-  if (!bind_id(frame, entry)) {
-    return avoid(frame, "left out: values may name its directory by the number " +
-                            std::to_string(frame.id) +
-                            ", and here that is another task's, or the task has another");
-  }
   claim_and_publish(record, entry);
 }
 
-// What used its directory must have the number it had: paths in values go by it.
-bool Import::bind_id(const Frame& frame, Entry& entry) {
+// What used its directory must have the number it had: paths in values go by it. Nobody else gives
+// it one or uses its directory while it is claimed. has_id: it had one before.
+bool Import::bind_id(const Frame& frame, bool has_id, Entry& entry) {
   if (!has_directory(frame) || entry.id == frame.id) return true;
-  if (entry.id != 0 || !ids_.take(frame.id)) return false;
+  if (has_id || !ids_.take(frame.id)) return false;
   store_.expose_id(frame.key, frame.id, frame.class_name);
-  return true;
+  entry = look_up(store_, frame.key);
+  return entry.id == frame.id;  // else somebody has shown another one just before the claim
 }
 
 void Import::claim_and_publish(const BundleRecord& record, Entry& entry) {
   const Frame& frame = record.frame;
+  const bool has_id = entry.id != 0;
   switch (store_.claim(frame.key, entry)) {
-    case Claim::held:
-      ++report.left_out;
-      return tell(frame, "left out: it is being computed here now");
+    case Claim::held: return leave_out(frame, entry, "left out: it is being computed here now");
     case Claim::published:
-      if (!is_here(frame, entry)) ++report.left_out;
+      if (!is_here(frame, entry)) leave_out(frame, entry, "left out: it has just been computed");
       return;
     case Claim::acquired: break;
   }
   try {
-    if (has_directory(frame) && entry.id != frame.id) entry = look_up(store_, frame.key);
-    if (has_directory(frame) && entry.id != frame.id) {  // somebody gave it one a moment ago
-      store_.release(frame.key);
-      return avoid(frame, "left out: it has just been given another number here");
-    }
-    publish(record, entry);
+    if (bind_id(frame, has_id, entry)) return publish(record, entry);
+    avoid(frame, "left out: values may name its directory by the number " +
+                     std::to_string(frame.id) +
+                     ", and here that is another task's, or the task has another");
   } catch (const std::exception& error) {
     if (!is_accepted(error, frame.key)) store_.release(frame.key);
     throw;
   }
+  store_.release(frame.key);
 }
 
 StoredValue Import::stored_value(const BundleRecord& record) {
