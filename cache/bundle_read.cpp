@@ -9,6 +9,7 @@
 #include "cache/fault.h"
 #include "cache/layout.h"
 #include "src/hash.h"
+#include "src/mutant.h"
 #include "src/os.h"
 
 namespace stook::detail {
@@ -133,6 +134,11 @@ bool BundleReader::next(BundleRecord& record) {
   if (length <= rest.size()) frame = decode_frame(rest.first(length), pack_header_.salt);
   const std::string where = bundle_names::pack(packs_) + " at " + std::to_string(at_);
   if (!frame) refuse("in " + where + ": the record is damaged");
+  if (!frame->known && !STOOK_MUTANT("bundle-kind")) {
+    refuse("in " + where +
+           ": the record is of a later version's kind, this program knows version " +
+           std::to_string(kPackVersion) + ": import it with the program that exported it");
+  }
   if (!trusted_ && length > kMostUntrustedFrame) {
     refuse("in " + where + ": the record has more than 4 MiB without its value; if the bundle is " +
            "your own, import it with --trust (ImportOptions::trusted)");

@@ -4,6 +4,7 @@
 
 #include <fstream>
 
+#include "cache/bundle.h"
 #include "cache/database.h"
 #include "cache/frame.h"
 #include "cache/maintain.h"
@@ -199,6 +200,40 @@ TEST(Future, AFrameIsMissedAndKept) {
     { TestStore again(dir.path()); }
     for (const auto& [name, bytes] : before) {
       if (name != "packs/0001.pack") expect_kept(dir.path(), {{name, bytes}});
+    }
+  }
+}
+
+// What it means is not known, and what it is made of not checked: nothing of it is taken.
+TEST(Future, ABundleWithSuchARecordIsRefused) {
+  const std::pair<std::size_t, std::byte> changes[] = {
+      {4, std::byte{0}}, {4, std::byte{8}}, {5, std::byte{4}}};
+  for (const auto& [at, value] : changes) {
+    const TemporaryDirectory dir;
+    fs::create_directories(dir.path());
+    PackHeader header;
+    header.salt = 9;
+    OwnedFrame record;
+    record.pack = std::make_shared<const OpenPack>(OpenPack{Fd(), header});
+    record.frame.id = 1;
+    record.frame.key = key_of("key");
+    record.frame.class_name = "Task";
+    record.frame.codec = "text";
+    encode_frame(record.frame, {}, {}, header.salt, record.bytes);
+    record.bytes[at] = value;
+    seal(record.bytes, 0, record.bytes.size(), header.salt);
+    const Fd bundle = os_open(dir.path() / "bundle", O_CREAT | O_EXCL | O_RDWR);
+    BundleWriter writer(bundle.get(), "bundle", {1, 0, 10'000});
+    writer.add(record);
+    writer.finish();
+    ASSERT_EQ(lseek(bundle.get(), 0, SEEK_SET), 0);
+    BundleReader reader(bundle.get(), "bundle", {});
+    BundleRecord read;
+    try {
+      (void)reader.next(read);
+      ADD_FAILURE() << "taken: byte " << at << " is " << static_cast<int>(value);
+    } catch (const CacheError& error) {
+      EXPECT_TRUE(is_said({error.what()}, "later version", "version 1")) << error.what();
     }
   }
 }
