@@ -6,10 +6,12 @@
 #include <fstream>
 #include <thread>
 
+#include "cache/bundle_export.h"
 #include "cache/frame.h"
 #include "cache/layout.h"
 #include "cache/maintain.h"
 #include "cache/shared_state.h"
+#include "tests/unit/cache/calls.h"
 #include "tests/unit/cache/support.h"
 
 namespace stook::detail {
@@ -117,6 +119,26 @@ TEST(Order, IdsInTailsAreTakenBeforeOthersAreGiven) {
   EXPECT_EQ(store.entry("other").id, ghost);
   EXPECT_NE(store.entry("ghost").id, ghost);
   EXPECT_TRUE(store.warnings.empty()) << store.warnings.front();  // no conflict to be mended
+}
+
+// Neither is an id that another thread has given and publishes while an import begins: its row is
+// not there yet.
+TEST(Order, AnIdThatIsPublishedMeanwhileIsNotFree) {
+  const TemporaryDirectory dir;
+  StoreOptions options;
+  options.durability_window = std::chrono::hours(1);
+  TestStore store(dir.path(), options);
+  const std::uint64_t id = store->id_of(key_of("given"));
+  store.publish("before", "value");
+  bool published = false;
+  const AtCalls at([&](const std::string& call, const std::string& path) {
+    if (call != "fdatasync" || !path.ends_with(".pack") || std::exchange(published, true)) return;
+    EXPECT_EQ(store.publish("given", "value").id, id);
+  });
+  BundleIds ids(*store.store, 100);
+  EXPECT_TRUE(published);
+  EXPECT_FALSE(ids.take(id));
+  EXPECT_TRUE(ids.take(100));
 }
 
 // Only damage can bring it about; two keys would share a task directory.
