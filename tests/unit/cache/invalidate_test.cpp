@@ -125,6 +125,17 @@ TEST_F(Invalidate, ClassIsClearedWithItsDirectories) {
   EXPECT_EQ(states_after_reindex(), "ffmfsf");
 }
 
+// Somebody may have made it a moment ago, and be about to make a task's directory in it.
+TEST_F(Invalidate, TheDirectoryOfAClassStays) {
+  publish_diamond(*store_);
+  store_->publish("b2", "b1", {store_->seen("a")}, "B");
+  const auto path = (*store_)->task_path("B", 99);
+  std::filesystem::create_directories(path.parent_path());
+  EXPECT_EQ((*store_)->clear_class("B").removed, 2u);
+  std::error_code error;
+  EXPECT_TRUE(std::filesystem::create_directory(path, error)) << error.message();
+}
+
 TEST_F(Invalidate, ClearRemovesTheTaskDirectory) {
   publish_diamond(*store_);
   const auto path = (*store_)->task_path("A", store_->entry("a").id);
