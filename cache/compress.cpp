@@ -6,6 +6,7 @@
 #include <zstd_errors.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdlib>
 #include <memory>
 #include <new>
@@ -69,6 +70,7 @@ bool compress_stream(std::span<const ByteSpan> pieces, int level,
       ZSTD_outBuffer to = {buffer.data(), buffer.size(), 0};
       const std::size_t left =
           ZSTD_compressStream2(context, &to, &from, last ? ZSTD_e_end : ZSTD_e_continue);
+      if (ZSTD_isError(left)) errno = ENOMEM;  // what else may be the matter with a new value
       if (ZSTD_isError(left) || !sink({buffer.data(), to.pos})) return false;
       done = last ? left == 0 : from.pos == from.size;
     }

@@ -21,7 +21,8 @@ inline constexpr std::uint64_t kLeastCompressed = 256;  // below this zstd's hea
 [[nodiscard]] bool compress(std::span<const ByteSpan> pieces, std::uint64_t raw_bytes, int level,
                             std::vector<std::byte>& out);
 
-// Compresses without end: every stretch of output goes to `sink` until it returns false.
+// Compresses without end: every stretch of output goes to `sink` until it returns false. False: it
+// did, or (errno: ENOMEM) zstd failed.
 [[nodiscard]] bool compress_stream(std::span<const ByteSpan> pieces, int level,
                                    const std::function<bool(ByteSpan)>& sink);
 

@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "cache/fault.h"
 #include "cache/page_check.h"
 
 namespace stook::detail {
@@ -12,6 +13,17 @@ namespace {
 // Writers wait for the lock of .claims, so SQLite's own is only ever held by a reader who is
 // recovering the write-ahead log: brief.
 constexpr int kBusyMilliseconds = 30'000;
+
+// Of what SQLite could not do.
+int system_error(sqlite3* handle, int code) {
+  switch (code & 0xff) {
+    case SQLITE_FULL: return ENOSPC;
+    case SQLITE_NOMEM: return ENOMEM;
+    case SQLITE_IOERR:
+    case SQLITE_CANTOPEN: return sqlite3_system_errno(handle);
+    default: return 0;
+  }
+}
 
 }  // namespace
 
@@ -48,8 +60,10 @@ Database::Database(const std::filesystem::path& file, Mode mode) : file_(file) {
 Database::~Database() { sqlite3_close(handle_); }
 
 void Database::fail(int code) const {
-  throw DatabaseError("use the index " + file_.string() + ": " + sqlite3_errmsg(handle_) +
-                          "; the index can be rebuilt from the packs: `stook reindex`",
+  const bool damaged = DatabaseError("", code).damaged();
+  throw DatabaseError("use the index " + file_.string() + ": " + sqlite3_errmsg(handle_) + "; " +
+                          (damaged ? "the index can be rebuilt from the packs: `stook reindex`"
+                                   : std::string(advice(system_error(handle_, code)))),
                       code);
 }
 

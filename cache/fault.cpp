@@ -3,7 +3,6 @@
 #include <system_error>
 
 namespace stook::detail {
-namespace {
 
 std::string_view advice(int error) {
   switch (error) {
@@ -18,12 +17,11 @@ std::string_view advice(int error) {
     case ELOOP: return "symbolic links are not followed: name the real directory with --cache";
     case EMFILE:
     case ENFILE: return "too many open files: raise `ulimit -n`";
+    case ENOMEM: return "there is too little memory: run fewer tasks at once";
     case ENOLCK: return "the file system does not lock files: use a cache on a local disk";
     default: return "check the disk and the system log, then run again";
   }
 }
-
-}  // namespace
 
 std::string describe_error(std::string_view doing, const std::filesystem::path& path, int error) {
   std::string text(doing);

@@ -19,6 +19,9 @@ using Warn = std::function<void(std::string_view)>;
 [[noreturn]] void throw_cache_error(std::string_view doing, const std::filesystem::path& path,
                                     int error = errno);
 
+// What to do about an error of the system.
+[[nodiscard]] std::string_view advice(int error);
+
 // "doing path: cause; advice"
 [[nodiscard]] std::string describe_error(std::string_view doing, const std::filesystem::path& path,
                                          int error);

@@ -124,7 +124,10 @@ void Objects::move_into_place(const std::filesystem::path& from, const Hash128& 
   if (STOOK_MUTANT("rename-object") || os_rename(from, to)) return;
   std::error_code ignored;  // another process may create it first
   std::filesystem::create_directory(to.parent_path(), ignored);
-  if (!os_rename(from, to)) throw_cache_error("move a result into place at", to);
+  if (os_rename(from, to)) return;
+  const int error = errno;
+  unlink(from.c_str());
+  throw_cache_error("move a result into place at", to, error);
 }
 
 StoredObject Objects::write(std::span<const ByteSpan> pieces, std::uint64_t raw_bytes,
