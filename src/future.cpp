@@ -149,6 +149,15 @@ bool item_of(const FutureBase& list, std::int64_t index, FutureBase& item) {
 }
 
 std::string index_step(std::int64_t index) { return "[" + std::to_string(index) + "]"; }
+std::string key_step(std::string_view bytes) {
+  constexpr std::size_t shown = 1000;
+  std::string text = canonical_to_text(bytes, std::string::npos);
+  // Longer ones may begin alike: the hash tells them apart.
+  if (text.size() > shown) {
+    text = canonical_to_text(bytes, shown) + " " + to_hex(hash_bytes(bytes));
+  }
+  return "[" + text + "]";
+}
 std::string name_step(std::string_view name) { return "[\"" + std::string(name) + "\"]"; }
 
 void throw_no_element(const std::string& what, std::size_t size) {

@@ -79,7 +79,7 @@ class Future : public detail::FutureBase {
     typename value_type::key_type typed(key);
     CanonicalWriter step;
     Argument<typename value_type::key_type>::encode(step, typed);
-    std::string way = "[" + canonical_to_text(step.bytes(), 1000) + "]";
+    std::string way = detail::key_step(step.bytes());
     return detail::make_element<Element>(
         *this, way, [typed, way](const detail::Value& base) -> detail::Value {
           const auto& map = *static_cast<const value_type*>(base.get());

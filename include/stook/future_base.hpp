@@ -148,6 +148,8 @@ bool item_of(const FutureBase& list, std::int64_t index, FutureBase& item);
 
 [[nodiscard]] std::string index_step(std::int64_t index);
 [[nodiscard]] std::string name_step(std::string_view name);
+// Of the canonical bytes of a map's key.
+[[nodiscard]] std::string key_step(std::string_view bytes);
 [[noreturn]] void throw_no_element(const std::string& what, std::size_t size);
 
 void run_roots(const std::vector<SpecPtr>& roots, const RunOptions& options,

@@ -166,6 +166,38 @@ TEST(Graph, ElementsOfResults) {
   EXPECT_EQ(Consume::make("hello", -1).run_graph().value, "37seven2");
 }
 
+struct LongNames : Task<LongNames, std::map<std::string, int>()> {
+  static std::string name(char last) { return std::string(2000, 'x') + last; }
+  std::map<std::string, int> run_task() { return {{name('a'), 1}, {name('b'), 2}}; }
+};
+
+struct TakesOne : Task<TakesOne, int(Future<int>)> {
+  const Future<int> one;
+  explicit TakesOne(Future<int> given) : one(std::move(given)) {}
+  int run_task() { return *one; }
+};
+
+struct TakesLongNames : Task<TakesLongNames, std::string()> {
+  Future<int> a = TakesOne::make(LongNames::make()[LongNames::name('a')]);
+  Future<int> b = TakesOne::make(LongNames::make()[LongNames::name('b')]);
+  std::string run_task() { return std::to_string(*a) + std::to_string(*b); }
+};
+
+// Their texts are cut where they are shown.
+TEST(Graph, KeysOfMapsThatDifferAtTheirEndAreTwo) {
+  TempCache cache;
+  EXPECT_EQ(TakesLongNames::make().run_graph().value, "12");
+}
+
+// Keys of elements are parts of arguments: these are as they always were.
+TEST(Graph, ElementsKeepTheirKeys) {
+  const auto map = Const(std::map<std::string, int>{{"hello", 1}});
+  EXPECT_EQ(to_hex(map["hello"].key()), "cc4658b3fe1a36d70109d3a68bd93e90");
+  EXPECT_EQ(to_hex(map[std::string(998, 'x')].key()), "4dd31f68ca78536866401f299a9aad8c");
+  const auto numbered = Const(std::map<int, int>{{7, 1}});
+  EXPECT_EQ(to_hex(numbered[7].key()), "e01551e59074802085f259934b5134a3");
+}
+
 TEST(Graph, MissingElementFailsTheDownstreamTaskAndNamesTheKey) {
   TempCache cache;
   try {
