@@ -3,10 +3,14 @@
 #pragma once
 
 #include <array>
+#include <concepts>
 #include <cstddef>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <type_traits>
+#include <utility>
+#include <variant>
 
 #include <stook/argument.hpp>
 
@@ -125,6 +129,45 @@ void decode_field(void* field, const Json& json, std::string_view where) {
 // Copies text into a char array, the rest zero. Throws InvalidArgument where it does not fit.
 void decode_chars(char* out, std::size_t size, const Json& json, std::string_view where);
 [[nodiscard]] std::string_view chars_text(const char* text, std::size_t size);
+
+// Whether a T, or something in it, only points at text that somebody else keeps.
+template <class T, class... Around>
+constexpr bool borrows_text();
+
+template <class List, class... Around>
+inline constexpr bool any_borrows_text = false;
+template <template <class...> class List, class... T, class... Around>
+inline constexpr bool any_borrows_text<List<T...>, Around...> =
+    (borrows_text<std::remove_cv_t<T>, Around...>() || ...);
+
+template <class T, class... Around>
+constexpr bool borrows_text() {
+  if constexpr ((std::is_same_v<T, Around> || ...) || FutureLike<T>) {
+    return false;   // a tree holds trees
+  } else if constexpr (std::is_same_v<T, std::string_view> || std::is_same_v<T, const char*>) {
+    return true;
+  } else if constexpr (std::is_array_v<T>) {
+    return borrows_text<std::remove_cv_t<std::remove_all_extents_t<T>>, Around...>();
+  } else if constexpr (std::derived_from<Argument<T>, AggregateArgument<T>>) {
+    return any_borrows_text<field_types<T>, T, Around...>;
+  } else if constexpr (requires { typename T::value_type; }) {
+    return borrows_text<std::remove_cv_t<typename T::value_type>, T, Around...>();
+  } else if constexpr (requires { std::tuple_size<T>::value; } ||
+                       requires { std::variant_size<T>::value; }) {
+    return any_borrows_text<T, T, Around...>;
+  } else {
+    return false;
+  }
+}
+
+// What a task keeps of its arguments. Another process makes them of JSON that is gone when it runs.
+template <class Arguments>
+struct KeptArguments {
+  static_assert(!borrows_text<Arguments>(),
+                "stook: a task keeps its arguments, and a std::string_view or const char* keeps "
+                "nothing: write std::string in the task's signature");
+  using type = Arguments;
+};
 
 }  // namespace stook::detail
 

@@ -81,7 +81,7 @@ const ClassInfo& class_info();
 template <class D>
 class TaskSpecOf final : public TaskSpec {
  public:
-  using Arguments = typename D::StookArguments;
+  using Arguments = typename KeptArguments<typename D::StookArguments>::type;
   TaskSpecOf(const ClassInfo& class_info, const Key& task_key, Arguments&& arguments)
       : TaskSpec(class_info, task_key), arguments_(std::move(arguments)) {}
 
