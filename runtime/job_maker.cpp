@@ -1,9 +1,26 @@
 #include "runtime/job_maker.h"
 
+#include "src/external.h"
 #include "src/hash.h"
+#include "src/mutant.h"
 #include "src/task_object.h"
 
 namespace stook::detail {
+namespace {
+
+namespace fs = std::filesystem;
+
+bool is_other_directory(const fs::path& directory) {
+  std::error_code ignored;
+  return !directory.empty() && !fs::equivalent(directory, fs::current_path(), ignored);
+}
+
+}  // namespace
+
+JobMaker::JobMaker(Store& store, Plan& plan, Execution& execution, const ValueFiles& files,
+                   const JobDefaults& defaults)
+    : store_(store), plan_(plan), execution_(execution), files_(files), defaults_(defaults),
+      is_elsewhere_(is_other_directory(defaults.directory)) {}
 
 bool JobMaker::make(const Node& node, Job& job, Completion& completion) {
   const TaskSpec& task = node.task();
@@ -24,6 +41,9 @@ bool JobMaker::make(const Node& node, Job& job, Completion& completion) {
   job.arguments = arguments.bytes();
   for (std::uint32_t i = 0; i < node.input_count; ++i) {
     const NodeIndex input = plan_.inputs[node.first_input + i];
+    if (plan_.nodes[input].spec->kind == SpecKind::external) {
+      add_external(job, static_cast<const ExternalSpec&>(*plan_.nodes[input].spec));
+    }
     if (!plan_.nodes[input].is_task()) continue;  // the worker makes it itself
     if (add_task(job, plan_.nodes[input])) continue;
     completion.kind = Completion::Kind::damaged;
@@ -54,6 +74,22 @@ bool JobMaker::add_task(Job& job, Node& input) {
   return true;
 }
 
+// The driver has looked at it, and the worker may have other variables and another directory: it
+// gets what was looked at. A path, where both are in one directory, it makes itself.
+void JobMaker::add_external(Job& job, const ExternalSpec& input) {
+  const bool same = input.what != ExternalSpec::What::variable && !is_elsewhere_;
+  if (same || STOOK_MUTANT("send-external")) return;
+  JobInput place;
+  place.key = input.key;
+  add_value(job, std::move(place), input.value_type, value_for_worker(input));
+}
+
+Value JobMaker::value_for_worker(const ExternalSpec& input) const {
+  const bool is_path = input.what != ExternalSpec::What::variable;
+  if (!is_path || !is_elsewhere_) return plan_.value_for(input);
+  return std::make_shared<const fs::path>(fs::absolute(input.name));
+}
+
 void JobMaker::add_value(Job& job, JobInput place, const ValueType& type, const Value& value) {
   Writer writer;
   writer.set_root(store_.root().string());
@@ -79,8 +115,12 @@ bool JobMaker::add_future(Job& job, const SpecPtr& future, Completion& completio
   if (!held) return true;  // not as a member: then the worker does not need it either
   JobInput place;
   place.key = future->key;
-  add_value(job, std::move(place), future->value_type,
-            plain_value(*future, plan_.value_for(*future)));
+  const Value bound = value_of(*future, [this](const Spec& leaf) {
+    return leaf.kind == SpecKind::external
+               ? value_for_worker(static_cast<const ExternalSpec&>(leaf))
+               : plan_.value_for(leaf);
+  });
+  add_value(job, std::move(place), future->value_type, plain_value(*future, bound));
   return true;
 }
 

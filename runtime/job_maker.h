@@ -16,13 +16,13 @@ struct JobDefaults {
   bool allow_other_build = false;
   std::uint64_t memory = 0;
   std::uint64_t log_limit = 0;
+  std::filesystem::path directory;  // where the worker works; empty: where this process does
 };
 
 class JobMaker {
  public:
   JobMaker(Store& store, Plan& plan, Execution& execution, const ValueFiles& files,
-           const JobDefaults& defaults)
-      : store_(store), plan_(plan), execution_(execution), files_(files), defaults_(defaults) {}
+           const JobDefaults& defaults);
 
   // Fills in all but the number. False: an input turned out damaged, and `completion` says which.
   // Throws CacheError. REQUIRES: the node's inputs are answers.
@@ -30,6 +30,8 @@ class JobMaker {
 
  private:
   bool add_task(Job& job, Node& input);
+  void add_external(Job& job, const ExternalSpec& input);
+  [[nodiscard]] Value value_for_worker(const ExternalSpec& input) const;
   void add_value(Job& job, JobInput place, const ValueType& type, const Value& value);
   bool add_future(Job& job, const SpecPtr& future, Completion& completion);
 
@@ -38,6 +40,7 @@ class JobMaker {
   Execution& execution_;
   const ValueFiles& files_;
   const JobDefaults defaults_;
+  const bool is_elsewhere_;
 };
 
 }  // namespace stook::detail

@@ -82,6 +82,12 @@ class MemoryLimit {
   rlimit before_{};
 };
 
+// What both sides make of the task's constructor, where they work in one directory.
+bool is_path(const Spec& leaf) {
+  return leaf.kind == SpecKind::external &&
+         static_cast<const ExternalSpec&>(leaf).what != ExternalSpec::What::variable;
+}
+
 std::string limit_text(const Job& job) {
   return "its limit (task_memory, --memory) is " + std::to_string(job.memory >> 20) + " MiB";
 }
@@ -257,8 +263,10 @@ void JobRunner::execute(const Job& job, JobResult& result) {
 
 Value JobRunner::input(const Spec& leaf) {
   if (leaf.kind == SpecKind::constant) return static_cast<const ConstantSpec&>(leaf).value;
-  if (leaf.kind == SpecKind::external) return static_cast<const ExternalSpec&>(leaf).value();
   const auto found = inputs_.find(leaf.key);
+  if (found == inputs_.end() && is_path(leaf)) {
+    return static_cast<const ExternalSpec&>(leaf).value();
+  }
   if (found == inputs_.end()) {
     throw ExecutorError("the constructor makes other upstream tasks in the worker than in the "
                         "driver (" +

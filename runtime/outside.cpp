@@ -146,7 +146,7 @@ class Outside::Impl {
 
   [[nodiscard]] JobDefaults job_defaults() const {
     return {options_.compress_level, options_.run->allow_other_build, options_.run->memory,
-            options_.run->log_limit};
+            options_.run->log_limit, options_.run->working_directory};
   }
 
   [[nodiscard]] JobEvents events() {

@@ -1,4 +1,4 @@
-// The bytes of jobs, results and messages. Version 2, kProtocol in job.h. Integers and floating
+// The bytes of jobs, results and messages. Version 3, kProtocol in job.h. Integers and floating
 // point numbers little-endian, no padding; text = length:u64 bytes; hash = high:u64 low:u64. BNF:
 //
 //   message  = length:u32 kind:u8 body                 ; length: of the body, at most 2^30

@@ -81,7 +81,7 @@ void encode_result(const JobResult& result, Writer& writer);
 [[nodiscard]] JobResult decode_result(Reader& reader);
 
 // --- Messages between a driver and its workers, and what a file of the spool holds.
-inline constexpr std::uint32_t kProtocol = 2;
+inline constexpr std::uint32_t kProtocol = 3;
 inline constexpr std::size_t kMessageHead = 5;  // bytes of a message before its body
 // A root above a million tasks is some 60 MB.
 inline constexpr std::uint32_t kMostMessage = std::uint32_t{1} << 30;
