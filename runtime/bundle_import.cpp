@@ -202,8 +202,7 @@ StoredValue Import::stored_value(const BundleRecord& record) {
 void Import::publish(const BundleRecord& record, const Entry& entry) {
   const Frame& frame = record.frame;
   const StoredValue stored = stored_value(record);
-  settle_left_over(store_, frame.key, entry, frame.class_name);
-  TaskDirectory directory(store_.root(), frame.key, store_.task_path(frame.class_name, entry.id));
+  TaskDirectory directory(store_, frame.key, entry, store_.task_path(frame.class_name, entry.id));
   if (has_directory(frame)) {
     const fs::path made = workshop_.path / "data";
     reader_.take_directory(made);

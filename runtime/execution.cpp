@@ -113,7 +113,6 @@ class Execution::Attempt {
     try {
       if (!claim_task(store_, node_, completion)) return completion;
       claimed_ = true;
-      settle_left_over(store_, node_.spec->key, node_.entry, node_.task().info.name);
       if (!execution_.load_inputs(node_, completion.input)) {
         store_.release(node_.spec->key);
         completion.kind = Completion::Kind::damaged;
@@ -222,8 +221,8 @@ TaskDirectory& NodeContext::open_directory() {
   fs::path task_path = path();
   const std::lock_guard lock(execution_.contexts_mutex_);
   if (!directory_) {
-    directory_ =
-        std::make_unique<TaskDirectory>(execution_.store_.root(), spec().key, std::move(task_path));
+    directory_ = std::make_unique<TaskDirectory>(
+        execution_.store_, spec().key, execution_.plan_->nodes[node_].entry, std::move(task_path));
   }
   return *directory_;
 }

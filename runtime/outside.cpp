@@ -206,8 +206,6 @@ class Outside::Impl {
         try {
           claimed = claim_task(store_, plan_.nodes[node], completion);
           if (claimed) {
-            settle_left_over(store_, plan_.nodes[node].spec->key, plan_.nodes[node].entry,
-                             plan_.nodes[node].task().info.name);
             if (make_job(node, batch, jobs, completion)) continue;
           }
         } catch (...) {

@@ -1,9 +1,12 @@
 #include "runtime/task_directory.h"
 
+#include <cerrno>
 #include <fstream>
+#include <initializer_list>
 
 #include "src/external.h"
 #include "src/mutant.h"
+#include "src/os.h"
 
 #include <stook/errors.hpp>
 
@@ -13,15 +16,36 @@ namespace {
 namespace fs = std::filesystem;
 constexpr std::string_view marker_prefix = "rebuild-";
 
+fs::path marker_of(const fs::path& root, const Key& key) {
+  return root / "spool" / (std::string(marker_prefix) + to_hex(key));
+}
+
+bool is_there(const fs::path& path) {
+  std::error_code ignored;
+  return fs::exists(fs::symlink_status(path, ignored));
+}
+
+// It is gone in one step, whatever the permissions of what is in it. False: it is still there.
+bool discard(const fs::path& root, const fs::path& path) {
+  if (!is_there(path)) return true;
+  const fs::path trash = root / "spool" / "trash";
+  std::error_code ignored;
+  fs::create_directories(trash, ignored);
+  const fs::path place = trash / os_unique_name();
+  bool moved = os_rename(path, place);
+  if (!moved && errno == EACCES) {  // a directory that changes its parent is written to
+    fs::permissions(path, fs::perms::owner_all, fs::perm_options::add, ignored);
+    moved = os_rename(path, place);
+  }
+  if (moved) (void)os_remove_tree(place);  // what is left goes with the rest of the trash
+  return moved;
+}
+
 // The last good content comes back; without any there was none. False: it is to be tried again.
-bool restore(const fs::path& data, const fs::path& previous) {
-  std::error_code error;
-  try {
-    fs::remove_all(data, error);
-  } catch (const fs::filesystem_error&) { return false; }  // libstdc++ 12, in spite of the code
+bool restore(const fs::path& root, const fs::path& data, const fs::path& previous) {
+  if (!discard(root, data)) return false;
   if (STOOK_MUTANT("rename-back")) return true;
-  if (fs::exists(previous, error)) fs::rename(previous, data, error);
-  return !error;
+  return !is_there(previous) || os_rename(previous, data);
 }
 
 // Nothing below the cache is made or removed through a symbolic link.
@@ -35,35 +59,49 @@ bool has_link(const fs::path& root, const fs::path& path) {
   return false;
 }
 
+void refuse_links(const fs::path& root, std::initializer_list<fs::path> paths) {
+  for (const fs::path& path : paths) {
+    if (!has_link(root, path)) continue;
+    throw CacheError("cannot make the task's directory: there is a symbolic link on the way to " +
+                     path.string() + ", which is not followed");
+  }
+}
+
+std::error_code last_error() { return {errno, std::generic_category()}; }
+
 // Whether the record is of what lies in `data`: the process died after it had published and before
 // it could remove what it had moved aside.
 bool was_published(Store& store, const Entry& entry, const fs::path& data) {
-  std::error_code ignored;
   if (entry.state == RecordState::missing) return false;
   const auto record = store.read_record(entry);
-  if (!record || !record->directory.is_zero()) {
-    return record && fs::exists(data, ignored) && digest_directory(data) == record->directory;
+  if (!record) return false;
+  if (record->directory.is_zero() || !is_there(data)) {
+    return record->directory.is_zero() && !is_there(data);  // the newest result has no directory
   }
-  return !fs::exists(data, ignored);  // the newest result has no directory
+  return digest_directory(data) == record->directory;
 }
 
-// The data of the record stays or comes back; the marker goes. False: it is to be tried again.
-bool settle(Store& store, const Entry& entry, const fs::path& path, const fs::path& marker) {
+// False: it is to be tried again.
+bool settle(Store& store, const Entry& entry, const fs::path& path) {
   const fs::path data = path / "data", previous = path / "data.previous";
-  std::error_code ignored;
-  try {
-    if (!STOOK_MUTANT("directory-of-which") && was_published(store, entry, data)) {
-      fs::remove_all(previous, ignored);
-    } else if (!restore(data, previous)) {
-      return false;
-    }
-  } catch (const fs::filesystem_error&) { return false; }
-  fs::remove(marker, ignored);
-  return true;
+  if (!STOOK_MUTANT("directory-of-which") && was_published(store, entry, data)) {
+    return discard(store.root(), previous);
+  }
+  return restore(store.root(), data, previous);
 }
 
-fs::path marker_of(const fs::path& root, const Key& key) {
-  return root / "spool" / (std::string(marker_prefix) + to_hex(key));
+// Settles the directory that a marker names. False: it is to be tried again.
+bool settle_marked(Store& store, const Entry& entry, const fs::path& marker) {
+  const fs::path root = store.root();
+  std::string relative;
+  std::ifstream file(marker);
+  std::getline(file, relative);  // a class name may hold spaces
+  const fs::path path = (root / relative).lexically_normal();
+  const bool inside =
+      STOOK_MUTANT("marker-inside") ||
+      (!relative.empty() && path.native().starts_with((root / "tasks" / "").native()) &&
+       !has_link(root, path / "data") && !has_link(root, path / "data.previous"));
+  return !inside || settle(store, entry, path);
 }
 
 Key key_from_hex(std::string_view hex) {
@@ -82,10 +120,15 @@ TaskDirectory::TaskDirectory(const fs::path& root, const Key& key, fs::path path
     : root_(root), path_(std::move(path)), data_(path_ / "data"),
       previous_(path_ / "data.previous"), marker_(marker_of(root_, key)) {}
 
+TaskDirectory::TaskDirectory(Store& store, const Key& key, const Entry& entry, fs::path path)
+    : TaskDirectory(store.root(), key, std::move(path)) {
+  settle_attempt(store, key, entry, path_);
+}
+
 TaskDirectory::~TaskDirectory() {
   if (committed_ || (!used_ && !moved_)) return;
   std::error_code ignored;
-  if (!restore(data_, previous_)) return;  // whoever opens the cache next finds the marker
+  if (!restore(root_, data_, previous_)) return;  // whoever opens the cache next finds the marker
   fs::remove(marker_, ignored);
   fs::remove(path_, ignored);  // only where nothing is left in it
 }
@@ -93,10 +136,7 @@ TaskDirectory::~TaskDirectory() {
 // The marker comes first: whoever finds it after a crash knows where to look.
 void TaskDirectory::move_aside() {
   if (moved_) return;
-  if (has_link(root_, data_) || has_link(root_, previous_) || has_link(root_, marker_)) {
-    throw CacheError("cannot make the task's directory: there is a symbolic link on the way to " +
-                     data_.string() + ", which is not followed");
-  }
+  refuse_links(root_, {data_, previous_, marker_});
   fs::create_directories(marker_.parent_path());
   if (!STOOK_MUTANT("mark-before-move")) {
     std::ofstream(marker_) << fs::relative(path_, root_).string() << '\n';
@@ -104,8 +144,8 @@ void TaskDirectory::move_aside() {
   std::error_code error;
   if (fs::exists(previous_)) {
     moved_ = true;
-    // An attempt before this one died: what lies in data is not a result.
-    fs::remove_all(data_);
+    // An attempt of this run died in another process: what lies in data is not a result.
+    if (!discard(root_, data_)) throw fs::filesystem_error("move away", data_, last_error());
   } else if (fs::exists(data_)) {
     if (!STOOK_MUTANT("rename-aside")) fs::rename(data_, previous_, error);
     moved_ = !error;
@@ -164,8 +204,7 @@ void TaskDirectory::commit(Store& store, const Entry& published) {
   if (!moved_) return;
   if (!STOOK_MUTANT("record-before-remove")) store.make_readable(published);
   std::error_code ignored;
-  fs::remove_all(previous_, ignored);
-  fs::remove(marker_, ignored);
+  if (discard(root_, previous_)) fs::remove(marker_, ignored);
 }
 
 Entry publish_with(Store& store, const Publication& publication, TaskDirectory* directory) {
@@ -182,18 +221,19 @@ Entry publish_with(Store& store, const Publication& publication, TaskDirectory* 
   return entry;
 }
 
-void settle_left_over(Store& store, const Key& key, const Entry& entry,
-                      std::string_view class_name) {
-  if (entry.pack == 0) return;  // without a record nothing that lies there is anybody's
+void settle_attempt(Store& store, const Key& key, const Entry& entry, const fs::path& path) {
   const fs::path marker = marker_of(store.root(), key);
-  std::error_code ignored;
-  if (!fs::exists(marker, ignored) || STOOK_MUTANT("settle-left-over")) return;
-  const fs::path path = store.task_path(class_name, entry.id);
-  if (has_link(store.root(), path / "data") || has_link(store.root(), path / "data.previous"))
+  // Without a marker: the power failed, or an older version could not remove what it had moved.
+  if (STOOK_MUTANT("settle-attempt") || (!is_there(marker) && !is_there(path / "data.previous"))) {
     return;
-  if (!settle(store, entry, path, marker)) {
-    throw CacheError("cannot give the task's directory back: " + (path / "data").string());
   }
+  refuse_links(store.root(), {path / "data", path / "data.previous", marker});
+  if (!settle(store, entry, path)) {
+    throw CacheError("cannot put right what an attempt that died has left in " + path.string() +
+                     ": " + last_error().message());
+  }
+  std::error_code ignored;
+  fs::remove(marker, ignored);
 }
 
 void restore_directories(Store& store) {
@@ -209,16 +249,7 @@ void restore_directories(Store& store) {
     store.lookup({&key, 1}, {&found, 1});
     if (store.claim(key, found) == Claim::held && !STOOK_MUTANT("attempt-still-running"))
       continue;  // its attempt is still running
-    std::string relative;
-    std::ifstream marker(entry.path());
-    std::getline(marker, relative);  // a class name may hold spaces
-    const fs::path path = (root / relative).lexically_normal();
-    const bool inside =
-        STOOK_MUTANT("marker-inside") ||
-        (!relative.empty() && path.native().starts_with((root / "tasks" / "").native()) &&
-         !has_link(root, path / "data") && !has_link(root, path / "data.previous"));
-    if (inside) (void)settle(store, found, path, entry.path());
-    else fs::remove(entry.path(), ignored);
+    if (settle_marked(store, found, entry.path())) fs::remove(entry.path(), ignored);
     store.release(key);
   }
 }

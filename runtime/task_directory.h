@@ -7,7 +7,6 @@
 #include <filesystem>
 #include <mutex>
 #include <string>
-#include <string_view>
 
 #include "src/store.h"
 
@@ -15,8 +14,11 @@ namespace stook::detail {
 
 class TaskDirectory {
  public:
-  // `path`: CACHE/tasks/NAME/ID of the task; nothing is touched before begin().
+  // `path`: CACHE/tasks/NAME/ID of the task; nothing is touched before data(). REQUIRES: what an
+  // attempt that died has left there is settled.
   TaskDirectory(const std::filesystem::path& root, const Key& key, std::filesystem::path path);
+  // Settles that. `entry`: what claim() gave. Throws CacheError.
+  TaskDirectory(Store& store, const Key& key, const Entry& entry, std::filesystem::path path);
   // Restores what was there before, unless commit() was called.
   ~TaskDirectory();
   TaskDirectory(const TaskDirectory&) = delete;
@@ -58,10 +60,10 @@ class TaskDirectory {
 // with it, and the claim ends with it; else the last result's directory will come back.
 Entry publish_with(Store& store, const Publication& publication, TaskDirectory* directory);
 
-// What an attempt before this one has left is put right: the data of the record stays, or comes
-// back. REQUIRES: the key is claimed, and `entry` is what is known of it now.
-void settle_left_over(Store& store, const Key& key, const Entry& entry,
-                      std::string_view class_name);
+// What an attempt that died, or could not write its record, has moved aside in a task's directory goes, where it had published, or
+// comes back. Throws CacheError. REQUIRES: the key is claimed.
+void settle_attempt(Store& store, const Key& key, const Entry& entry,
+                    const std::filesystem::path& path);
 
 // Gives back what attempts of processes that died have moved aside. Called when a cache is opened.
 void restore_directories(Store& store);

@@ -41,6 +41,22 @@ bool lock_call(int fd, int command, std::uint64_t byte, short type) {
   return retried([&] { return fcntl(fd, command, &lock); }) == 0;
 }
 
+bool try_remove(const std::filesystem::path& path) {
+  try {
+    std::error_code error;
+    std::filesystem::remove_all(path, error);
+    return !error;
+  } catch (const std::filesystem::filesystem_error&) { return false; }  // libstdc++ 12 throws
+}
+
+// Gives this user all permissions on a directory and those below it.
+void allow_all(const std::filesystem::path& path) {
+  namespace fs = std::filesystem;
+  if (!fs::is_directory(fs::symlink_status(path))) return;
+  fs::permissions(path, fs::perms::owner_all, fs::perm_options::add);
+  for (const auto& entry : fs::directory_iterator(path)) allow_all(entry.path());
+}
+
 short lock_type(LockMode mode) { return mode == LockMode::shared ? F_RDLCK : F_WRLCK; }
 
 }  // namespace
@@ -135,6 +151,14 @@ bool os_sync_directory(const std::filesystem::path& directory) {
 
 bool os_rename(const std::filesystem::path& from, const std::filesystem::path& to) {
   return std::rename(from.c_str(), to.c_str()) == 0;
+}
+
+bool os_remove_tree(const std::filesystem::path& path) {
+  if (try_remove(path)) return true;
+  try {
+    allow_all(path);
+  } catch (const std::filesystem::filesystem_error&) {}
+  return try_remove(path);
 }
 
 bool os_reserve(int fd, std::size_t size) {

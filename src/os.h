@@ -61,6 +61,9 @@ class Fd {
 [[nodiscard]] bool os_sync_data(int fd);
 [[nodiscard]] bool os_sync_directory(const std::filesystem::path& directory);
 [[nodiscard]] bool os_rename(const std::filesystem::path& from, const std::filesystem::path& to);
+// Removes all of it, also from directories of this user that he may not write to. False: something
+// is left.
+[[nodiscard]] bool os_remove_tree(const std::filesystem::path& path);
 // Gives the file its blocks up to `size`: without them, touching its mapped memory on a full disk
 // is the end of the process.
 [[nodiscard]] bool os_reserve(int fd, std::size_t size);

@@ -1,0 +1,149 @@
+// Directories of tasks where permissions, or an attempt that died, stand in the way.
+#include <gtest/gtest.h>
+
+#include "src/store.h"
+#include "tests/support/outcomes.h"
+#include "tests/support/temp_cache.h"
+#include "tests/support/unprivileged.h"
+
+#include <stook/stook.hpp>
+
+namespace directories {
+namespace {
+
+namespace fs = std::filesystem;
+using namespace stook;
+using stook::test::failures_of;
+using stook::test::read;
+using stook::test::write;
+using test::TempCache;
+using test::TempDirectory;
+
+// Leaves a tree without write permission, as Go's module cache is one.
+struct Unpacks : Task<Unpacks, int(std::string, bool)> {
+  File input;
+  const bool all;
+  Unpacks(const std::string& path, bool everything) : input(path), all(everything) {}
+  int run_task() {
+    const fs::path directory = task_directory();
+    const fs::path inner = directory / "inner";
+    fs::create_directory(inner);
+    write(inner / "file", read(*input));
+    fs::permissions(inner, fs::perms(0555));
+    if (all) fs::permissions(directory, fs::perms(0555));
+    if (read(*input) == "bad") throw std::runtime_error("bad input");
+    return 1;
+  }
+};
+
+std::size_t entries_in(const fs::path& directory) {
+  return static_cast<std::size_t>(std::distance(fs::directory_iterator(directory), {}));
+}
+
+class ReadOnlyTree : public testing::TestWithParam<bool> {};
+
+TEST_P(ReadOnlyTree, IsReplacedAndGivenBack) {
+  if (test::done_as_nobody()) return;
+  TempCache cache;
+  TempDirectory files;
+  const auto task = Unpacks::make((files / "in").string(), GetParam());
+  const fs::path file = task.task_directory() / "inner" / "file";
+  for (const std::string text : {"one", "two", "three"}) {
+    write(files / "in", text);
+    EXPECT_EQ(task.run_graph().stats.ran, 1u);
+    EXPECT_EQ(read(file), text);
+  }
+  write(files / "in", "bad");
+  EXPECT_EQ(failures_of(task).size(), 1u);
+  EXPECT_EQ(read(file), "three");
+  write(files / "in", "three");
+  EXPECT_EQ(task.run_graph().stats.unchanged, 1u);
+  write(files / "in", "four");
+  EXPECT_EQ(task.run_graph().stats.ran, 1u);
+  EXPECT_EQ(read(file), "four");
+  EXPECT_EQ(entries_in(task.task_directory().parent_path()), 1u) << "the last good one is left";
+  EXPECT_EQ(entries_in(cache.root() / "spool" / "trash"), 0u);
+  // Else the cache could not be removed.
+  for (const fs::path& path : {task.task_directory(), file.parent_path()}) {
+    fs::permissions(path, fs::perms(0755));
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Directories, ReadOnlyTree, testing::Bool(), [](const auto& param) {
+  return param.param ? "WithItsTop" : "BelowItsTop";
+});
+
+struct Copies : Task<Copies, int(std::string)> {
+  File input;
+  explicit Copies(const std::string& path) : input(path) {}
+  int run_task() {
+    write(task_directory() / "file", read(*input));
+    if (read(*input) == "bad") throw std::runtime_error("bad input");
+    return 1;
+  }
+};
+
+// A task with a result, and what an attempt to make it anew has left.
+class Directories : public testing::TestWithParam<bool> {
+ protected:
+  Directories() {
+    write(files / "in", "good");
+    (void)task().run_graph();
+  }
+  [[nodiscard]] TaskRef<Copies> task() const { return Copies::make((files / "in").string()); }
+  [[nodiscard]] fs::path data() const { return task().task_directory(); }
+  [[nodiscard]] fs::path previous() const { return data().parent_path() / "data.previous"; }
+  [[nodiscard]] fs::path marker() const {
+    return cache.root() / "spool" / ("rebuild-" + to_hex(task().key()));
+  }
+  void mark() const {
+    write(marker(), fs::relative(data().parent_path(), cache.root()).string() + "\n");
+  }
+  static void make(const fs::path& directory, const std::string& text) {
+    fs::create_directory(directory);
+    write(directory / "file", text);
+  }
+  // In threads, or in a worker.
+  [[nodiscard]] RunOptions options() const {
+    RunOptions options;
+    if (GetParam()) options.executor = processes(1);
+    return options;
+  }
+  void fails_and_gives_back() {
+    write(files / "in", "bad");
+    EXPECT_EQ(failures_of(task(), options()).size(), 1u);
+    EXPECT_EQ(read(data() / "file"), "good");
+    EXPECT_FALSE(fs::exists(previous()));
+    EXPECT_FALSE(fs::exists(marker()));
+    write(files / "in", "good");
+    EXPECT_EQ(task().run_graph(options()).stats.unchanged, 1u);
+  }
+
+  TempCache cache;
+  TempDirectory files;
+};
+
+TEST_P(Directories, WhatAnOlderRebuildLeftIsNotTakenForTheLastGoodOne) {
+  make(previous(), "older");
+  fails_and_gives_back();
+}
+
+// It died after it had published, while this process had the cache open.
+TEST_P(Directories, TheNextAttemptKeepsWhatADeadOnePublished) {
+  make(previous(), "older");
+  mark();
+  fails_and_gives_back();
+}
+
+TEST_P(Directories, TheNextAttemptUndoesWhatADeadOneDid) {
+  fs::rename(data(), previous());
+  make(data(), "half");
+  mark();
+  fails_and_gives_back();
+}
+
+INSTANTIATE_TEST_SUITE_P(Directories, Directories, testing::Bool(),
+                         [](const auto& param) { return param.param ? "InAWorker" : "InThreads"; });
+
+}  // namespace
+}  // namespace directories
