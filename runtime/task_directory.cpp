@@ -78,7 +78,15 @@ bool was_published(Store& store, const Entry& entry, const fs::path& data) {
   if (record->directory.is_zero() || !is_there(data)) {
     return record->directory.is_zero() && !is_there(data);  // the newest result has no directory
   }
-  return digest_directory(data) == record->directory;
+  try {
+    return digest_directory(data) == record->directory;
+  } catch (const UnreadableDirectory& unreadable) {
+    // What is published could be read. Without descriptors or memory nobody knows.
+    const int error = unreadable.error;
+    if (error == EMFILE || error == ENFILE || error == ENOMEM) throw;
+    if (STOOK_MUTANT("unreadable-attempt")) throw;
+    return false;
+  }
 }
 
 // False: it is to be tried again.
@@ -249,7 +257,12 @@ void restore_directories(Store& store) {
     store.lookup({&key, 1}, {&found, 1});
     if (store.claim(key, found) == Claim::held && !STOOK_MUTANT("attempt-still-running"))
       continue;  // its attempt is still running
-    if (settle_marked(store, found, entry.path())) fs::remove(entry.path(), ignored);
+    try {
+      if (settle_marked(store, found, entry.path())) fs::remove(entry.path(), ignored);
+    } catch (...) {
+      store.release(key);
+      throw;
+    }
     store.release(key);
   }
 }

@@ -196,11 +196,15 @@ Digest digest_directory(const fs::path& directory) {
   try {
     for (const fs::path& entry : entries_below(directory)) {
       if (!hash_entry(hasher, entry, entry.lexically_relative(directory).native())) {
-        throw CacheError("cannot read " + entry.string() + ": " + std::strerror(errno));
+        const int error = errno;
+        throw UnreadableDirectory("cannot read " + entry.string() + ": " + std::strerror(error),
+                                  error);
       }
     }
   } catch (const fs::filesystem_error& error) {
-    throw CacheError("cannot read the directory " + directory.string() + ": " + error.what());
+    throw UnreadableDirectory(
+        "cannot read the directory " + directory.string() + ": " + error.what(),
+        error.code().value());
   }
   return hasher.finish();
 }

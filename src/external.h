@@ -12,6 +12,7 @@
 
 #include "src/hash.h"
 
+#include <stook/errors.hpp>
 #include <stook/key.hpp>
 #include <stook/spec.hpp>
 
@@ -87,7 +88,13 @@ class DirectoryHasher {
 [[nodiscard]] std::vector<std::filesystem::path> entries_below(
     const std::filesystem::path& directory);
 
-// Digest of everything below `directory`: relative names, kinds, contents. Throws CacheError.
+struct UnreadableDirectory : CacheError {
+  UnreadableDirectory(const std::string& what, int why) : CacheError(what), error(why) {}
+  int error;  // as errno
+};
+
+// Digest of everything below `directory`: relative names, kinds, contents. Throws
+// UnreadableDirectory.
 [[nodiscard]] Digest digest_directory(const std::filesystem::path& directory);
 
 }  // namespace stook::detail

@@ -145,5 +145,31 @@ TEST_P(Directories, TheNextAttemptUndoesWhatADeadOneDid) {
 INSTANTIATE_TEST_SUITE_P(Directories, Directories, testing::Bool(),
                          [](const auto& param) { return param.param ? "InAWorker" : "InThreads"; });
 
+struct Simple : Task<Simple, int()> {
+  int run_task() {
+    write(task_directory() / "file", "good");
+    return 1;
+  }
+};
+
+TEST(DeadAttempt, MayLeaveWhatCannotBeRead) {
+  if (test::done_as_nobody()) return;
+  TempCache cache;
+  (void)Simple::make().run_graph();
+  const fs::path data = Simple::make().task_directory();
+  fs::rename(data, data.parent_path() / "data.previous");
+  fs::create_directories(data / "inner");
+  write(data / "secret", "half");
+  write(data / "inner" / "file", "half");
+  fs::permissions(data / "secret", fs::perms(0));
+  fs::permissions(data / "inner", fs::perms(0));
+  write(cache.root() / "spool" / ("rebuild-" + to_hex(Simple::make().key())),
+        fs::relative(data.parent_path(), cache.root()).string() + "\n");
+  ASSERT_NO_THROW(cache.reopen());
+  EXPECT_EQ(read(data / "file"), "good");
+  EXPECT_EQ(Simple::make().run_graph().stats.ran, 0u);
+  EXPECT_EQ(entries_in(cache.root() / "spool" / "trash"), 0u);
+}
+
 }  // namespace
 }  // namespace directories
