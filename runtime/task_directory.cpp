@@ -202,7 +202,14 @@ void TaskDirectory::adopt() {
   used_ = moved_ && fs::exists(data_, ignored);
 }
 
-Digest TaskDirectory::digest() const { return digest_directory(data_); }
+Digest TaskDirectory::digest() const {
+  try {
+    return digest_directory(data_);
+  } catch (const UnreadableDirectory& error) {  // the task's doing, not the cache's
+    throw Error(std::string("what the task has left in its directory cannot be read: ") +
+                error.what());
+  }
+}
 
 // Whoever dies must not leave the new content with the old record: that one may answer again. Where
 // the new record cannot be written all stays, and whoever opens the cache next looks which is

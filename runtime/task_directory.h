@@ -37,6 +37,7 @@ class TaskDirectory {
   void adopt();
   // The other way round: another process will commit() or give back.
   void hand_over() { committed_ = true; }
+  // Throws Error where the task has left what cannot be read.
   [[nodiscard]] Digest digest() const;
   // The new content is the result's; what was moved aside goes when others can see that.
   void commit(Store& store, const Entry& published);

@@ -171,5 +171,34 @@ TEST(DeadAttempt, MayLeaveWhatCannotBeRead) {
   EXPECT_EQ(entries_in(cache.root() / "spool" / "trash"), 0u);
 }
 
+struct Locks : Task<Locks, int()> {
+  int run_task() {
+    write(task_directory() / "secret", "1");
+    fs::permissions(task_directory() / "secret", fs::perms(0));
+    return 1;
+  }
+};
+struct Free : Task<Free, int(int)> {
+  const int n;
+  explicit Free(int number) : n(number) {}
+  int run_task() { return n; }
+};
+struct NeedsAll : Task<NeedsAll, int()> {
+  Future<int> locked = Locks::make();
+  FutureList<int> others{Free::make(1), Free::make(2)};
+  int run_task() { return *locked; }
+};
+
+TEST(UnreadableDirectory, FailsItsTaskAlone) {
+  if (test::done_as_nobody()) return;
+  TempCache cache;
+  const auto failures = failures_of(NeedsAll::make(), {.jobs = 1, .keep_going = true});
+  ASSERT_EQ(failures.size(), 1u);
+  EXPECT_TRUE(test::contains(failures[0].class_name, "Locks"));
+  EXPECT_TRUE(test::contains(failures[0].cause, "secret")) << failures[0].cause;
+  EXPECT_EQ(Free::make(1).run_graph().stats.ran, 0u);
+  EXPECT_EQ(Free::make(2).run_graph().stats.ran, 0u);
+}
+
 }  // namespace
 }  // namespace directories
