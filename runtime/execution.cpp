@@ -56,7 +56,7 @@ Publication publication_of(const Node& node, std::uint64_t run) {
 
 TaskContext* Execution::context_for(NodeIndex node) { return &contexts_.emplace_back(*this, node); }
 
-bool Execution::load(Node& node) {
+bool Execution::load(Node& node, std::string& why) {
   if (!node.is_task()) return true;  // constants and external inputs have theirs from the start
   if (node.state == NodeState::ran && !node.outside) return true;
   const std::size_t stripe = (reinterpret_cast<std::uintptr_t>(&node) / sizeof(Node)) % 64;
@@ -64,7 +64,6 @@ bool Execution::load(Node& node) {
   if (node.value) return true;
   const ValueType& type = node.spec->value_type;
   const auto payload = store_.read_value(node.entry, type.signature);
-  std::string reason;
   if (payload) {
     try {
       Reader reader((*payload)->bytes());
@@ -72,20 +71,20 @@ bool Execution::load(Node& node) {
       node.value = type.decode(reader);
       reader.finish();
       return true;
-    } catch (const std::exception& error) { reason = error.what(); }
+    } catch (const std::exception& error) { why = error.what(); }
   } else {
-    reason = payload.reason();
+    why = payload.reason();
   }
   node.value.reset();
-  store_.mark_damaged(node.spec->key, task_text(node.task()) + ": " + reason);
+  store_.mark_damaged(node.spec->key, task_text(node.task()) + ": " + why);
   return false;
 }
 
-bool Execution::load_inputs(const Node& node, NodeIndex& damaged) {
+bool Execution::load_inputs(const Node& node, Completion& completion) {
   for (std::uint32_t i = 0; i < node.input_count; ++i) {
     const NodeIndex input = plan_->inputs[node.first_input + i];
-    if (!load(plan_->nodes[input])) {
-      damaged = input;
+    if (!load(plan_->nodes[input], completion.cause)) {
+      completion.input = input;
       return false;
     }
   }
@@ -113,7 +112,7 @@ class Execution::Attempt {
     try {
       if (!claim_task(store_, node_, completion)) return completion;
       claimed_ = true;
-      if (!execution_.load_inputs(node_, completion.input)) {
+      if (!execution_.load_inputs(node_, completion)) {
         store_.release(node_.spec->key);
         completion.kind = Completion::Kind::damaged;
         return completion;

@@ -72,8 +72,8 @@ class Execution final : public ContextSource {
   // REQUIRES: the node is running, its inputs are answers.
   [[nodiscard]] Completion execute(NodeIndex node, std::uint64_t run);
 
-  // Brings a node's value into memory; false where what is stored of it is damaged.
-  [[nodiscard]] bool load(Node& node);
+  // Brings a node's value into memory; false where what is stored of it is damaged, and why.
+  [[nodiscard]] bool load(Node& node, std::string& why);
 
   // The run is to end: somebody outside wants it.
   [[nodiscard]] bool stop_requested() const {
@@ -97,7 +97,7 @@ class Execution final : public ContextSource {
   friend class NodeContext;
   class Attempt;
 
-  [[nodiscard]] bool load_inputs(const Node& node, NodeIndex& damaged);
+  [[nodiscard]] bool load_inputs(const Node& node, Completion& completion);
   void bind_members(Node& node) const;
 
   Store& store_;

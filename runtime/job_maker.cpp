@@ -48,7 +48,7 @@ bool JobMaker::make(const Node& node, Job& job, Completion& completion) {
       add_external(job, static_cast<const ExternalSpec&>(*plan_.nodes[input].spec));
     }
     if (!plan_.nodes[input].is_task()) continue;  // the worker makes it itself
-    if (add_task(job, plan_.nodes[input])) continue;
+    if (add_task(job, plan_.nodes[input], completion.cause)) continue;
     completion.kind = Completion::Kind::damaged;
     completion.input = input;
     return false;
@@ -61,12 +61,12 @@ bool JobMaker::make(const Node& node, Job& job, Completion& completion) {
   return true;
 }
 
-bool JobMaker::add_task(Job& job, Node& input) {
+bool JobMaker::add_task(Job& job, Node& input, std::string& damage) {
   JobInput place;
   place.key = input.spec->key;
   place.digest = input.digest;
   if (static_cast<const TaskSpec&>(*input.spec).info.store == stook::Store::never) {
-    if (!execution_.load(input)) return false;
+    if (!execution_.load(input, damage)) return false;
     add_value(job, std::move(place), input.spec->value_type, input.value);
     return true;
   }
@@ -109,7 +109,7 @@ bool JobMaker::add_future(Job& job, const SpecPtr& future, Completion& completio
   for_each_leaf(future, [&](const SpecPtr& leaf) {
     const NodeIndex input = plan_.find(leaf->key);
     if (input == KeyTable::none) held = false;
-    if (!held || execution_.load(plan_.nodes[input])) return;
+    if (!held || execution_.load(plan_.nodes[input], completion.cause)) return;
     completion.kind = Completion::Kind::damaged;
     completion.input = input;
     held = false;

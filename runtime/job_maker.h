@@ -29,7 +29,7 @@ class JobMaker {
   [[nodiscard]] bool make(const Node& node, Job& job, Completion& completion);
 
  private:
-  bool add_task(Job& job, Node& input);
+  bool add_task(Job& job, Node& input, std::string& damage);
   void add_external(Job& job, const ExternalSpec& input);
   [[nodiscard]] Value value_for_worker(const ExternalSpec& input) const;
   void add_value(Job& job, JobInput place, const ValueType& type, const Value& value);

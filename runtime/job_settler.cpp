@@ -101,6 +101,7 @@ void JobSettler::settle_failure(Node& node, JobResult& result, Completion& compl
     store_.mark_damaged(input.spec->key, task_text(input.task()) + ": " + result.cause);
     completion.kind = Completion::Kind::damaged;
     completion.input = damaged;
+    completion.cause = std::move(result.cause);
     return;
   }
   completion.kind = Completion::Kind::failed;

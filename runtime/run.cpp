@@ -130,6 +130,7 @@ class Runner {
     StoppingObserver stopping(observer_, request_.stop);
     Scheduler scheduler(plan, store_, request_.options, stopping,
                         [this](const ClassInfo& info) { return lane_of(info); });
+    scheduler.expect_whole(damaged_);
     stopping.attach(scheduler);
     observer_.run_started(plan);
     scheduler.start();
@@ -153,15 +154,20 @@ class Runner {
       roots_ran_ = roots_ran_ || plan.nodes[root].state == NodeState::ran;
     }
     const bool done = result_.stopped || !result_.failures.empty() ||
-                      (!scheduler.found_damage() && take_values(plan, execution));
+                      (!scheduler.found_damage() && take_values(plan, execution, scheduler));
+    damaged_.insert(scheduler.damaged().begin(), scheduler.damaged().end());
     scheduler.count(result_.stats, counted_, !done);
     return done;
   }
 
-  bool take_values(Plan& plan, Execution& execution) {
+  bool take_values(Plan& plan, Execution& execution, Scheduler& scheduler) {
     for (const NodeIndex root : plan.roots) {
       Node& node = plan.nodes[root];
-      if (!execution.load(node)) return false;
+      std::string why;
+      if (execution.load(node, why)) continue;
+      if (damaged_.insert(node.spec->key).second) return false;
+      result_.failures.push_back(scheduler.failure_of(root, unreadable_text(node, why)));
+      return true;
     }
     result_.values.clear();
     for (const SpecPtr& root : request_.roots) {
@@ -198,6 +204,7 @@ class Runner {
   bool force_roots_;
   bool roots_ran_ = false;
   const std::uint64_t run_number_ = new_run_number();
+  std::unordered_set<Key> damaged_;  // values that could not be read in a pass before this one
   std::unordered_set<Key> counted_;  // what ran in a pass before the last one
   RunResult result_;
 };

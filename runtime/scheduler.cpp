@@ -89,6 +89,13 @@ void Scheduler::set_state(NodeIndex index, NodeState state) {
   }
 }
 
+std::string unreadable_text(const Node& node, const std::string& why) {
+  return "the result of " + task_text(node.task()) +
+         " cannot be read back, though this run has just made it: " + why +
+         "; its codec (to_json and from_json, or what else writes and reads it) has to take "
+         "what it gives";
+}
+
 // REQUIRES: every input of the node is final or blocked.
 void Scheduler::settle(NodeIndex index) {
   Node& node = plan_.nodes[index];
@@ -231,10 +238,7 @@ void Scheduler::finished(Completion completion) {
       set_state(index, NodeState::skipped);
       break;
     }
-    case Completion::Kind::damaged:
-      found_damage_ = true;
-      set_state(index, NodeState::blocked);
-      break;
+    case Completion::Kind::damaged: note_damage(completion); break;
   }
   settle_users();
 }
@@ -250,18 +254,33 @@ void Scheduler::adopt_published(NodeIndex index) {
   set_state(index, NodeState::ready);
 }
 
-void Scheduler::fail(Completion& completion) {
-  Node& node = plan_.nodes[completion.node];
+void Scheduler::note_damage(Completion& completion) {
+  const Node& input = plan_.nodes[completion.input];
+  if (expected_whole_ != nullptr && expected_whole_->contains(input.spec->key)) {
+    completion.cause = unreadable_text(input, completion.cause);
+    return fail(completion);
+  }
+  damaged_.push_back(input.spec->key);
+  set_state(completion.node, NodeState::blocked);
+}
+
+Failure Scheduler::failure_of(NodeIndex index, std::string cause) {
+  Node& node = plan_.nodes[index];
   if (node.entry.id == 0) node.entry.id = store_.id_of(node.spec->key);
   store_.expose_id(node.spec->key, node.entry.id, node.task().info.name);  // the user will see it
   Failure failure;
   failure.class_name = node.task().info.name;
   failure.id = node.entry.id;
   failure.arguments = arguments_json(node.task()).dump();
-  failure.cause = std::move(completion.cause);
+  failure.cause = std::move(cause);
+  failure.chain = plan_.chain_to(index);
+  return failure;
+}
+
+void Scheduler::fail(Completion& completion) {
+  Failure failure = failure_of(completion.node, std::move(completion.cause));
   failure.stdout_path = std::move(completion.stdout_path);
   failure.stderr_path = std::move(completion.stderr_path);
-  failure.chain = plan_.chain_to(completion.node);
   if (!options_.keep_going) stopping_ = true;
   set_state(completion.node, NodeState::failed);
   observer_.task_failed(plan_, completion.node, failure);

@@ -40,6 +40,9 @@ struct Completion {
   std::string stderr_path;
 };
 
+// Why a value is not computed once more.
+[[nodiscard]] std::string unreadable_text(const Node& node, const std::string& why);
+
 class Scheduler {
  public:
   // `lane_of`: where tasks of a class are executed. Empty: all in threads.
@@ -59,11 +62,16 @@ class Scheduler {
   void retry_elsewhere();
   // Start nothing new.
   void stop() { stopping_ = true; }
+  // Their values were damaged in an earlier pass and have been made anew: if one is again, that is
+  // its task's doing, and its users fail.
+  void expect_whole(const std::unordered_set<Key>& keys) { expected_whole_ = &keys; }
   // Whatever has not been started will not be.
   void close();
 
   [[nodiscard]] bool waits_elsewhere() const { return !elsewhere_.empty(); }
-  [[nodiscard]] bool found_damage() const { return found_damage_; }
+  [[nodiscard]] bool found_damage() const { return !damaged_.empty(); }
+  // Whose values turned out damaged.
+  [[nodiscard]] const std::vector<Key>& damaged() const { return damaged_; }
   // Why nothing can be kept, or executed, any more, and nothing new was started; empty: it can.
   [[nodiscard]] const std::string& cache_failure() const { return cache_failure_; }
   [[nodiscard]] const std::string& executor_failure() const { return executor_failure_; }
@@ -74,6 +82,7 @@ class Scheduler {
   [[nodiscard]] std::size_t in_flight() const { return in_flight_; }
   [[nodiscard]] std::size_t ready() const { return stopping_ ? 0 : queue_.size(); }
   [[nodiscard]] std::vector<Failure>& failures() { return failures_; }
+  [[nodiscard]] Failure failure_of(NodeIndex index, std::string cause);
   // Adds what this plan came to, but for the tasks in `counted`. Where it will be planned again
   // (`only_ran`) just what ran, which then enters `counted`.
   void count(Stats& stats, std::unordered_set<Key>& counted, bool only_ran) const;
@@ -88,6 +97,7 @@ class Scheduler {
   [[nodiscard]] bool proves_fresh(const Node& node) const;
   void release_inputs(const Node& node);
   void fail(Completion& completion);
+  void note_damage(Completion& completion);
   void adopt_published(NodeIndex index);
   void confirm_pending();
 
@@ -111,7 +121,8 @@ class Scheduler {
   double busy_seconds_ = 0;
   std::size_t in_flight_ = 0;
   bool stopping_ = false;
-  bool found_damage_ = false;
+  const std::unordered_set<Key>* expected_whole_ = nullptr;
+  std::vector<Key> damaged_;
 };
 
 }  // namespace stook::detail

@@ -72,8 +72,10 @@ struct Bench {
     completion.node = node;
     completion.kind = kind;
     completion.cause = std::move(cause);
+    if (kind == Completion::Kind::damaged) completion.input = first_input(node);
     scheduler.finished(std::move(completion));
   }
+  NodeIndex first_input(NodeIndex node) { return plan.inputs[plan.nodes[node].first_input]; }
   std::string name(NodeIndex node) { return plan.nodes[node].task().info.name; }
   Stats stats() {
     scheduler.close();
@@ -157,6 +159,19 @@ TEST(Scheduler, ADamagedInputBlocksItsUsersOnly) {
   EXPECT_TRUE(bench.scheduler.found_damage());
   EXPECT_TRUE(bench.next().empty());
   EXPECT_EQ(bench.stats().ran, 2u);
+}
+
+TEST(Scheduler, ADamagedInputThatHasBeenMadeAnewFailsItsUsers) {
+  MemoryStore store;
+  Bench bench(store, SchedulerTop::make(1).spec());
+  const std::unordered_set<Key> damaged{SchedulerLeaf::make(0).key()};
+  bench.scheduler.expect_whole(damaged);
+  bench.finish(bench.next().front());
+  bench.end(bench.next().front(), Completion::Kind::damaged, "no end to it");
+  EXPECT_FALSE(bench.scheduler.found_damage());
+  ASSERT_EQ(bench.scheduler.failures().size(), 1u);
+  EXPECT_EQ(bench.scheduler.failures()[0].class_name, SchedulerSum::make(1).task_name());
+  EXPECT_NE(bench.scheduler.failures()[0].cause.find("no end to it"), std::string::npos);
 }
 
 TEST(Scheduler, ACacheThatFailsEndsTheRunAndFailsNoTask) {
