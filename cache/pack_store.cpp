@@ -82,6 +82,7 @@ Frame frame_of(const Publication& publication) {
 
 std::unique_ptr<Store> open_store(const std::filesystem::path& directory,
                                   const StoreOptions& options) {
+  os_fill_standard_streams();
   return std::make_unique<PackStore>(directory, options);
 }
 

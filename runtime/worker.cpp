@@ -81,6 +81,7 @@ void become_worker(int argc, char** argv) {
   const bool pilots = std::strcmp(argv[1], pilot_flag) == 0;
   const bool element = std::strcmp(argv[1], array_flag) == 0;
   if (!serves && !pilots && !element && std::strcmp(argv[1], job_flag) != 0) return;
+  os_fill_standard_streams();
   int status = 3;
   if (argc > 3) {
     std::fprintf(stderr,

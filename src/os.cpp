@@ -65,6 +65,14 @@ Fd::~Fd() {
   if (fd_ >= 0) close(fd_);
 }
 
+void os_fill_standard_streams() noexcept {
+  for (int stream = 0; stream <= 2; ++stream) {
+    if (STOOK_MUTANT("fill-streams") || fcntl(stream, F_GETFD) != -1) continue;
+    const int null = open("/dev/null", O_RDWR);  // takes the lowest that is free
+    if (null > 2) close(null);                   // another thread has taken it
+  }
+}
+
 Fd os_open(const std::filesystem::path& path, int flags, mode_t mode) {
   const int links = STOOK_MUTANT("follow-no-links") ? 0 : O_NOFOLLOW;
   const int all = flags | links | O_CLOEXEC | O_NONBLOCK;  // a pipe in place of a file: no waiting

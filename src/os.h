@@ -48,6 +48,10 @@ class Fd {
 // "process 4711 on HOST".
 [[nodiscard]] std::string os_this_process();
 
+// Descriptors 0 to 2 that are closed become /dev/null: a file that took one of them would be read
+// and written as a standard stream. To be called before anything is opened that stays open.
+void os_fill_standard_streams() noexcept;
+
 // O_CLOEXEC and O_NOFOLLOW are added: nothing in a cache is reached through a symbolic link; and
 // O_NONBLOCK: a pipe in place of a file is not waited for.
 [[nodiscard]] Fd os_open(const std::filesystem::path& path, int flags, mode_t mode = 0600);

@@ -2,6 +2,8 @@
 #include <fcntl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <system_error>
 
@@ -116,6 +118,26 @@ TEST(Shared, MemoryOfAllHasItsBlocks) {
   struct stat status = {};
   ASSERT_EQ(stat((dir.path() / ".claims").c_str(), &status), 0);
   EXPECT_GE(status.st_blocks * 512, status.st_size);
+}
+
+bool is_null_device(int fd) {
+  struct stat is {};
+  struct stat null {};
+  return fstat(fd, &is) == 0 && stat("/dev/null", &null) == 0 && is.st_rdev == null.st_rdev;
+}
+
+// Else what is printed would be written into a file of the cache.
+TEST(NoDescriptors, NoFileOfTheCacheStandsForAClosedStream) {
+  const TemporaryDirectory dir;
+  const pid_t child = fork();
+  if (child == 0) {
+    for (const int stream : {0, 1, 2}) close(stream);
+    const TestStore store(dir.path());
+    _exit(is_null_device(0) && is_null_device(1) && is_null_device(2) ? 0 : 1);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
 }  // namespace
