@@ -1,5 +1,7 @@
 #include <stook/cache.hpp>
 
+#include <utility>
+
 #include "cache/maintain.h"
 #include "cache/open.h"
 #include "runtime/run.h"
@@ -14,22 +16,31 @@ namespace stook {
 namespace detail {
 namespace {
 
-thread_local Store* current = nullptr;
+thread_local OpenStore* last_opened = nullptr;
+
+void enter(OpenStore& store) { store.before = std::exchange(last_opened, &store); }
+
+// Wherever it stands: caches need not be closed in the reverse order.
+void leave(const OpenStore& store) {
+  OpenStore** at = &last_opened;
+  while (*at != nullptr && *at != &store) at = &(*at)->before;
+  if (*at != nullptr) *at = store.before;
+}
 
 }  // namespace
 
 struct CacheState {
   std::unique_ptr<Store> store;
-  Store* previous;
+  OpenStore here{};
 };
 
-CurrentStore::CurrentStore(Store* store) : previous_(current) { current = store; }
-CurrentStore::~CurrentStore() { current = previous_; }
+CurrentStore::CurrentStore(Store* store) : here_{store, nullptr} { enter(here_); }
+CurrentStore::~CurrentStore() { leave(here_); }
 
-Store* current_store_or_null() { return current; }
+Store* current_store_or_null() { return last_opened != nullptr ? last_opened->store : nullptr; }
 
 Store& current_store() {
-  if (current != nullptr) return *current;
+  if (Store* const current = current_store_or_null()) return *current;
   throw CacheError(no_cache_text);
 }
 
@@ -46,13 +57,11 @@ Cache::Cache(const std::filesystem::path& directory, const CacheOptions& options
   state_->store = detail::open_store(directory, store_options);
   detail::restore_directories(*state_->store);
   detail::set_outside_loader(&detail::load_outside);
-  state_->previous = detail::current;
-  detail::current = state_->store.get();
+  state_->here.store = state_->store.get();
+  detail::enter(state_->here);
 }
 
-Cache::~Cache() {
-  if (detail::current == state_->store.get()) detail::current = state_->previous;
-}
+Cache::~Cache() { detail::leave(state_->here); }
 
 void Cache::reindex() { detail::reindex(store()); }
 

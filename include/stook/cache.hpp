@@ -88,7 +88,8 @@ struct ImportReport {
   std::vector<std::string> messages;   // about each that was not taken; the first thousand
 };
 
-// Opens a cache and makes it the current one of this thread until it goes out of scope.
+// Opens a cache and makes it the current one of this thread until it goes out of scope, on the same
+// thread. The one that was opened last of those that are there is current.
 class Cache {
  public:
   // Creates the directory where it is not there. Throws CacheError.
@@ -128,6 +129,11 @@ namespace detail {
 // The store of this thread's current cache. Throws CacheError saying how to open one.
 [[nodiscard]] Store& current_store();
 [[nodiscard]] Store* current_store_or_null();
+// A store that is the current one of a thread, until it goes or another one comes.
+struct OpenStore {
+  Store* store;
+  OpenStore* before;
+};
 // Makes another thread of a run see the run's cache.
 class CurrentStore {
  public:
@@ -137,7 +143,7 @@ class CurrentStore {
   CurrentStore& operator=(const CurrentStore&) = delete;
 
  private:
-  Store* previous_;
+  OpenStore here_;
 };
 
 }  // namespace detail

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <memory>
 
 #include "tests/support/temp_cache.h"
 
@@ -144,6 +145,19 @@ TEST(Choose, TwoCachesAreIndependent) {
     Choose::clear_all_tasks();
   }
   EXPECT_EQ(Choose::make(6, 3).run_graph().stats.ran, 0u);
+}
+
+TEST(Choose, CachesAreClosedInAnyOrder) {
+  test::TempDirectory files;
+  auto first = std::make_unique<Cache>(files / "one");
+  auto second = std::make_unique<Cache>(files / "two");
+  first.reset();
+  EXPECT_EQ(Choose::make(2, 1).run_graph().value, 2);
+  first = std::make_unique<Cache>(files / "three");
+  second.reset();
+  EXPECT_EQ(Choose::make(2, 1).run_graph().stats.ran, 3u) << "in the third";
+  first.reset();
+  EXPECT_THROW((void)Choose::make(2, 1).run_graph(), CacheError);
 }
 
 TEST(Choose, DeletedIndexIsRebuilt) {
