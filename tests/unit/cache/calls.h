@@ -2,6 +2,7 @@
 // between there and not where it hopes to.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <string>
 
@@ -20,5 +21,8 @@ class AtCalls {
  private:
   const Before before_;
 };
+
+// So many of the next fdatasyncs, of any thread, fail with EIO.
+extern std::atomic<int> failing_syncs;
 
 }  // namespace stook::detail

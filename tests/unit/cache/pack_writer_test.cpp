@@ -1,30 +1,11 @@
 // Syncs that fail, and packs that cannot be begun: who has to hear of it does, and nothing is left.
 #include "cache/pack_writer.h"
 
-#include <sys/syscall.h>
-#include <unistd.h>
-
 #include <future>
 
 #include "cache/shared_state.h"
+#include "tests/unit/cache/calls.h"
 #include "tests/unit/cache/support.h"
-
-namespace {
-
-std::atomic<int> failing_syncs{0};
-
-}  // namespace
-
-// In place of the system's: fails as often as asked.
-extern "C" int fdatasync(int fd) {
-  int left = failing_syncs.load();
-  while (left > 0 && !failing_syncs.compare_exchange_weak(left, left - 1)) {}
-  if (left > 0) {
-    errno = EIO;
-    return -1;
-  }
-  return static_cast<int>(syscall(SYS_fdatasync, fd));
-}
 
 namespace stook::detail {
 namespace {
