@@ -85,10 +85,9 @@ int execute_file(const std::filesystem::path& path) {
     result.cause = "the worker is build " + build_id() + " of the program, the driver build " +
                    welcome.build + ": give both the same program, or allow other builds";
   } else {
-    std::error_code ignored;
-    std::filesystem::current_path(welcome.directory, ignored);
     TaskOutput output(files.stem());
     JobRunner runner(welcome.root, files.stem());
+    runner.work_in(welcome.directory);
     runner.output = &output;
     stopping_runner = &runner;
     struct sigaction action {};

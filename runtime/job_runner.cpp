@@ -152,6 +152,12 @@ class JobRunner::Context final : public TaskContext {
 JobRunner::JobRunner(fs::path root, const fs::path& stem)
     : root_(std::move(root)), stem_(stem), files_(root_) {}
 
+void JobRunner::work_in(const fs::path& directory) {
+  std::error_code error;
+  fs::current_path(directory, error);
+  if (error) missing_directory_ = directory;
+}
+
 JobResult JobRunner::run(const Job& job) {
   JobResult result;
   result.number = job.number;
@@ -265,7 +271,7 @@ Value JobRunner::input(const Spec& leaf) {
   if (leaf.kind == SpecKind::constant) return static_cast<const ConstantSpec&>(leaf).value;
   const auto found = inputs_.find(leaf.key);
   if (found == inputs_.end() && is_path(leaf)) {
-    return static_cast<const ExternalSpec&>(leaf).value();
+    return path_input(static_cast<const ExternalSpec&>(leaf));
   }
   if (found == inputs_.end()) {
     throw ExecutorError("the constructor makes other upstream tasks in the worker than in the "
@@ -273,6 +279,15 @@ Value JobRunner::input(const Spec& leaf) {
                         future_text(leaf) + "): it must depend on its arguments only");
   }
   return load(*found->second, leaf.value_type);
+}
+
+Value JobRunner::path_input(const ExternalSpec& leaf) const {
+  if (!missing_directory_.empty() && fs::path(leaf.name).is_relative()) {
+    throw ExecutorError("the input " + leaf.text() + " is relative to " +
+                        missing_directory_.string() + ", which is not there on this side: mount " +
+                        "it at the same path, or name the input by an absolute path");
+  }
+  return leaf.value();
 }
 
 Value JobRunner::load(const JobInput& input, const ValueType& type) {

@@ -31,6 +31,10 @@ class JobRunner {
   // Never throws what is the task's doing: that is in the result.
   [[nodiscard]] JobResult run(const Job& job);
 
+  // Goes to where the driver is, or has the tasks work. Where that is not there (in a container)
+  // tasks with inputs by relative paths fail: such a path would mean another file.
+  void work_in(const std::filesystem::path& directory);
+
   void request_stop() { stop_.store(true, std::memory_order_relaxed); }
 
   TaskOutput* output = nullptr;  // null: the process's own streams are left alone
@@ -48,12 +52,14 @@ class JobRunner {
   void execute(const Job& job, JobResult& result);
   [[nodiscard]] SpecPtr rebuild(const Job& job) const;
   [[nodiscard]] Value input(const Spec& leaf);
+  [[nodiscard]] Value path_input(const ExternalSpec& leaf) const;
   [[nodiscard]] Value load(const JobInput& input, const ValueType& type);
   [[nodiscard]] Value find_kept(const Digest& digest, const std::string& signature);
   void keep(const Digest& digest, const std::string& signature, Value value, std::size_t bytes);
 
   const std::filesystem::path root_;
   const std::filesystem::path stem_;
+  std::filesystem::path missing_directory_;  // where it cannot work; empty: it is there
   std::unique_ptr<MemoryGroup> group_;  // null: no task was limited yet, or there are none here
   ValueFiles files_;
   DigestCache digests_;  // of files that tasks have found

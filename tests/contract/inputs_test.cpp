@@ -116,6 +116,23 @@ TEST_P(OtherProcess, RelativeInputsAreTheDriversWhereverTasksWork) {
             "againagain");
 }
 
+// As in a container that has other directories.
+TEST(Inputs, RelativeOnesFailWhereTheDirectoryIsNotThere) {
+  TempCache cache;
+  TempDirectory files;
+  fs::create_directory(files / "here");
+  write(files / "here" / "relative.txt", "here");
+  const WorkingIn working(files / "here");
+  write(files / "wrapper", "mv " + (files / "here").string() + " " + (files / "gone").string() +
+                               "; cd /; exec \"$@\"\n");
+  RunOptions options;
+  options.prefixes = {{"outside", "sh " + (files / "wrapper").string()}};
+  const auto failures = test::failures_of(Named::make(), options);
+  ASSERT_EQ(failures.size(), 1u);
+  EXPECT_TRUE(test::contains(failures[0].cause, "file relative.txt is relative to"))
+      << failures[0].cause;
+}
+
 TEST_P(OtherProcess, PathsAreAsGivenWhereTasksWorkInTheSameDirectory) {
   TempCache cache;
   TempDirectory here;
