@@ -21,14 +21,6 @@ std::filesystem::path place_of(const Layout& layout, const ClearedTask& task) {
 
 std::filesystem::path new_place(const Layout& layout) { return layout.trash / os_unique_name(); }
 
-// Another process may be removing it too; what is left is removed the next time.
-void remove_tree(const std::filesystem::path& path) {
-  try {
-    std::error_code ignored;
-    std::filesystem::remove_all(path, ignored);
-  } catch (const std::filesystem::filesystem_error&) {}  // libstdc++ 12 throws in spite of the code
-}
-
 }  // namespace
 
 std::vector<const ClearedTask*> with_directory(const Layout& layout,
@@ -82,10 +74,11 @@ void finish_clearing(const Layout& layout,
   }
 }
 
+// Another process may be removing them too; what is left is removed the next time.
 void empty_trash(const Layout& layout) {
   std::vector<std::string> names;
   (void)os_list(layout.trash, names);  // what is not seen now is seen the next time
-  for (const std::string& name : names) remove_tree(layout.trash / name);
+  for (const std::string& name : names) (void)os_remove_tree(layout.trash / name);
 }
 
 void sweep_spool(const Layout& layout) {
@@ -95,7 +88,7 @@ void sweep_spool(const Layout& layout) {
   for (const std::string& name : names) {
     // What was moved aside for a rebuild is given back by whoever runs tasks.
     if (name.starts_with("rebuild-") || spool / name == layout.trash) continue;
-    remove_tree(spool / name);
+    (void)os_remove_tree(spool / name);
   }
 }
 
