@@ -208,9 +208,7 @@ class Outside::Impl {
           if (claimed) {
             if (make_job(node, batch, jobs, completion)) continue;
           }
-        } catch (...) {
-          (void)take_exception(completion, plan_.nodes[node].spec->key);
-        }
+        } catch (...) { (void)take_exception(completion, plan_.nodes[node].spec->key); }
         if (claimed) store_.release(plan_.nodes[node].spec->key);
       }
       finish(std::move(completion), batch);

@@ -61,8 +61,8 @@ class TaskDirectory {
 // with it, and the claim ends with it; else the last result's directory will come back.
 Entry publish_with(Store& store, const Publication& publication, TaskDirectory* directory);
 
-// What an attempt that died, or could not write its record, has moved aside in a task's directory goes, where it had published, or
-// comes back. Throws CacheError. REQUIRES: the key is claimed.
+// What an attempt that died, or could not write its record, has moved aside in a task's directory
+// goes, where it had published, or comes back. Throws CacheError. REQUIRES: the key is claimed.
 void settle_attempt(Store& store, const Key& key, const Entry& entry,
                     const std::filesystem::path& path);
 
