@@ -13,6 +13,7 @@ bad() { echo "  $*"; ((++violations)); }
 
 export ASAN_OPTIONS=detect_stack_use_after_return=1:handle_segv=0 LSAN_OPTIONS=print_suppressions=0
 export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
+export TSAN_OPTIONS=die_after_fork=0   # tests fork those that die
 build() {
   cmake --preset "$1" > "$work/build" 2>&1 && cmake --build --preset "$1" -j "$jobs" "${@:2}" >> "$work/build" 2>&1 ||
     { tail -n 20 "$work/build"; bad "preset $1 does not build"; }

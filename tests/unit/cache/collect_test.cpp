@@ -77,6 +77,7 @@ class Another {
   Another(const fs::path& cache, const std::vector<std::function<void(TestStore&)>>& steps) {
     EXPECT_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, sockets_), 0);
     pid_ = fork();
+    close(sockets_[pid_ != 0 ? 1 : 0]);  // whoever is left alone does not wait
     if (pid_ != 0) return;
     TestStore store(cache);
     char told = 0;
@@ -89,15 +90,15 @@ class Another {
   }
   ~Another() {
     int status = 0;
+    close(sockets_[0]);
     if (pid_ != 0) waitpid(pid_, &status, 0);
-    for (const int socket : sockets_) close(socket);
   }
   Another(const Another&) = delete;
   Another& operator=(const Another&) = delete;
 
   void step() {
     char told = 0;
-    EXPECT_EQ(write(sockets_[0], &told, 1), 1);
+    EXPECT_EQ(send(sockets_[0], &told, 1, MSG_NOSIGNAL), 1);
     EXPECT_EQ(read(sockets_[0], &told, 1), 1);
   }
   void last_step() {
@@ -287,6 +288,7 @@ TEST(Collect, WhoWaitsComesInWhenTheCollectorIsKilled) {
     collect(*store.store);
     _exit(0);
   }
+  close(sockets[1]);
   char told = 1;
   ASSERT_EQ(read(sockets[0], &told, 1), 1);
   EXPECT_FALSE(may_come(dir.path()));
@@ -298,7 +300,7 @@ TEST(Collect, WhoWaitsComesInWhenTheCollectorIsKilled) {
   kill(pid, SIGKILL);
   waitpid(pid, nullptr, 0);
   comes.join();
-  for (const int socket : sockets) close(socket);
+  close(sockets[0]);
   TestStore store(dir.path());
   EXPECT_EQ(store.value("new"), "value") << store.why;
   EXPECT_TRUE(verify(*store.store).good());
