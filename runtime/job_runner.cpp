@@ -175,10 +175,17 @@ JobResult JobRunner::run(const Job& job) {
     result.failed = result.out_of_memory = true;
     result.cause = "out of memory: std::bad_alloc";
     if (job.memory > 0) result.cause += "; " + limit_text(job);
+  } catch (const CacheError& error) {
+    // From run_task() it is the task's own affair; from anywhere else nothing could be kept.
+    result.failed = true;
+    result.cache_failed = !in_user_code_;
+    result.cause =
+        in_user_code_ ? describe_exception(std::current_exception()) : std::string(error.what());
   } catch (...) {
     result.failed = true;
     result.cause = describe_exception(std::current_exception());
   }
+  in_user_code_ = false;
   inputs_.clear();
   if (result.failed) {
     if (job.memory > 0 && group_ && group_->kills() > kills) {
@@ -244,7 +251,9 @@ void JobRunner::execute(const Job& job, JobResult& result) {
   {
     const MemoryLimit limit(job.memory, group_.get());
     const RunningTask running(task);
+    in_user_code_ = true;
     value = task.info.run(object.object);
+    in_user_code_ = false;
   }
   result.duration_ns =
       std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - start).count();

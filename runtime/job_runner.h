@@ -60,6 +60,7 @@ class JobRunner {
   const std::filesystem::path root_;
   const std::filesystem::path stem_;
   std::filesystem::path missing_directory_;  // where it cannot work; empty: it is there
+  bool in_user_code_ = false;
   std::unique_ptr<MemoryGroup> group_;  // null: no task was limited yet, or there are none here
   ValueFiles files_;
   DigestCache digests_;  // of files that tasks have found

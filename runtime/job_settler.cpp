@@ -104,8 +104,9 @@ void JobSettler::settle_failure(Node& node, JobResult& result, Completion& compl
     completion.cause = std::move(result.cause);
     return;
   }
-  completion.kind = Completion::Kind::failed;
+  completion.kind = result.cache_failed ? Completion::Kind::cache_failed : Completion::Kind::failed;
   completion.cause = std::move(result.cause);
+  if (result.cache_failed) return;
   add_place(result.host, result.attempt, static_cast<double>(result.duration_ns) * 1e-9,
             completion);
   add_logs(node, result.wrote_stdout, result.wrote_stderr, completion);

@@ -150,7 +150,7 @@ void encode_result(const JobResult& result, Writer& writer) {
   put_hash(writer, result.key);
   writer.put(static_cast<std::uint8_t>(
       flag(result.failed, 0) | flag(result.out_of_memory, 1) | flag(result.moved_directory, 2) |
-      flag(result.wrote_stdout, 3) | flag(result.wrote_stderr, 4)));
+      flag(result.wrote_stdout, 3) | flag(result.wrote_stderr, 4) | flag(result.cache_failed, 5)));
   put_hash(writer, result.damaged_input);
   writer.write_text(result.cause);
   writer.write_text(result.host);
@@ -179,6 +179,7 @@ JobResult decode_result(Reader& reader) {
   result.moved_directory = has(flags, 2);
   result.wrote_stdout = has(flags, 3);
   result.wrote_stderr = has(flags, 4);
+  result.cache_failed = has(flags, 5);
   result.damaged_input = take_hash<Key>(reader);
   result.cause = take_text(reader);
   result.host = take_text(reader);

@@ -57,6 +57,7 @@ struct JobResult {
   Key key;
   bool failed = false;
   bool out_of_memory = false;
+  bool cache_failed = false;  // outside of run_task(): a full disk, say, which is nobody's fault
   Key damaged_input;  // not zero: the stored value of this input cannot be read; `cause` says why
   std::string cause;  // where it failed
   std::string host;   // the same

@@ -199,4 +199,21 @@ TEST_P(NoSpace, AFirstResultHasItsDirectory) {
   expect_both("one");
 }
 
+// The result is too large to be sent, and its worker cannot write it: that is not the task's doing.
+struct FillsItsDisk : Task<FillsItsDisk, std::string(int)> {
+  explicit FillsItsDisk(int) {}
+  std::string run_task() {
+    new stook::test::FullDisk;  // for the rest of this worker's life
+    return stook::test::incompressible(3 << 20);
+  }
+};
+
+TEST(NoSpaceInAWorker, IsTheCachesFailure) {
+  stook::test::TempCache cache;
+  RunOptions options;
+  options.executor = processes(1);
+  options.keep_going = true;
+  EXPECT_THROW((void)FillsItsDisk::make(1).run_graph(options), CacheError);
+}
+
 }  // namespace
