@@ -19,10 +19,13 @@ namespace {
 using Batch = std::shared_ptr<std::vector<NodeIndex>>;
 // What became of tasks, and how many batches ended with that, in threads and outside. Null: claims
 // of other runs may have ended.
+constexpr int most_prefixed = 50'000;
+
 struct Report {
   std::vector<Completion> completions;
   int batches = 0;
   int outside_batches = 0;
+  int prefixed = 0;
 };
 using Completions = std::shared_ptr<Report>;
 
@@ -43,8 +46,8 @@ class Flow {
     tbb::flow::make_edge(workers_, books_);
     if (!options.outside) return;
     outside_.emplace(store, plan, execution, options.processes,
-                     [this](std::vector<Completion>&& completions, int batches) {
-                       hear(std::move(completions), batches);
+                     [this](std::vector<Completion>&& completions, int batches, int prefixed) {
+                       hear(std::move(completions), batches, prefixed);
                      });
   }
 
@@ -69,6 +72,7 @@ class Flow {
       for (Completion& completion : report->completions) scheduler_.finished(std::move(completion));
       batches_ -= report->batches;
       outside_batches_ -= report->outside_batches;
+      prefixed_ -= report->prefixed;
     }
     while (batches_ < options_.jobs) {
       auto batch = std::make_shared<std::vector<NodeIndex>>();
@@ -77,12 +81,14 @@ class Flow {
       ++batches_;
       port.try_put(std::move(batch));
     }
-    // What a prefix command starts waits elsewhere: only labels limit how many there are.
-    while (outside_) {
+    // What a prefix command starts waits elsewhere: labels limit how many there are, and the table
+    // of claims (98,304 in all processes).
+    while (outside_ && prefixed_ < most_prefixed) {
       std::vector<NodeIndex> task;
       scheduler_.next(task, Lane::prefix);
       if (task.empty()) break;
       for (std::size_t i = 0; i < task.size(); ++i) graph_.reserve_wait();
+      prefixed_ += static_cast<int>(task.size());
       outside_->submit_prefixed(std::move(task));
     }
     while (outside_ && outside_batches_ < room_outside()) {
@@ -102,11 +108,12 @@ class Flow {
   }
 
   // On the thread of those outside.
-  void hear(std::vector<Completion>&& completions, int batches) {
+  void hear(std::vector<Completion>&& completions, int batches, int prefixed) {
     const std::size_t count = completions.size();
     auto report = std::make_shared<Report>();
     report->completions = std::move(completions);
     report->outside_batches = batches;
+    report->prefixed = prefixed;
     books_.try_put(std::move(report));
     for (std::size_t i = 0; i < count; ++i) graph_.release_wait();
   }
@@ -156,6 +163,7 @@ class Flow {
   std::exception_ptr error_;    // of the serial node: nothing more is handed out
   int batches_ = 0;             // under way; the serial node's
   int outside_batches_ = 0;     // the same, in other processes
+  int prefixed_ = 0;            // tasks behind a prefix
   bool watching_ = false;       // the serial node's
   std::uint64_t released_ = 0;  // the watcher's
   std::thread watcher_;

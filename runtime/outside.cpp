@@ -380,7 +380,10 @@ class Outside::Impl {
       if (execution_.starts_nothing()) pool_.hold();
     }
     completions_.push_back(std::move(completion));
-    if (batch == 0) return;
+    if (batch == 0) {
+      ++finished_prefixed_;
+      return;
+    }
     const auto found = batches_.find(batch);
     if (--found->second > 0) return;
     batches_.erase(found);
@@ -389,7 +392,8 @@ class Outside::Impl {
 
   void tell() {
     if (completions_.empty()) return;
-    report_(std::exchange(completions_, {}), std::exchange(finished_batches_, 0));
+    report_(std::exchange(completions_, {}), std::exchange(finished_batches_, 0),
+            std::exchange(finished_prefixed_, 0));
   }
 
   Store& store_;
@@ -410,6 +414,7 @@ class Outside::Impl {
   std::uint64_t last_batch_ = 0;
   std::vector<Completion> completions_;
   int finished_batches_ = 0;
+  int finished_prefixed_ = 0;
   const Selection shown_{options_.run->show_output};
   LiveOutput live_;
   bool told_stop_ = false;

@@ -26,9 +26,9 @@ struct OutsideOptions {
 
 class Outside {
  public:
-  // `report`: what has become of tasks, and how many batches came to their end with that. Called
-  // on Outside's thread.
-  using Report = std::function<void(std::vector<Completion>&&, int batches)>;
+  // `report`: what has become of tasks, how many batches came to their end with that, and how many
+  // of the tasks were behind a prefix. Called on Outside's thread.
+  using Report = std::function<void(std::vector<Completion>&&, int batches, int prefixed)>;
   Outside(Store& store, Plan& plan, Execution& execution, const OutsideOptions& options,
           Report report);
   // Ends the processes; nothing is reported any more.
