@@ -16,10 +16,10 @@ class RunObserver {
   virtual void task_started(const Plan& /*plan*/, NodeIndex /*node*/) {}
   // The node's state is final.
   virtual void task_finished(const Plan& /*plan*/, NodeIndex /*node*/, double /*seconds*/) {}
-  // The node was suspect and has been proven fresh.
+  // The node was suspect and has been proven fresh, or another run has made its result.
   virtual void task_unchanged(const Plan& /*plan*/, NodeIndex /*node*/) {}
   virtual void task_failed(const Plan& /*plan*/, NodeIndex /*node*/, const Failure&) {}
-  // Another process is executing the node's key.
+  // The node is not being executed by this run: another one is at it, or it waits again.
   virtual void task_elsewhere(const Plan& /*plan*/, NodeIndex /*node*/) {}
   virtual void run_finished(const Stats& /*stats*/) {}
 };

@@ -66,6 +66,10 @@ void Scheduler::set_state(NodeIndex index, NodeState state) {
     --in_flight_;
     queue_.release(group, is_final(state) || state == NodeState::blocked ? expected : 0);
   }
+  // It was handed out and has not been executed.
+  const bool came_back = node.state == NodeState::running && state != NodeState::ran &&
+                         state != NodeState::failed && state != NodeState::elsewhere;
+  if (came_back) observer_.task_elsewhere(plan_, index);
   node.state = state;
   switch (state) {
     case NodeState::ready: queue_.push(group, index, node.remaining_path); break;
@@ -81,6 +85,7 @@ void Scheduler::set_state(NodeIndex index, NodeState state) {
     case NodeState::blocked:
       if (state == NodeState::blocked) finished_.push_back(index);
       break;
+    case NodeState::cached:  // another run has made it meanwhile
     case NodeState::unchanged:
       finished_.push_back(index);
       observer_.task_unchanged(plan_, index);

@@ -147,7 +147,11 @@ void TaskDirectory::move_aside() {
   refuse_links(root_, {data_, previous_, marker_});
   fs::create_directories(marker_.parent_path());
   if (!STOOK_MUTANT("mark-before-move")) {
-    std::ofstream(marker_) << fs::relative(path_, root_).string() << '\n';
+    std::ofstream marker(marker_);
+    marker << fs::relative(path_, root_).string() << '\n';
+    if (!marker.flush()) {  // nothing moves without it
+      throw CacheError("cannot make the task's directory: cannot write " + marker_.string());
+    }
   }
   std::error_code error;
   if (fs::exists(previous_)) {

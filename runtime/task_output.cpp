@@ -75,6 +75,7 @@ void TaskOutput::open(Stream& stream) {
 }
 
 void TaskOutput::begin(std::uint64_t limit) {
+  const std::lock_guard lock(mutex_);
   limit_ = limit;
   out_.cut = err_.cut = false;
 }
@@ -93,6 +94,7 @@ bool TaskOutput::finish(Stream& stream, const Directory& directory, const char* 
 
 TaskOutput::Written TaskOutput::end(const Directory& directory, bool failed, bool may_exist) {
   flush_streams();
+  const std::lock_guard lock(mutex_);
   if (failed) {
     return {finish(out_, directory, "stdout.failed", true),
             finish(err_, directory, "stderr.failed", true)};
@@ -113,6 +115,7 @@ void TaskOutput::cut_at_limit(Stream& stream) {
 }
 
 void TaskOutput::watch() {
+  const std::lock_guard lock(mutex_);
   cut_at_limit(out_);
   cut_at_limit(err_);
 }

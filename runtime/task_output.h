@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <mutex>
 
 #include "src/os.h"
 
@@ -49,7 +50,8 @@ class TaskOutput {
   bool finish(Stream& stream, const Directory& directory, const char* name, bool may_exist);
   void cut_at_limit(Stream& stream);
 
-  Stream out_;
+  std::mutex mutex_;  // of watch() against the others
+  Stream out_;        // GUARDED_BY(mutex_), as all below
   Stream err_;
   std::uint64_t limit_ = 0;
 };
