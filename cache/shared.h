@@ -60,8 +60,8 @@ class Shared {
   // Moves when a state in the index changes in any way but by a publication.
   [[nodiscard]] std::uint64_t changes() const;
   std::uint64_t note_change();
-  // It is about to be committed. Whoever dies before note_change() has the next one who locks do
-  // it.
+  // It is about to be committed. Where this process dies before note_change(), the next one who
+  // locks makes that call.
   void announce_change();
 
   // --- The packs of this session, dead owners' too.

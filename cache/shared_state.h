@@ -46,8 +46,7 @@ struct SharedState {
   std::atomic<std::uint32_t> next_pack;
   alignas(64) std::atomic<std::uint64_t> changes;
   std::atomic<std::uint64_t> growth;
-  std::atomic<std::uint32_t>
-      untold;  // a change is being committed that `changes` does not count yet
+  std::atomic<std::uint32_t> untold;  // a change is being committed, not yet in `changes`
   alignas(64) std::atomic<std::uint32_t> released;  // futex word
   std::atomic<std::uint32_t> waiters;
   alignas(64) pthread_mutex_t mutex;

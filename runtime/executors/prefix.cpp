@@ -91,7 +91,7 @@ class PrefixRunner::Child : public std::enable_shared_from_this<Child> {
 
  private:
   void kill_after(std::chrono::nanoseconds after, std::string why) {
-    limit_.expires_after(std::chrono::duration_cast<std::chrono::nanoseconds>(after));
+    limit_.expires_after(after);
     limit_.async_wait([self = shared_from_this(), why = std::move(why)](error_code error) {
       if (error || self->done_) return;
       if (why.empty()) return signal_group(self->pid_, SIGKILL);
