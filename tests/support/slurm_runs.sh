@@ -1,14 +1,13 @@
 # slurm_runs.sh - sourced by the scenario tests that need a Slurm: starts one of the test's own with
 # what the caller has set (SLURM_NODES, ..., and a function before_slurm, if any), stops it at the end, and has words for runs on it.
 # $1 of the caller: the program, slow_sum. Exits 77 where Slurm cannot be had or does not start here.
-set -u
-program=$(realpath "$1")
 support=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 for command in slurmctld slurmd sbatch munged; do
   PATH=$PATH:/usr/sbin command -v $command > /dev/null || { echo "skipped: no $command"; exit 77; }
 done
 [[ $EUID == 0 ]] || { echo "skipped: the daemons need root"; exit 77; }
-work=$(mktemp -d)
+# shellcheck source=tests/support/scenario.sh
+source "$support/scenario.sh"
 # Ports of its own, below those that the system gives away; held until the last process has ended.
 for slot in $(shuf -i 0-17); do
   exec 9> "${TMPDIR:-/tmp}/stook-slurm-ports-$slot"
@@ -20,13 +19,6 @@ trap '"$support/slurm.sh" stop; rm -rf "$work"' EXIT
 "$support/slurm.sh" start > "$work/start.log" 2>&1 ||
   { echo "skipped: Slurm does not start here:"; tail -n 5 "$work/start.log"; exit 77; }
 eval "$("$support/slurm.sh" env)"
-cd "$work" || exit 1
-export EXECUTIONS=$work/executions
-status=0
-ok() { echo "ok - $1"; }
-bad() { echo "not ok - $1"; status=1; }
-check() { if "${@:2}"; then ok "$1"; else bad "$1"; fi; }
-executions() { [[ -f $EXECUTIONS ]] && wc -l < "$EXECUTIONS" || echo 0; }
 pause() { read -r -t 0.05 <> <(:); }
 pilots() { squeue -h -t "${1:-RUNNING}" -o '%A %N'; }
 # run NAME FROM TO MORE...: in the background, on two pilots (or WORKERS), in a cache of its own
