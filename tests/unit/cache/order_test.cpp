@@ -1,6 +1,5 @@
 // What comes before what: who is killed, or comes in between, finds one or the other and no
 // mixture.
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <fstream>
@@ -18,18 +17,6 @@ namespace stook::detail {
 namespace {
 
 namespace fs = std::filesystem;
-
-// Does it in another process.
-void in_another_process(const std::function<void()>& body) {
-  const pid_t pid = fork();
-  if (pid == 0) {
-    body();
-    _exit(0);
-  }
-  int status = 0;
-  waitpid(pid, &status, 0);
-  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
-}
 
 // A claim ends when others can read what was published, not before.
 TEST(Order, AClaimOutlastsTheWriting) {
@@ -68,7 +55,7 @@ TEST(Order, AnIdThatWasShownIsKept) {
   const TemporaryDirectory dir;
   { TestStore first(dir.path()); }
   const fs::path told = dir.path() / "told";
-  in_another_process([&] {
+  in_dying_process([&] {
     TestStore store(dir.path());
     (void)store->id_of(key_of("not shown"));
     const std::uint64_t id = store->id_of(key_of("shown"));

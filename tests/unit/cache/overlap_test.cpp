@@ -1,6 +1,5 @@
 // Several processes whose publications, clears, versions and deaths overlap: nothing that one of
 // them has made doubtful is answered as fresh by another.
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <fstream>
@@ -14,20 +13,6 @@ namespace stook::detail {
 namespace {
 
 namespace fs = std::filesystem;
-
-// Does it in a process that then dies without closing anything.
-void dying(const std::function<void()>& body) {
-  const pid_t pid = fork();
-  if (pid == 0) {
-    try {
-      body();
-    } catch (...) { _exit(1); }
-    _exit(0);
-  }
-  int status = 0;
-  waitpid(pid, &status, 0);
-  ASSERT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
-}
 
 // As a task that uses its directory: returns that.
 fs::path make_directory(TestStore& store, const std::string& name, const std::string& content,
@@ -66,7 +51,7 @@ std::string content_of(const fs::path& file) {
 TEST(Overlap, TailsOfTheDeadKeepTheirIds) {
   const TemporaryDirectory dir;
   { TestStore(dir.path()).publish("old", "v"); }
-  dying([&] {
+  in_dying_process([&] {
     TestStore one(dir.path()), two(dir.path()), three(dir.path());
     dynamic_cast<PackStore&>(*three.store).shared().lock();  // nobody commits from here on
     one->make_readable(one.publish("first", "v"));           // it has the lower pack
@@ -88,7 +73,7 @@ TEST(Overlap, TailsOfTheDeadKeepTheirIds) {
 TEST(Overlap, AClearOutlivesTheIndexThatKnewOfIt) {
   const TemporaryDirectory dir;
   { TestStore(dir.path()).publish("old", "v"); }
-  dying([&] {
+  in_dying_process([&] {
     TestStore one(dir.path()), two(dir.path());
     one.publish("first", "v");
     one->sync();

@@ -2,7 +2,6 @@
 #include "cache/shared.h"
 
 #include <fcntl.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -166,17 +165,6 @@ TEST_F(SharedTest, ClosingEndsTheClaims) {
     EXPECT_FALSE(one.claim(key_of("a")));
   }
   EXPECT_TRUE(one.claim(key_of("a")));
-}
-
-// Does it in a process that then dies with what it holds.
-void in_dying_process(const std::function<void()>& body) {
-  const pid_t pid = fork();
-  if (pid == 0) {
-    body();
-    _exit(0);
-  }
-  int status = 0;
-  waitpid(pid, &status, 0);
 }
 
 TEST_F(SharedTest, WhoeverIsLeftKeepsItOpen) {

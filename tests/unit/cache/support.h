@@ -3,11 +3,13 @@
 #pragma once
 
 #include <gtest/gtest.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <cstring>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -41,6 +43,21 @@ inline Key key_of(std::string_view name) { return Key{hash_bytes(name)}; }
 inline Digest digest_of(std::string_view value) { return Digest{hash_bytes(value)}; }
 inline ByteSpan bytes_of(std::string_view text) {
   return {reinterpret_cast<const std::byte*>(text.data()), text.size()};
+}
+
+// Does it in another process, which then dies with what it holds: nothing is closed that outlives
+// `body`, and `body` may end with _exit(0) itself.
+inline void in_dying_process(const std::function<void()>& body) {
+  const pid_t pid = fork();
+  if (pid == 0) {
+    try {
+      body();
+    } catch (...) { _exit(1); }
+    _exit(0);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(pid, &status, 0), pid);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
 // A store whose warnings are collected instead of printed.
