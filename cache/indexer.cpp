@@ -173,7 +173,8 @@ void Indexer::run_transaction(const std::function<void(Transaction&)>& also, Out
     also(transaction);
     // A result must not come back after a power failure when its directory cannot.
     if (!outcome.cleared.empty() && !STOOK_MUTANT("durable-before-clear")) writer_.sync();
-    if (!with_directory(layout_, outcome.cleared).empty() && !STOOK_MUTANT("mark-clearing")) {
+    keep_with_directory(layout_, outcome.cleared);
+    if (!outcome.cleared.empty() && !STOOK_MUTANT("mark-clearing")) {
       clearing_ = mark_clearing(layout_);
     }
     if (outcome.states_moved) shared_.announce_change();
@@ -234,12 +235,12 @@ void Indexer::after_commit(Outcome& outcome) {
 // After the commit: nobody may find a result that is fresh and has no directory. Whoever executes a
 // task has its claim and owns its directory; a result that is newer than the clear has it.
 void Indexer::remove_directories(std::span<const ClearedTask> tasks) {
-  if (clearing_.empty() && !STOOK_MUTANT("mark-clearing")) return;  // none of them has one
-  for (const ClearedTask* task : with_directory(layout_, tasks)) {
-    if (!claim_cleared(task->key)) continue;
-    move_to_trash(layout_, *task);
-    shared_.release({&task->key, 1});
+  for (const ClearedTask& task : tasks) {
+    if (!claim_cleared(task.key)) continue;
+    move_to_trash(layout_, task);
+    shared_.release({&task.key, 1});
   }
+  if (clearing_.empty()) return;
   std::error_code ignored;
   std::filesystem::remove(std::exchange(clearing_, {}), ignored);
 }

@@ -24,7 +24,7 @@ struct Outcome {
   Invalidated invalidated;
   bool states_moved = false;  // other than by confirming: everybody's memory is outdated
   bool confirmed = false;
-  std::vector<ClearedTask> cleared;  // their directories go
+  std::vector<ClearedTask> cleared;  // their directories go, where they have one
 };
 
 class Ingest {

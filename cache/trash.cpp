@@ -23,16 +23,14 @@ std::filesystem::path new_place(const Layout& layout) { return layout.trash / os
 
 }  // namespace
 
-std::vector<const ClearedTask*> with_directory(const Layout& layout,
-                                               std::span<const ClearedTask> tasks) {
-  std::vector<const ClearedTask*> found;
+void keep_with_directory(const Layout& layout, std::vector<ClearedTask>& tasks) {
   if (tasks.size() == 1) {
     std::error_code ignored;
-    if (std::filesystem::exists(place_of(layout, tasks[0]), ignored)) found.push_back(&tasks[0]);
-    return found;
+    if (!std::filesystem::exists(place_of(layout, tasks[0]), ignored)) tasks.clear();
+    return;
   }
   std::map<std::string, std::unordered_set<std::string>> there;  // of each class
-  for (const ClearedTask& task : tasks) {
+  std::erase_if(tasks, [&](const ClearedTask& task) {
     const std::string name = safe_name(task.class_name);
     const auto [at, is_new] = there.try_emplace(name);
     if (is_new) {
@@ -40,9 +38,8 @@ std::vector<const ClearedTask*> with_directory(const Layout& layout,
       (void)os_list(layout.tasks / name, ids);
       at->second.insert(ids.begin(), ids.end());
     }
-    if (at->second.contains(std::to_string(task.id))) found.push_back(&task);
-  }
-  return found;
+    return !at->second.contains(std::to_string(task.id));
+  });
 }
 
 void move_to_trash(const Layout& layout, const ClearedTask& task) {

@@ -5,7 +5,6 @@
 
 #include <cstdint>
 #include <functional>
-#include <span>
 #include <string>
 #include <vector>
 
@@ -21,9 +20,8 @@ struct ClearedTask {
   Key key;
 };
 
-// Those of them that may have a directory: most tasks have none.
-[[nodiscard]] std::vector<const ClearedTask*> with_directory(const Layout& layout,
-                                                             std::span<const ClearedTask> tasks);
+// Removes from `tasks` those that have no directory: most have none.
+void keep_with_directory(const Layout& layout, std::vector<ClearedTask>& tasks);
 // What cannot be moved stays: the directory of a result that is missing means nothing.
 void move_to_trash(const Layout& layout, const ClearedTask& task);
 void empty_trash(const Layout& layout);
