@@ -64,6 +64,11 @@ inline constexpr const char* kTail = "stook-bundle.end";
 inline constexpr std::uint64_t kMostUntrustedFrame = std::uint64_t{4} << 20;
 inline constexpr std::uint64_t kMostId = std::uint64_t{1} << 40;
 
+// What was to be written has been cleared or executed again meanwhile: write another bundle.
+struct SourceChanged : CacheError {
+  using CacheError::CacheError;
+};
+
 // Writes a bundle: the records in their order, each with what belongs to it. All throw CacheError.
 class BundleWriter {
  public:
@@ -74,8 +79,8 @@ class BundleWriter {
 
   void add(const OwnedFrame& record);
   void add_object(const std::filesystem::path& file, const Hash128& name);  // of the last record
-  void add_directory(const std::filesystem::path& data, std::string_view class_name,
-                     std::uint64_t id);  // of the last record
+  // Of the last record. Throws SourceChanged where it is not what the record says.
+  void add_directory(const std::filesystem::path& data, const Frame& record);
   void finish();
 
  private:

@@ -170,23 +170,32 @@ std::string Export::defect_of(const OwnedFrame& owned) {
 }
 
 std::string Export::defect_of_directory(const Frame& frame) {
+  constexpr const char* gone = "its directory is gone";
   const auto data = store_.task_path(frame.class_name, frame.id) / "data";
-  struct stat status = {};
-  if (lstat(data.c_str(), &status) != 0 && errno == ENOENT) return "its directory is gone";
   std::uint64_t bytes = 0;
   try {
     for (const auto& path : entries_below(data)) {
-      if (lstat(path.c_str(), &status) != 0) throw_cache_error("look at", path);
+      struct stat status = {};
+      if (lstat(path.c_str(), &status) != 0) {
+        if (errno == ENOENT) return gone;
+        throw_cache_error("look at", path);
+      }
       if (S_ISLNK(status.st_mode)) return path.string() + " is a symbolic link";
       if (!S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode)) {
         return path.string() + " is neither a file nor a directory";
       }
       if (S_ISREG(status.st_mode)) bytes += static_cast<std::uint64_t>(status.st_size);
     }
+    if (digest_directory(data) != frame.directory) {
+      return "its directory is not what its record says";
+    }
   } catch (const std::filesystem::filesystem_error& error) {
+    if (error.code() == std::errc::no_such_file_or_directory) return gone;
     throw CacheError(std::string("export: ") + error.what());
+  } catch (const UnreadableDirectory& error) {
+    if (error.error == ENOENT) return gone;
+    throw;
   }
-  if (digest_directory(data) != frame.directory) return "its directory is not what its record says";
   head_.bytes += bytes;
   head_.last_id = std::max(head_.last_id, frame.id);
   return {};
@@ -197,15 +206,14 @@ void Export::write(int fd, const std::string& name) {
   std::unordered_set<Key> written;
   for (const auto& [key, entry] : order_) {
     const auto owned = store_.packs().read(entry.pack, entry.offset);
-    if (!owned) throw CacheError("export: " + owned.reason() + "; export again");
+    if (!owned) throw SourceChanged("export: " + owned.reason() + "; export again");
     const Frame& frame = owned->frame;
     writer.add(*owned);
     if (frame.in_object && written.insert(Key{frame.object}).second) {
       writer.add_object(store_.objects().path_of(frame.object), frame.object);
     }
     if (frame.kind == FrameKind::result && !frame.directory.is_zero()) {
-      writer.add_directory(store_.task_path(frame.class_name, frame.id) / "data", frame.class_name,
-                           frame.id);
+      writer.add_directory(store_.task_path(frame.class_name, frame.id) / "data", frame);
     }
   }
   writer.finish();

@@ -21,7 +21,7 @@ struct ExportedBundle {
 // Writes the fresh results whose class matches one of the patterns (globs, or "#ID"; none: all) and
 // every record upstream of them to `fd`. What cannot be carried is left out, with all that was made
 // of it, and told. `name`: of the bundle, for errors. Throws InvalidArgument where a pattern
-// selects nothing, CacheError.
+// selects nothing, SourceChanged, CacheError.
 ExportedBundle export_bundle(Store& store, int fd, const std::string& name,
                              const std::vector<std::string>& patterns);
 

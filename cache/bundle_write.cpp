@@ -5,6 +5,8 @@
 
 #include "cache/bundle.h"
 #include "cache/fault.h"
+#include "src/external.h"
+#include "src/mutant.h"
 
 namespace stook::detail {
 namespace {
@@ -51,10 +53,11 @@ struct BundleWriter::Tar {
     if (size > 0) check(archive_write_data(out, data, size));
   }
 
-  // A file, which must have `size` bytes.
+  // A file, which must have `size` bytes; `seen` is given them too.
   void file(const std::string& path, const std::filesystem::path& from, unsigned mode,
-            std::uint64_t size) const {
+            std::uint64_t size, DirectoryHasher* seen = nullptr) const {
     const Fd fd = os_open(from, O_RDONLY | O_NONBLOCK);
+    if (!fd && errno == ENOENT) throw SourceChanged(from.string() + " is gone; export again");
     if (!fd) throw_cache_error("read", from);
     begin(path, AE_IFREG, mode, size);
     std::vector<char> piece(kPiece);
@@ -62,10 +65,9 @@ struct BundleWriter::Tar {
       const auto wanted = static_cast<std::size_t>(std::min<std::uint64_t>(kPiece, size - at));
       const ssize_t n = os_pread(fd.get(), piece.data(), wanted, at);
       if (n < 0) throw_cache_error("read", from);
-      if (n == 0) {
-        throw CacheError("read " + from.string() + ": it became shorter meanwhile; export again");
-      }
+      if (n == 0) throw SourceChanged(from.string() + " became shorter meanwhile; export again");
       put(piece.data(), static_cast<std::size_t>(n));
+      if (seen != nullptr) seen->content(piece.data(), static_cast<std::size_t>(n));
       at += static_cast<std::uint64_t>(n);
     }
   }
@@ -109,29 +111,43 @@ void BundleWriter::add_object(const std::filesystem::path& file, const Hash128& 
   tar_->file(bundle_names::object(name), file, 0600, static_cast<std::uint64_t>(status.st_size));
 }
 
-void BundleWriter::add_directory(const std::filesystem::path& data, std::string_view class_name,
-                                 std::uint64_t id) {
-  const std::string name = bundle_names::data(class_name, id);
+// Nobody keeps others from clearing or executing the task meanwhile.
+void BundleWriter::add_directory(const std::filesystem::path& data, const Frame& record) {
+  const std::string name = bundle_names::data(record.class_name, record.id);
+  const auto changed = [&] {
+    return SourceChanged("task #" + std::to_string(record.id) + " (" +
+                         std::string(record.class_name) +
+                         ") was cleared or executed meanwhile; export again");
+  };
   tar_->begin(name, AE_IFDIR, 0700, 0);
-  std::vector<std::filesystem::path> paths;
+  DirectoryHasher hasher;
   try {
-    paths = entries_below(data);
+    for (const std::filesystem::path& path : entries_below(data)) {
+      const std::string inside = path.lexically_relative(data).native(),
+                        below = name + "/" + inside;
+      struct stat status = {};
+      if (lstat(path.c_str(), &status) != 0) {
+        if (errno == ENOENT) throw changed();
+        throw_cache_error("look at", path);
+      }
+      if (S_ISDIR(status.st_mode)) {
+        tar_->begin(below, AE_IFDIR, 0700, 0);
+        hasher.directory(inside);
+      } else if (S_ISREG(status.st_mode)) {
+        const bool executable = (status.st_mode & S_IXUSR) != 0;
+        hasher.file(inside, executable);
+        tar_->file(below, path, executable ? 0700 : 0600,
+                   static_cast<std::uint64_t>(status.st_size), &hasher);
+        hasher.end_file();
+      } else {
+        throw changed();
+      }
+    }
   } catch (const std::filesystem::filesystem_error& error) {
+    if (error.code() == std::errc::no_such_file_or_directory) throw changed();
     throw CacheError(std::string("export: ") + error.what());
   }
-  for (const std::filesystem::path& path : paths) {
-    const std::string below = name + "/" + path.lexically_relative(data).native();
-    struct stat status = {};
-    if (lstat(path.c_str(), &status) != 0) throw_cache_error("look at", path);
-    if (S_ISDIR(status.st_mode)) {
-      tar_->begin(below, AE_IFDIR, 0700, 0);
-    } else if (S_ISREG(status.st_mode)) {
-      tar_->file(below, path, (status.st_mode & S_IXUSR) != 0 ? 0700 : 0600,
-                 static_cast<std::uint64_t>(status.st_size));
-    } else {
-      throw CacheError("export " + path.string() + ": it is neither a file nor a directory");
-    }
-  }
+  if (hasher.finish() != record.directory && !STOOK_MUTANT("check-exported")) throw changed();
 }
 
 void BundleWriter::finish() {

@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "cache/bundle.h"
 #include "cache/bundle_export.h"
 #include "cache/bundle_source.h"
 #include "runtime/bundle_import.h"
@@ -45,6 +46,11 @@ class BundleFile {
   BundleFile& operator=(const BundleFile&) = delete;
 
   [[nodiscard]] int fd() const { return fd_.get(); }
+  // From its beginning again. False: what was written cannot be taken back.
+  [[nodiscard]] bool restart() {
+    return !temporary_.empty() && ::ftruncate(fd_.get(), 0) == 0 &&
+           ::lseek(fd_.get(), 0, SEEK_SET) == 0;
+  }
   void finish() {
     if (temporary_.empty()) return;
     if (!detail::os_sync_data(fd_.get()) || !detail::os_rename(temporary_, path_)) {
@@ -65,12 +71,24 @@ bool grows_too_much(int fd, std::uint64_t bytes) {
   return size > 0 && detail::bundle_grows_too_much(bytes, static_cast<std::uint64_t>(size));
 }
 
+// In a cache that others use: what they clear or execute meanwhile is gone when its turn comes.
+detail::ExportedBundle export_whole(detail::Store& store, BundleFile& out, const std::string& name,
+                                    const std::vector<std::string>& patterns) {
+  constexpr int kMostTries = 10;
+  for (int i = 1;; ++i) {
+    try {
+      return detail::export_bundle(store, out.fd(), name, patterns);
+    } catch (const detail::SourceChanged&) {
+      if (i == kMostTries || !out.restart()) throw;
+    }
+  }
+}
+
 }  // namespace
 
 ExportReport Cache::export_to(const std::filesystem::path& file, const ExportOptions& options) {
   BundleFile out(file);
-  detail::ExportedBundle done =
-      detail::export_bundle(store(), out.fd(), file.string(), options.patterns);
+  detail::ExportedBundle done = export_whole(store(), out, file.string(), options.patterns);
   if (grows_too_much(out.fd(), done.bytes)) {
     done.messages.push_back("the bundle grows more than a thousand times: import with --trust");
   }

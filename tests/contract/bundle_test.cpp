@@ -1,9 +1,12 @@
 // Results on their way from one cache to another: export_to(), import_from().
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <fstream>
+#include <future>
 #include <numeric>
 #include <random>
 #include <sstream>
@@ -354,6 +357,30 @@ TEST_F(Bundle, ExternalInputsAreLookedAtHere) {
   std::ofstream(input) << "two";
   EXPECT_EQ(Reads::make(input.string()).run_graph().value, "two");
   EXPECT_EQ(runs, 1);
+}
+
+// The export waits for its reader within the first record. A bundle that nobody can import is none.
+TEST_F(Bundle, WhatIsExecutedWhileItIsExportedIsNotPairedWithItsOldRecord) {
+  enter(from);
+  Noise::make(1).run_graph();
+  const fs::path written = Files::make(7).run_graph().value;
+  ASSERT_EQ(::mkfifo(file.c_str(), 0600), 0);
+  auto reader = std::async(std::launch::async, [&] {
+    const int fd = ::open(file.c_str(), O_RDONLY);
+    std::string bytes(1 << 16, '\0');
+    (void)!::read(fd, bytes.data(), 1);
+    std::ofstream(written) << "executed again";
+    while (::read(fd, bytes.data(), bytes.size()) > 0) {}
+    ::close(fd);
+  });
+  try {
+    from->export_to(file, {.patterns = {"*Noise", "*Files"}});
+    ADD_FAILURE() << "it is exported";
+  } catch (const CacheError& error) {
+    EXPECT_NE(std::string(error.what()).find("meanwhile; export again"), std::string::npos)
+        << error.what();
+  }
+  reader.get();
 }
 
 // Another process has the cache open and goes on publishing.
