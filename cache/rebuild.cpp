@@ -32,6 +32,7 @@ class Rebuild {
  public:
   explicit Rebuild(PackStore& store) : store_(store) {}
 
+  void remember_doubts(Ingest& ingest);
   void read_packs();
   void gather();
   void derive();
@@ -42,6 +43,12 @@ class Rebuild {
   void gather(const Item& item, std::uint32_t at);
   void give_ids();
   Found& found(const Key& key);
+  struct Doubted {
+    std::uint32_t place;
+    Doubt doubt;
+    std::uint64_t cause;
+  };
+  void spread(std::vector<Doubted> work);
   [[nodiscard]] bool good(const Found& up, const Digest& seen) const;
   void write_rows(Ingest& ingest);
   void write_history(Ingest& ingest);
@@ -53,7 +60,31 @@ class Rebuild {
   std::unordered_map<Key, std::uint32_t> places_;
   std::unordered_map<std::uint32_t, std::uint64_t> class_cleared_;
   std::vector<std::pair<std::uint32_t, std::uint32_t>> edges_;  // up and down, places in found_
+  struct OldDoubt {
+    Key key;
+    std::uint64_t seq;
+    Doubt doubt;
+    std::uint64_t cause;
+  };
+  std::vector<OldDoubt> old_doubts_;
 };
+
+// Not all of them follow from the packs: a program whose run is under way has another version of a
+// class. A doubt too many costs a look at what is upstream, one too few a wrong answer.
+void Rebuild::remember_doubts(Ingest& ingest) {
+  if (STOOK_MUTANT("keep-doubts")) return;
+  try {
+    ingest.rows.for_each([&](const Row& row) {
+      const Doubt doubt = row.entry.doubt;
+      if (doubt == Doubt::upstream_cleared || doubt == Doubt::upstream_changed ||
+          doubt == Doubt::version_changed) {
+        old_doubts_.push_back({row.key, row.seq, doubt, row.entry.cause});
+      }
+    });
+  } catch (const DatabaseError& error) {
+    if (!error.damaged()) throw;  // it is made anew because of that
+  }
+}
 
 void Rebuild::read_packs() {
   Counters least;
@@ -169,10 +200,6 @@ void Rebuild::derive() {
     key.state = kept ? RecordState::fresh : RecordState::missing;
     key.doubt = kept ? Doubt::none : Doubt::not_kept;
   }
-  struct Doubted {
-    std::uint32_t place;
-    std::uint64_t cause;
-  };
   std::vector<Doubted> work;
   const auto count = static_cast<std::uint32_t>(found_.size());  // those found below have none
   for (std::uint32_t down = 0; down < count; ++down) {
@@ -183,10 +210,19 @@ void Rebuild::derive() {
       Found& up = found(seen.key);
       if (up.id == 0) up.id = store_.shared().take_id();
       edges_.emplace_back(places_[seen.key], down);
-      if (!good(up, seen.digest)) work.push_back({down, up.id});
+      if (!good(up, seen.digest)) work.push_back({down, Doubt::upstream_changed, up.id});
     }
   }
+  for (const OldDoubt& old : old_doubts_) {
+    const auto at = places_.find(old.key);
+    if (at == places_.end() || found_[at->second].seq != old.seq) continue;
+    work.push_back({at->second, old.doubt, old.cause});
+  }
   std::sort(edges_.begin(), edges_.end());
+  spread(std::move(work));
+}
+
+void Rebuild::spread(std::vector<Doubted> work) {
   while (!work.empty()) {
     const Doubted now = work.back();
     work.pop_back();
@@ -194,11 +230,11 @@ void Rebuild::derive() {
     if (key.state == RecordState::suspect) continue;
     if (key.state == RecordState::missing && key.doubt != Doubt::not_kept) continue;
     if (key.state == RecordState::fresh) key.state = RecordState::suspect;
-    key.doubt = Doubt::upstream_changed;
+    key.doubt = now.doubt;
     key.cause = now.cause;
     auto edge = std::lower_bound(edges_.begin(), edges_.end(), std::pair{now.place, 0u});
     for (; edge != edges_.end() && edge->first == now.place; ++edge) {
-      work.push_back({edge->second, now.cause});
+      work.push_back({edge->second, Doubt::upstream_changed, now.cause});
     }
   }
 }
@@ -341,6 +377,7 @@ void request_rebuild(const Layout& layout) { (void)os_open(layout.rebuild, O_CRE
 void rebuild(PackStore& store) {
   store.indexer().exclusively([&](Indexer::Transaction& transaction) {
     Rebuild work(store);
+    work.remember_doubts(transaction.ingest);
     work.read_packs();
     work.gather();
     work.derive();

@@ -367,7 +367,7 @@ void View::record_own(const Item& item, std::uint64_t change) {
 void View::drop_overtaken(const Item& item) {
   const std::lock_guard reading(reading_);
   const ReadTransaction transaction(tables().database);
-  if (const auto row = tables().rows.find(item.key); row && row->seq > item.seq) {
+  if (const auto row = tables().rows.find(item.key); row && row->seq >= item.seq) {
     return remember(item.key, row->entry, row->seq);
   }
   if (const std::uint64_t cleared = cleared_seq(item.class_ref); cleared > item.seq) {
@@ -381,6 +381,8 @@ void View::record(const Item& item) {
   const std::lock_guard lock(mutex_);
   KnownKey& known = known_.at(item.key);
   if (item.seq < known.seq) return;
+  // Known already, and perhaps doubted since.
+  if (item.seq == known.seq && !STOOK_MUTANT("known-once")) return;
   // A key's id never changes; one that was only thought of gives way to one that was recorded.
   const bool recorded = known.entry.id != 0 && (!known.id_only || known.exposed);
   const std::uint64_t id = recorded ? known.entry.id : item.id;
