@@ -92,6 +92,7 @@ class PackStore final : public Store {
   std::unique_ptr<PackWriter> writer_;
   std::unique_ptr<Indexer> indexer_;  // ends before the writer
   std::atomic<bool> index_failed_{false};
+  std::atomic<std::uint64_t> checked_length_{0};  // of the others' packs, at check_versions()
 };
 
 // The frame of a record, but for what encoding it adds.

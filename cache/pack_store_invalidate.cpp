@@ -3,6 +3,7 @@
 
 #include "cache/pack_store.h"
 #include "cache/trash.h"
+#include "src/mutant.h"
 
 namespace stook::detail {
 namespace {
@@ -60,9 +61,11 @@ void PackStore::mark_damaged(const Key& key, std::string_view reason) {
   invalidate([&](Indexer::Transaction&) { append_mark(FrameKind::damaged, key, {}); });
 }
 
-// In most runs nothing has changed: that is found out without taking the write lock.
+// In most runs nothing has changed: that is found out without taking the write lock. What others
+// have written since the last look may be of another version, and the index not know of it yet.
 Invalidated PackStore::check_versions(std::span<const ClassVersion> classes) {
-  bool outdated = false;
+  const std::uint64_t written = shared_.length_of_others();
+  bool outdated = checked_length_.exchange(written) != written && !STOOK_MUTANT("check-tails");
   try {
     indexer_->flush_own();
     view_.read([&](View::Tables& tables) {

@@ -319,6 +319,16 @@ std::vector<Shared::PackLength> Shared::packs() const {
   return result;
 }
 
+std::uint64_t Shared::length_of_others() const {
+  const std::uint32_t count = std::min(state_->packs.load(std::memory_order_acquire), kPacks);
+  std::uint64_t sum = 0;
+  for (std::uint32_t i = 0; i < count; ++i) {
+    const PackCell& cell = state_->pack[i];
+    if (cell.slot != slot_) sum += cell.length.load(std::memory_order_acquire);
+  }
+  return sum;
+}
+
 bool Shared::is_alone() {
   const TableLock lock(*this);
   for (std::uint32_t slot = 0; slot < kSlots; ++slot) {

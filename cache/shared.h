@@ -74,7 +74,8 @@ class Shared {
   void publish_length(std::uint32_t handle, std::uint64_t length);
   [[nodiscard]] std::uint64_t growth() const;  // moves when any length does
   [[nodiscard]] std::vector<PackLength> packs() const;
-  [[nodiscard]] bool is_alone();  // is no other process alive here?
+  [[nodiscard]] std::uint64_t length_of_others() const;  // of all packs but this process's
+  [[nodiscard]] bool is_alone();                         // is no other process alive here?
 
   // --- Claims
   [[nodiscard]] bool claim(const Key& key);  // false: somebody alive holds it

@@ -16,6 +16,7 @@
 #include "runtime/worker.h"
 #include "src/context.h"
 #include "src/external.h"
+#include "src/mutant.h"
 #include "src/shown.h"
 
 #include <stook/cache.hpp>
@@ -90,6 +91,12 @@ std::uint64_t new_run_number() {
       std::chrono::duration_cast<std::chrono::microseconds>(now).count());
 }
 
+Invalidated check_versions(Store& store) {
+  std::vector<ClassVersion> versions;
+  for (const ClassInfo* info : all_classes()) versions.push_back({info->name, info->version});
+  return store.check_versions(versions);
+}
+
 class Runner {
  public:
   Runner(Store& store, const RunRequest& request, const Moment& looked)
@@ -99,8 +106,10 @@ class Runner {
 
   RunResult run() {
     const auto start = Clock::now();
-    for (int pass = 1; !one_pass(); ++pass) {
-      if (pass == most_passes) {
+    int unreadable = 0;
+    for (Pass pass; (pass = one_pass()) != Pass::done;) {
+      if (pass == Pass::overtaken) continue;
+      if (++unreadable == most_passes) {
         throw CacheError("stored results keep turning out damaged as they are made: look at the "
                          "disk under " +
                          store_.root().string());
@@ -114,14 +123,20 @@ class Runner {
   }
 
  private:
-  // False where it has to be done again, because a stored value could not be read.
-  bool one_pass() {
+  enum class Pass : std::uint8_t {
+    done,
+    unreadable,  // a stored value is: it has to be done again
+    overtaken,   // nothing was executed: another version of the program has published
+  };
+
+  Pass one_pass() {
     Execution execution(store_);
     execution.compress_level = request_.compress_level;
     execution.keep_going = request_.options.keep_going;
     execution.stop = request_.stop;
     execution.looked = looked_;
     Plan plan(store_, execution, request_.roots, force_roots_);
+    if (is_overtaken()) return Pass::overtaken;
     execution.attach(plan);
     for (const Key& key : counted_) {
       const NodeIndex node = plan.find(key);
@@ -157,7 +172,15 @@ class Runner {
                       (!scheduler.found_damage() && take_values(plan, execution, scheduler));
     damaged_.insert(scheduler.damaged().begin(), scheduler.damaged().end());
     scheduler.count(result_.stats, counted_, !done);
-    return done;
+    return done ? Pass::done : Pass::unreadable;
+  }
+
+  // Has another version of the program published, since versions were looked at, what the plan
+  // takes for an answer?
+  bool is_overtaken() {
+    constexpr int most_looks = 20;  // it may go on and on
+    return ++looks_ < most_looks && check_versions(store_).suspected > 0 &&
+           !STOOK_MUTANT("versions-after-plan");
   }
 
   bool take_values(Plan& plan, Execution& execution, Scheduler& scheduler) {
@@ -203,6 +226,7 @@ class Runner {
   const std::map<std::string, Prefix> prefixes_ = prefixes();
   bool force_roots_;
   bool roots_ran_ = false;
+  int looks_ = 0;
   const std::uint64_t run_number_ = new_run_number();
   std::unordered_set<Key> damaged_;  // values that could not be read in a pass before this one
   std::unordered_set<Key> counted_;  // what ran in a pass before the last one
@@ -234,9 +258,7 @@ void check_outside_world(Store& store) {
       store.publish(publication);
     }
   }
-  std::vector<ClassVersion> versions;
-  for (const ClassInfo* info : all_classes()) versions.push_back({info->name, info->version});
-  store.check_versions(versions);
+  (void)check_versions(store);
 }
 
 std::vector<std::string> check_options(const RunOptions& options) {

@@ -157,6 +157,53 @@ TEST(Overlap, ARunOfTheOldProgramIsNoAnswerForTheNewOne) {
   EXPECT_EQ(newer.state("D"), RecordState::suspect);
 }
 
+// A transaction looks twice at what others have written, and may have doubted it in between.
+TEST(Overlap, WhatIsReadAgainStaysDoubted) {
+  const TemporaryDirectory dir;
+  const TestStore store(dir.path());
+  View& view = dynamic_cast<PackStore&>(*store.store).view();
+  Item item;
+  item.key = key_of("K");
+  item.id = 1;
+  item.seq = 5;
+  item.digest = digest_of("value");
+  view.record(item);
+  Entry entry = entry_of(item);
+  entry.state = RecordState::suspect;
+  view.correct_state(item.key, entry, item.seq);
+  view.record(item);
+  ASSERT_TRUE(view.peek(item.key, entry));
+  EXPECT_EQ(entry.state, RecordState::suspect);
+}
+
+// The packs do not say which versions the programs have that are under way.
+TEST(Overlap, AReindexKeepsTheDoubtOfAnotherVersion) {
+  const TemporaryDirectory dir;
+  const ClassVersion second{"K", 2};
+  TestStore runs(dir.path()), tidies(dir.path());
+  runs.publish("K of 1", "value", {}, "K", 1);
+  runs.publish("D", "made of K of 1", {runs.seen("K of 1")}, "D");
+  runs->flush();
+  runs->check_versions({&second, 1});  // its run begins
+  reindex(*tidies.store);
+  EXPECT_EQ(runs.state("D"), RecordState::suspect);
+  EXPECT_EQ(runs.state("K of 1"), RecordState::fresh);
+}
+
+// Others show what they write before the index knows of it.
+TEST(Overlap, WhatAnotherVersionHasJustWrittenIsDoubted) {
+  const TemporaryDirectory dir;
+  const ClassVersion second{"K", 2};
+  TestStore older(dir.path()), newer(dir.path());
+  newer.publish("K of 2", "value", {}, "K", 2);
+  newer->flush();
+  newer->check_versions({&second, 1});
+  older.publish("K of 1", "value", {}, "K", 1);
+  older->make_readable(older.publish("D", "made of K of 1", {older.seen("K of 1")}, "D"));
+  newer->check_versions({&second, 1});
+  EXPECT_EQ(newer.state("D"), RecordState::suspect);
+}
+
 // --- Clears ----------------------------------------------------------------------------------
 
 // What is being executed owns its directory.
