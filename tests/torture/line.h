@@ -24,6 +24,7 @@ class Line {
   [[nodiscard]] std::uint64_t seed() const { return seed_; }
   // Is this part to be run? All are, but where --only names one (line 20 does).
   [[nodiscard]] bool wants(std::string_view part) const { return only_.empty() || only_ == part; }
+  [[nodiscard]] const std::string& only() const { return only_; }
   [[nodiscard]] const std::filesystem::path& directory() const { return directory_; }
 
   // Says what was seen that must not be; all are counted, the first twenty are shown.

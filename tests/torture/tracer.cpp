@@ -1,5 +1,6 @@
 #include "tests/torture/tracer.h"
 
+#include <poll.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -99,13 +100,16 @@ Ending Trace::run() {
     const pid_t thread = waitpid(-1, &status, __WALL);
     if (thread < 0) {
       if (errno == EINTR) continue;
-      break;  // all threads have gone
+      break;
     }
     if (WIFSTOPPED(status)) {
       stopped(thread, status);
       continue;
     }
-    if (thread == pid_) ending = ending_of(status);
+    if (thread == pid_) {  // all others have gone
+      ending = ending_of(status);
+      break;
+    }
     threads_.erase(thread);
   }
   ending.killed = killed_;
@@ -199,9 +203,23 @@ Ending trace(const std::function<int()>& body, const std::function<Order(const C
   return Trace(pid, decide).run();
 }
 
-Ending run_child(const std::function<int()>& body, unsigned seconds) {
+pid_t start_child(const std::function<int()>& body, unsigned seconds) {
   const pid_t pid = fork_child();
   if (pid == 0) be_child(body, seconds);
+  return pid;
+}
+
+bool ends_within(pid_t child, int milliseconds) {
+  const int handle = static_cast<int>(syscall(SYS_pidfd_open, child, 0));
+  if (handle < 0) return true;
+  pollfd ended{handle, POLLIN, 0};
+  const bool seen = poll(&ended, 1, milliseconds) == 1;
+  close(handle);
+  return seen;
+}
+
+Ending run_child(const std::function<int()>& body, unsigned seconds) {
+  const pid_t pid = start_child(body, seconds);
   int status = 0;
   while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {}
   return ending_of(status);

@@ -53,6 +53,11 @@ Ending trace(const std::function<int()>& body, const std::function<Order(const C
 // The same without stopping at anything.
 Ending run_child(const std::function<int()>& body, unsigned seconds = 30);
 
+// The same, without waiting for its end.
+pid_t start_child(const std::function<int()>& body, unsigned seconds = 30);
+// Has it ended after so many milliseconds? It is still to be waited for.
+[[nodiscard]] bool ends_within(pid_t child, int milliseconds);
+
 // Copies from the child's memory while it is stopped.
 [[nodiscard]] std::string read_memory(pid_t thread, std::uint64_t address, std::size_t size);
 [[nodiscard]] std::string read_path(pid_t thread, std::uint64_t address);
