@@ -89,4 +89,21 @@ class Statement {
   sqlite3_stmt* statement_ = nullptr;
 };
 
+// What is read while it lives is of one moment.
+class ReadTransaction {
+ public:
+  explicit ReadTransaction(Database& database) : database_(database) { database_.execute("BEGIN"); }
+  ~ReadTransaction() {
+    try {
+      database_.execute("COMMIT");
+    } catch (const DatabaseError&) {  // nothing was written
+    }
+  }
+  ReadTransaction(const ReadTransaction&) = delete;
+  ReadTransaction& operator=(const ReadTransaction&) = delete;
+
+ private:
+  Database& database_;
+};
+
 }  // namespace stook::detail

@@ -22,6 +22,7 @@ struct KnownKey {
   bool id_only = false;         // nothing but an id is known, given since the last new start
   bool exposed = false;         // ... and a pack holds it
   bool used_today = false;      // the index knows, or has been told, that it was
+  bool unsure = false;          // read from the index while a transaction changed it
   std::uint32_t class_ref = 0;  // of a record of this process
 };
 

@@ -9,17 +9,6 @@ namespace stook::detail {
 namespace {
 
 constexpr std::uint64_t kFewQueries = 1000;
-constexpr std::size_t kMostKnown = 1 << 18;  // at about 110 bytes each
-
-// Nothing answers for the key any more; its id is in a pack and stays.
-void clear_known(KnownKey& known, std::uint64_t seq) {
-  const std::uint64_t id = known.entry.id;
-  known.entry = Entry{};
-  known.entry.id = id;
-  known.entry.doubt = Doubt::cleared;
-  known.seq = seq;
-  known.id_only = known.exposed = true;
-}
 
 // A long-lived process would else note the same records after every new start.
 void drop_doubles(std::vector<std::uint64_t>& ids, std::size_t& most) {
@@ -27,22 +16,6 @@ void drop_doubles(std::vector<std::uint64_t>& ids, std::size_t& most) {
   ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
   most = std::max(most, 2 * ids.size());
 }
-
-class ReadTransaction {
- public:
-  explicit ReadTransaction(Database& database) : database_(database) { database_.execute("BEGIN"); }
-  ~ReadTransaction() {
-    try {
-      database_.execute("COMMIT");
-    } catch (const DatabaseError&) {  // nothing was written
-    }
-  }
-  ReadTransaction(const ReadTransaction&) = delete;
-  ReadTransaction& operator=(const ReadTransaction&) = delete;
-
- private:
-  Database& database_;
-};
 
 }  // namespace
 
@@ -108,139 +81,6 @@ void View::disconnect() {
   seen_change_ = ~0ull;
 }
 
-// --- Keeping up with others ------------------------------------------------------------------
-
-void View::refresh() {
-  if (shared_.changes() == seen_change_ && shared_.growth() == seen_growth_) return;
-  const std::lock_guard reading(reading_);
-  if (const std::uint64_t change = shared_.changes(); change != seen_change_) start_anew(change);
-  if (shared_.growth() != seen_growth_) read_tails();
-}
-
-void View::start_anew(std::uint64_t change) {
-  const ReadTransaction transaction(tables().database);
-  positions_.clear();
-  std::uint64_t own_indexed = 0;
-  for (const PackMark& mark : tables().packs.all()) {
-    positions_[mark.number] = mark.indexed;
-    if (mark.number == own_pack_) own_indexed = mark.indexed;
-  }
-  std::uint64_t last_clear = 0;  // of any class
-  for (const ClassRow& type : tables().classes.all()) {
-    last_clear = std::max(last_clear, type.cleared_seq);
-  }
-  const std::lock_guard lock(mutex_);
-  known_.drop_unless([&](KnownKey& known) { return is_pinned(known, own_indexed, last_clear); });
-  rows_ = tables().rows.last_id();
-  known_.complete = rows_ == 0;
-  queried_ = 0;
-  today_ = today();
-  seen_growth_ = ~0ull;
-  seen_change_ = change;
-}
-
-void View::forget() {
-  const std::lock_guard reading(reading_);
-  {
-    const std::lock_guard lock(mutex_);
-    if (known_.size() < kMostKnown) return;
-  }
-  start_anew(shared_.changes());
-  read_tails();
-}
-
-// Is this more than the index has? What is in this process's pack and not yet indexed; ids of keys
-// that still have no row.
-bool View::is_pinned(KnownKey& known, std::uint64_t own_indexed, std::uint64_t last_clear) {
-  if (known.id_only) return !tables().rows.find(known.key);
-  if (own_pack_ == 0 || known.entry.pack != own_pack_ || known.entry.offset < own_indexed) {
-    return false;
-  }
-  const auto row = tables().rows.find(known.key);
-  if (row && row->seq > known.seq) return false;  // it was overtaken, by a clear say
-  if (known.seq >= last_clear || STOOK_MUTANT("cleared-unindexed")) return true;
-  const std::uint64_t cleared = cleared_seq(known.class_ref);
-  if (known.seq >= cleared) return true;
-  clear_known(known, cleared);
-  return !row;  // where there is one it has the id
-}
-
-// Of the last clear of a class that the index has.
-std::uint64_t View::cleared_seq(std::uint32_t class_ref) {
-  const auto type = tables().classes.find(names_.name(class_ref));
-  return type ? type->cleared_seq : 0;
-}
-
-// Was its key, or its class, cleared or published again after this record was begun? It may have
-// been written long after that.
-bool View::is_outdated(const Frame& frame) {
-  if (!is_record(frame.kind)) return false;
-  const auto row = tables().rows.find(frame.key);
-  if (row && row->seq > frame.seq) return true;
-  const auto type = tables().classes.find(frame.class_name);
-  return type && type->cleared_seq > frame.seq;
-}
-
-// In the order of all packs: what a record was made of may lie in a later one.
-void View::read_tails() {
-  const std::uint64_t growth = shared_.growth();  // before the lengths: they may be newer
-  const ReadTransaction transaction(tables().database);
-  Batch batch;
-  for (const Shared::PackLength& pack : shared_.packs()) {
-    std::uint64_t& position = positions_[pack.number];
-    if (pack.number == own_pack_ || position >= pack.length) continue;
-    if (read_tail(pack, position, batch)) position = pack.length;
-  }
-  std::stable_sort(batch.items.begin(), batch.items.end(),
-                   [](const Item& a, const Item& b) { return a.seq < b.seq; });
-  for (const Item& item : batch.items) record_of_another(batch, item);
-  seen_growth_ = growth;
-}
-
-bool View::read_tail(const Shared::PackLength& pack, std::uint64_t position, Batch& batch) {
-  const std::size_t before = batch.items.size();
-  Packs::Visitor visitor;
-  visitor.frame = [&](const Frame& frame, std::uint64_t offset, std::uint64_t length) {
-    const bool answers = is_record(frame.kind) || frame.kind == FrameKind::id_given;
-    if (answers && (STOOK_MUTANT("outdated-tail") || !is_outdated(frame)))
-      add_frame(batch, frame, 0, {pack.number, offset}, length);
-  };
-  visitor.damage = [](std::uint64_t, std::uint64_t) {};  // told when it is indexed
-  if (packs_.scan(pack.number, position, pack.length, visitor)) return true;
-  batch.items.resize(before);
-  return false;
-}
-
-// Whoever wrote it may not have known that what it was made of is cleared, or another by now.
-void View::record_of_another(const Batch& batch, const Item& item) {
-  record(item);
-  if (item.kind != ItemKind::record || STOOK_MUTANT("unfounded-tail")) return;
-  const auto upstream = batch.upstream_of(item);
-  if (std::all_of(upstream.begin(), upstream.end(),
-                  [this](const UpstreamSeen& seen) { return is_good(seen); }))
-    return;
-  Entry doubted = entry_of(item);
-  if (doubted.state == RecordState::fresh) doubted.state = RecordState::suspect;
-  doubted.doubt = Doubt::upstream_changed;
-  correct_state(item.key, doubted, item.seq);
-}
-
-bool View::is_good(const UpstreamSeen& seen) {
-  if (is_constant(seen)) return true;
-  Entry entry;
-  if (!peek(seen.key, entry)) {
-    const auto row = tables().rows.find(seen.key);
-    if (!row) return false;
-    remember(seen.key, row->entry, row->seq);
-    entry = row->entry;
-  }
-  return is_good_for(entry, seen.digest);
-}
-
-void View::follow(std::uint64_t change) {
-  if (seen_change_ + 1 == change) seen_change_ = change;
-}
-
 // --- Answering -------------------------------------------------------------------------------
 
 void View::lookup(std::span<const Key> keys, std::span<Entry> entries) {
@@ -278,11 +118,7 @@ void View::query(std::span<const Key> keys, std::span<Entry> entries,
       const auto row = tables().rows.find(keys[i]);
       lock.lock();
       KnownKey& known = known_.at(keys[i]);
-      if (row && row->seq >= known.seq) {
-        known.entry = row->entry;
-        known.seq = row->seq;
-        known.used_today = row->used >= today_;
-      }
+      if (row) take_row(known, *row);
     }
     KnownKey* known = known_.find(keys[i]);
     entries[i] = known != nullptr ? answer(*known) : Entry{};
@@ -309,14 +145,18 @@ std::vector<std::uint64_t> View::take_used() {
 void View::load_all(Tables& tables) {
   const std::lock_guard lock(mutex_);
   known_.reserve(known_.size() + rows_);
-  tables.rows.for_each([&](const Row& row) {
-    KnownKey& known = known_.at(row.key);
-    if (row.seq < known.seq) return;
-    known.entry = row.entry;
-    known.seq = row.seq;
-    known.used_today = row.used >= today_;
-  });
+  tables.rows.for_each([&](const Row& row) { take_row(known_.at(row.key), row); });
   known_.complete = true;
+}
+
+// What a transaction of this process has corrected is newer than the row that is still seen, of the
+// same record.
+void View::take_row(KnownKey& known, const Row& row) {
+  if (row.seq < known.seq || (moving_ && row.seq == known.seq && row.seq != 0)) return;
+  known.entry = row.entry;
+  known.seq = row.seq;
+  known.used_today = row.used >= today_;
+  known.unsure = moving_ && !STOOK_MUTANT("unsure-rows");
 }
 
 Entry View::current(const Key& key) {
@@ -364,19 +204,6 @@ void View::record_own(const Item& item, std::uint64_t change) {
   if (seen_change_ != change && !STOOK_MUTANT("overtaken")) drop_overtaken(item);
 }
 
-void View::drop_overtaken(const Item& item) {
-  const std::lock_guard reading(reading_);
-  const ReadTransaction transaction(tables().database);
-  if (const auto row = tables().rows.find(item.key); row && row->seq >= item.seq) {
-    return remember(item.key, row->entry, row->seq);
-  }
-  if (const std::uint64_t cleared = cleared_seq(item.class_ref); cleared > item.seq) {
-    const std::lock_guard lock(mutex_);
-    KnownKey* const known = known_.find(item.key);
-    if (known != nullptr && known->seq < cleared) clear_known(*known, cleared);
-  }
-}
-
 void View::record(const Item& item) {
   const std::lock_guard lock(mutex_);
   KnownKey& known = known_.at(item.key);
@@ -397,7 +224,7 @@ void View::record(const Item& item) {
   known.class_ref = item.class_ref;
   known.seq = item.seq;
   known.used_today = true;  // its row says so
-  known.id_only = false;
+  known.id_only = known.unsure = false;
 }
 
 std::vector<std::uint64_t> View::unrecorded_ids() {
@@ -425,7 +252,7 @@ void View::confirm(std::span<const Key> keys) {
 bool View::peek(const Key& key, Entry& entry) {
   const std::lock_guard lock(mutex_);
   const KnownKey* known = known_.find(key);
-  if (known == nullptr || known->entry.id == 0) return false;
+  if (known == nullptr || known->entry.id == 0 || known->unsure) return false;
   entry = known->entry;
   return true;
 }
@@ -436,6 +263,7 @@ void View::remember(const Key& key, const Entry& entry, std::uint64_t seq) {
   if (seq < known.seq) return;
   known.entry = entry;
   known.seq = seq;
+  known.unsure = false;
 }
 
 void View::correct_id(const Key& key, std::uint64_t id) {
@@ -447,6 +275,11 @@ void View::correct_id(const Key& key, std::uint64_t id) {
 
 void View::correct_state(const Key& key, const Entry& entry, std::uint64_t seq) {
   const std::lock_guard lock(mutex_);
+  moving_ = true;
+  correct(key, entry, seq);
+}
+
+void View::correct(const Key& key, const Entry& entry, std::uint64_t seq) {
   KnownKey* known = known_.find(key);
   if (known == nullptr || known->seq > seq) return;
   known->entry.state = entry.state;

@@ -97,8 +97,11 @@ class View {
   void query(std::span<const Key> keys, std::span<Entry> entries,
              std::span<const std::size_t> missing);
   void load_all(Tables& tables);
-  Entry answer(KnownKey& known);       // REQUIRES: mutex_ is held
-  KnownKey& with_id(KnownKey& known);  // REQUIRES: mutex_ is held
+  // The next four REQUIRE that mutex_ is held.
+  void take_row(KnownKey& known, const Row& row);
+  void correct(const Key& key, const Entry& entry, std::uint64_t seq);
+  Entry answer(KnownKey& known);
+  KnownKey& with_id(KnownKey& known);
   [[nodiscard]] Tables& tables();
 
   const Layout& layout_;
@@ -116,7 +119,10 @@ class View {
   std::atomic<std::uint32_t> own_pack_{0};
 
   std::mutex mutex_;
-  Known known_;                      // guarded by mutex_
+  Known known_;  // guarded by mutex_
+  // States were corrected that the index shows to readers only when they are committed. Guarded by
+  // mutex_.
+  bool moving_ = false;
   std::vector<std::uint64_t> used_;  // guarded by mutex_
   std::size_t most_used_ = 1024;     // so many before those that are there twice go
   std::uint64_t rows_ = 0;           // about as many are in the index

@@ -176,6 +176,18 @@ TEST(Overlap, WhatIsReadAgainStaysDoubted) {
   EXPECT_EQ(entry.state, RecordState::suspect);
 }
 
+// Until a transaction is committed others, and other threads, read what was before it.
+TEST(Overlap, WhatIsReadWhileStatesMoveIsNoGroundForOthers) {
+  const TemporaryDirectory dir;
+  { TestStore(dir.path()).publish("K", "value"); }
+  TestStore store(dir.path());
+  View& view = dynamic_cast<PackStore&>(*store.store).view();
+  Entry entry;
+  view.correct_state(key_of("another"), entry, 1);
+  EXPECT_EQ(store.state("K"), RecordState::fresh);
+  EXPECT_FALSE(view.peek(key_of("K"), entry));
+}
+
 // The packs do not say which versions the programs have that are under way.
 TEST(Overlap, AReindexKeepsTheDoubtOfAnotherVersion) {
   const TemporaryDirectory dir;
