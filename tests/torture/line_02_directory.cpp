@@ -118,7 +118,7 @@ int run(Line& line) {
     line.violation("it cannot be built at all");
   }
   std::uint64_t kills = 0;
-  for (int round = 0; round < (line.nightly() ? 50 : 1); ++round) {
+  for (int round = 0; round < (line.nightly() ? 10 : 1); ++round) {
     kills += line.in_slices(kSlices, [&](int slice) { return kill_everywhere(line, good, slice); });
   }
   return line.finish("a task with a directory rebuilt and killed at every system call: " +
