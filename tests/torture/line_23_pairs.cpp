@@ -2,7 +2,6 @@
 // other does all of its own (as far as it needs not wait for the first), then the first goes on, or
 // is killed. What is there afterwards is what one after the other would have left; nothing is
 // executed for nothing, no value is made of what is not there, no directory is another result's.
-#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -10,14 +9,13 @@
 #include <chrono>
 #include <csignal>
 #include <map>
-#include <optional>
 #include <random>
 #include <set>
-#include <sstream>
 
 #include "tests/torture/line.h"
-#include "tests/torture/pair.h"
+#include "tests/torture/pair_draw.h"
 #include "tests/torture/sample.h"
+#include "tests/torture/shared_value.h"
 #include "tests/torture/tracer.h"
 
 namespace stook::torture {
@@ -27,56 +25,6 @@ namespace fs = std::filesystem;
 
 using Allowed = std::array<std::set<char>, kPairTasks>;
 enum Tasks : std::uint8_t { source, noise, middle, output };
-
-// Somebody who has the cache open all the time, and does nothing.
-enum class Keeper : std::uint8_t { none, meanwhile, longer };
-
-struct Draw {
-  const PairOperation* first = nullptr;
-  const PairOperation* second = nullptr;
-  std::uint64_t stop = 0;  // of the first one's, from 0
-  bool lasting = false;    // only stops at calls that leave something are counted
-  Keeper keeper = Keeper::none;
-  bool killed = false;         // the first one, where it was stopped
-  bool without_index = false;  // it is lost before somebody looks
-};
-
-// As --only takes it: FIRST,STOP[l],SECOND[,meanwhile|,longer][,killed][,lost]
-std::string to_text(const Draw& draw) {
-  std::string text = draw.first->name + "," + std::to_string(draw.stop) +
-                     (draw.lasting ? "l" : "") + "," + draw.second->name;
-  if (draw.keeper == Keeper::meanwhile) text += ",meanwhile";
-  if (draw.keeper == Keeper::longer) text += ",longer";
-  if (draw.killed) text += ",killed";
-  if (draw.without_index) text += ",lost";
-  return text;
-}
-
-const PairOperation& operation_named(const std::string& name) {
-  for (const PairOperation& operation : pair_operations()) {
-    if (operation.name == name) return operation;
-  }
-  throw std::logic_error("there is no operation " + name);
-}
-
-Draw to_draw(const std::string& text) {
-  std::vector<std::string> words;
-  std::stringstream all(text);
-  for (std::string word; std::getline(all, word, ',');) words.push_back(word);
-  if (words.size() < 3) throw std::logic_error("--only FIRST,STOP[l],SECOND,...");
-  Draw draw;
-  draw.first = &operation_named(words[0]);
-  draw.lasting = words[1].ends_with('l');
-  draw.stop = std::stoull(words[1]);
-  draw.second = &operation_named(words[2]);
-  for (const std::string& word : words) {
-    if (word == "meanwhile") draw.keeper = Keeper::meanwhile;
-    if (word == "longer") draw.keeper = Keeper::longer;
-    if (word == "killed") draw.killed = true;
-    if (word == "lost") draw.without_index = true;
-  }
-  return draw;
-}
 
 bool leaves_something(const Call& call) {
   switch (call.number) {
@@ -95,24 +43,6 @@ bool leaves_something(const Call& call) {
     default: return false;
   }
 }
-
-template <class T> class SharedValue {
- public:
-  SharedValue() {
-    void* const page =
-        mmap(nullptr, sizeof(T), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (page == MAP_FAILED) throw std::runtime_error("no memory to share");
-    value_ = new (page) T();
-  }
-  ~SharedValue() { munmap(value_, sizeof(T)); }
-  SharedValue(const SharedValue&) = delete;
-  SharedValue& operator=(const SharedValue&) = delete;
-  T& operator*() const { return *value_; }
-  T* operator->() const { return value_; }
-
- private:
-  T* value_;
-};
 
 // Works in a directory of its own, which is the working directory.
 class Pairs {
@@ -140,8 +70,11 @@ class Pairs {
                   Allowed& allowed);
   Looked after(const Order& order, const Draw& draw);
   Looked look(const Draw& draw, bool without_index);
-  pid_t start_keeper();
+  void start_keeper();
+  void end_keeper();
   std::string run_both(const Draw& draw);
+  std::string look_after(const Draw& draw);
+  std::string look_into_bundles();
   void violation(const Draw& draw, const std::string& what) {
     line_.violation(to_text(draw) + ": " + what);
   }
@@ -150,11 +83,13 @@ class Pairs {
   const fs::path prepared_;
   std::map<std::string, Size> sizes_;
   std::map<std::string, Allowed> allowed_;
+  pid_t keeper_ = 0;
   SharedValue<Told> told_a_, told_b_, told_;
 };
 
 void Pairs::prepare() {
   copy_cache(prepared_ / "cache", "cache");
+  for (const char* bundle : {"exported.a", "exported.b"}) fs::remove(bundle);
   for (const char* name : {"input", "bundle"}) {
     fs::remove(name);
     fs::create_hard_link(prepared_ / name, name);  // with its times; replaced and never changed
@@ -189,7 +124,9 @@ const Pairs::Size& Pairs::size_of(const PairOperation& operation) {
 }
 
 Pairs::Looked Pairs::look(const Draw& draw, bool without_index) {
-  const bool all_kept = !draw.first->spares_the_used && !draw.second->spares_the_used;
+  Look how;
+  how.all_kept = !draw.first->spares_the_used && !draw.second->spares_the_used;
+  how.settled_first = draw.killed && keeper_ != 0;
   if (without_index) {
     for (const char* name : {"index.sqlite", "index.sqlite-wal", "index.sqlite-shm"}) {
       fs::remove(fs::path("cache") / name);
@@ -197,7 +134,7 @@ Pairs::Looked Pairs::look(const Draw& draw, bool without_index) {
   }
   *told_ = Told();
   const Ending ending = run_child([&] {
-    (void)look_at_pair("cache", all_kept, *told_);
+    (void)look_at_pair("cache", how, *told_);
     return 0;
   });
   Looked looked;
@@ -275,11 +212,18 @@ const Allowed& Pairs::allowed(const Draw& draw) {
   return allowed;
 }
 
-pid_t Pairs::start_keeper() {
+void Pairs::end_keeper() {
+  if (keeper_ == 0) return;
+  kill(keeper_, SIGKILL);
+  (void)waitpid(keeper_, nullptr, 0);
+  keeper_ = 0;
+}
+
+void Pairs::start_keeper() {
   SharedValue<Told> ready;
   int ends[2];
   if (pipe(ends) != 0) throw std::runtime_error("no pipe");
-  const pid_t keeper = start_child([&] {
+  keeper_ = start_child([&] {
     const PairOperation nothing{"keep", {[&](Cache&) {
                                   close(ends[0]);
                                   close(ends[1]);
@@ -292,17 +236,16 @@ pid_t Pairs::start_keeper() {
   char none = 0;
   (void)!read(ends[0], &none, 1);
   close(ends[0]);
-  return keeper;
 }
 
-// The two, and what is wrong with what they told.
+// What is wrong; or "=" and who made what; or nothing, where the first one ended before its stop.
 std::string Pairs::run_both(const Draw& draw) {
   *told_a_ = *told_b_ = Told();
   std::uint64_t stop = 0;
   pid_t other = 0;
   const int patience = std::max(40, 4 * size_of(*draw.second).milliseconds);
   prepare();
-  const pid_t keeper = draw.keeper == Keeper::none ? 0 : start_keeper();
+  if (draw.keeper != Keeper::none) start_keeper();
   const Ending ending = trace(
       [&] {
         perform_pair(*draw.first, 'a', *told_a_);
@@ -322,10 +265,7 @@ std::string Pairs::run_both(const Draw& draw) {
     int status = 0;
     (void)waitpid(other, &status, 0);  // or it has been seen to end already
   }
-  if (keeper != 0 && draw.keeper == Keeper::meanwhile) {
-    kill(keeper, SIGKILL);
-    (void)waitpid(keeper, nullptr, 0);
-  }
+  if (draw.keeper == Keeper::meanwhile) end_keeper();
   std::string fault;
   if (other != 0 && told_b_->status != 0 && !draw.second->dies) {
     fault = "the second " + (told_b_->status == 1 ? std::string("fails: ") + told_b_->text.data()
@@ -335,14 +275,16 @@ std::string Pairs::run_both(const Draw& draw) {
     fault += "the first " + (told_a_->status == 1 ? std::string("fails: ") + told_a_->text.data()
                                                   : "ends by " + std::to_string(ending.signal));
   }
-  if (other == 0) return fault;  // it has ended before: nothing to see
+  if (other != 0 && fault.empty()) fault = look_after(draw);
+  end_keeper();
+  return fault;
+}
+
+std::string Pairs::look_after(const Draw& draw) {
   const Looked looked = look(draw, draw.without_index);
-  if (keeper != 0 && draw.keeper == Keeper::longer) {
-    kill(keeper, SIGKILL);
-    (void)waitpid(keeper, nullptr, 0);
-  }
-  if (!fault.empty()) return fault;
+  end_keeper();
   if (!looked.fault.empty()) return looked.fault;
+  if (const std::string fault = look_into_bundles(); !fault.empty()) return fault;
   const Makers makers = looked.makers;
   const std::string shown = "=" + std::string(makers.begin(), makers.end());
   // What an eviction has written and not told the index counts for who has no index.
@@ -354,6 +296,21 @@ std::string Pairs::run_both(const Draw& draw) {
            std::string(again.makers.begin(), again.makers.end());
   }
   return shown;
+}
+
+// What was exported can be taken in elsewhere, and is as whole there.
+std::string Pairs::look_into_bundles() {
+  for (const char* bundle : {"exported.a", "exported.b"}) {
+    if (!fs::exists(bundle)) continue;
+    fs::remove_all("elsewhere");
+    *told_ = Told();
+    (void)run_child([&] {
+      look_at_bundle(bundle, "elsewhere", *told_);
+      return 0;
+    });
+    if (told_->status != 0) return std::string(bundle) + " elsewhere: " + told_->text.data();
+  }
+  return {};
 }
 
 void Pairs::check(const Draw& draw) {

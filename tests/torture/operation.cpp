@@ -1,7 +1,6 @@
 #include "tests/torture/operation.h"
 
 #include <fcntl.h>
-#include <sys/mman.h>
 
 #include <csignal>
 #include <cstdio>
@@ -128,14 +127,6 @@ Picture picture_of(const fs::path& cache) {
 }
 
 }  // namespace
-
-Steps::Steps() {
-  void* const page = mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-  if (page == MAP_FAILED) throw std::runtime_error("no memory to share");
-  state_ = new (page) State();
-}
-
-Steps::~Steps() { munmap(state_, 4096); }
 
 int perform(const Operation& operation, const fs::path& cache, Steps& steps,
             const fs::path& error_file) {

@@ -9,16 +9,13 @@
 #include <vector>
 
 #include "tests/torture/sample.h"
+#include "tests/torture/shared_value.h"
 
 namespace stook::torture {
 
 // How far a child came, told through memory that outlives it.
 class Steps {
  public:
-  Steps();
-  ~Steps();
-  Steps(const Steps&) = delete;
-  Steps& operator=(const Steps&) = delete;
   void reset() { *state_ = State(); }
   void opened() { state_->opened = true; }
   // A step is done for good: from now on the picture is the step's or a later one.
@@ -31,7 +28,7 @@ class Steps {
     bool opened = false;
     std::size_t done = 0;
   };
-  State* state_;
+  SharedValue<State> state_;
 };
 
 struct Operation {

@@ -168,16 +168,17 @@ template <class T> void expect_directory(const TaskRef<T>& task, const std::stri
                            content + "'");
 }
 
-Makers look(const fs::path& directory, bool all_kept) {
+Makers look(const fs::path& directory, const Look& how) {
   maker = '9';
   Cache cache(directory, silent());
+  if (how.settled_first) (void)cache.collect({.dry_run = true});
   run();
-  const std::string output = result_of(Output::make(), all_kept),
-                    middle = result_of(Middle::make(), all_kept);
+  const std::string output = result_of(Output::make(), how.all_kept),
+                    middle = result_of(Middle::make(), how.all_kept);
   std::string source, noise;
   try {
-    source = result_of(Source::make(), all_kept);
-    noise = result_of(Noise::make(), all_kept);
+    source = result_of(Source::make(), how.all_kept);
+    noise = result_of(Noise::make(), how.all_kept);
   } catch (const std::runtime_error& error) {
     throw std::runtime_error(std::string(error.what()) + "; Output is '" + output + "'");
   }
@@ -269,16 +270,23 @@ void perform_pair(const PairOperation& operation, Maker by, Told& told,
   tell(told, 0, {});
 }
 
-Makers look_at_pair(const fs::path& cache, bool all_kept, Told& told) {
+Makers look_at_pair(const fs::path& cache, const Look& how, Told& told) {
   Makers makers{};
   try {
-    makers = look(cache, all_kept);
+    makers = look(cache, how);
   } catch (const std::exception& error) {
     tell(told, 1, error.what());
     return makers;
   }
   tell(told, 0, std::string(makers.begin(), makers.end()));
   return makers;
+}
+
+void look_at_bundle(const fs::path& bundle, const fs::path& cache, Told& told) {
+  try {
+    (void)Cache(cache, silent()).import_from(bundle);
+  } catch (const std::exception& error) { return tell(told, 1, error.what()); }
+  (void)look_at_pair(cache, {}, told);
 }
 
 }  // namespace stook::torture

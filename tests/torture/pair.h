@@ -48,9 +48,19 @@ void perform_pair(const PairOperation& operation, Maker maker, Told& told,
 inline constexpr std::size_t kPairTasks = 4;
 using Makers = std::array<char, kPairTasks>;
 
+// How it is looked at.
+struct Look {
+  bool all_kept = true;  // no value was evicted: asking again must not execute
+  // A killed operation may take effect when somebody commits next: let that be done before.
+  bool settled_first = false;
+};
+
 // Asks for everything, and for each result alone. Fails where something is not made of what is
-// there, or a directory is not its result's, where asking again executes something (`all_kept`: no
-// value was evicted), or verify() finds a defect.
-[[nodiscard]] Makers look_at_pair(const std::filesystem::path& cache, bool all_kept, Told& told);
+// there, or a directory is not its result's, where asking again executes something, or verify()
+// finds a defect.
+[[nodiscard]] Makers look_at_pair(const std::filesystem::path& cache, const Look& how, Told& told);
+// The same in a new cache that has taken in the bundle.
+void look_at_bundle(const std::filesystem::path& bundle, const std::filesystem::path& cache,
+                    Told& told);
 
 }  // namespace stook::torture
