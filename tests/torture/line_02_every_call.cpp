@@ -88,7 +88,7 @@ int run(Line& line) {
   const auto operations = all_operations(line.directory());
   std::string figure;
   // Threads make the number of calls differ a little from run to run: nightly looks more than once.
-  const int rounds = line.nightly() ? 4 : 1;
+  const int rounds = line.nightly() ? 2 : 1;
   for (const Operation& operation : operations) {
     if (!line.wants(operation.name)) continue;
     const std::uint64_t kills = line.in_slices(kSlices, [&](int slice) {

@@ -226,7 +226,7 @@ int run(Line& line) {
   if (const std::string why = why_no_tracing(); !why.empty()) line.skip(why);
   const auto operations = all_operations(line.directory());
   std::string figure;
-  const int rounds = line.nightly() ? 10 : 1;
+  const int rounds = line.nightly() ? 2 : 1;
   for (const Operation& operation : operations) {
     if (!line.wants(operation.name)) continue;
     const std::uint64_t trials = line.in_slices(kSlices, [&](int slice) {
