@@ -129,6 +129,13 @@ TEST(Bounds, NothingIsReachedThroughALink) {
   } catch (const CacheError& error) {
     EXPECT_NE(std::string(error.what()).find("symbolic"), std::string::npos) << error.what();
   }
+  {  // nor where it comes when the names have been looked at
+    fs::rename(dir.path() / "elsewhere", pack);
+    TestStore store(dir.path() / "c");
+    fs::rename(pack, dir.path() / "elsewhere");
+    fs::create_symlink(dir.path() / "elsewhere", pack);
+    EXPECT_EQ(store.value("a"), "");
+  }
   fs::create_directory_symlink(dir.path() / "c", dir.path() / "link");
   try {
     TestStore store(dir.path() / "link");
