@@ -18,12 +18,14 @@ bad() { echo "  $*"; ((++violations)); }
 run_program() {
   local guard=$1 program=$2 part=$3
   [[ $guard == - ]] && unset STOOK_MUTANT || export STOOK_MUTANT=$guard
-  local limit=20 place=$programs/$program arguments=("--gtest_filter=$part" --gtest_brief=1)
+  local limit=20 from=$work place=$programs/$program arguments=("--gtest_filter=$part" --gtest_brief=1)
   if [[ $program == line_* ]]; then
-    limit=60 place=$programs/torture/$program arguments=(quick --seed "$seed")
+    limit=60 from=. place=$programs/torture/$program arguments=(quick --seed "$seed")
     [[ $part == all ]] || arguments+=(--only "$part")
   fi
-  timeout -k 5 "$limit" "$place" "${arguments[@]}" < /dev/null > "$work/out-$guard-$program-${part//[^A-Za-z]/}" 2>&1
+  # A guard that is left out may let things be written where they do not belong.
+  (cd "$from" && exec timeout -k 5 "$limit" "$place" "${arguments[@]}") \
+    < /dev/null > "$work/out-$guard-$program-${part//[^A-Za-z]/}" 2>&1
 }
 # judge NAME WHEN PROGRAM PART: one line "caught|survives|unsound NAME PROGRAM PART".
 judge() {
