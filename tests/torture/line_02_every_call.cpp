@@ -1,8 +1,6 @@
 // Line 2: SIGKILL before every system call of an operation, and after (quick: after those that
 // leave something). What is seen afterwards is the cache before or after it, and doing it again
 // succeeds.
-#include <sys/syscall.h>
-
 #include "tests/torture/line.h"
 #include "tests/torture/operation.h"
 #include "tests/torture/tracer.h"
@@ -11,24 +9,6 @@ namespace stook::torture {
 namespace {
 
 namespace fs = std::filesystem;
-
-// Can somebody else see that it happened?
-bool leaves_something(const Call& call) {
-  switch (call.number) {
-    case SYS_open:
-    case SYS_openat:
-    case SYS_write:
-    case SYS_pwrite64:
-    case SYS_ftruncate:
-    case SYS_fallocate:
-    case SYS_rename:
-    case SYS_unlink:
-    case SYS_unlinkat:
-    case SYS_mkdir:
-    case SYS_rmdir: return true;
-    default: return false;
-  }
-}
 
 class EveryCall {
  public:

@@ -26,23 +26,8 @@ namespace fs = std::filesystem;
 using Allowed = std::array<std::set<char>, kPairTasks>;
 enum Tasks : std::uint8_t { source, noise, middle, output };
 
-bool leaves_something(const Call& call) {
-  switch (call.number) {
-    case SYS_openat:
-    case SYS_write:
-    case SYS_pwrite64:
-    case SYS_pwritev:
-    case SYS_ftruncate:
-    case SYS_fallocate:
-    case SYS_fcntl:
-    case SYS_rename:
-    case SYS_unlink:
-    case SYS_unlinkat:
-    case SYS_mkdir:
-    case SYS_rmdir: return true;
-    default: return false;
-  }
-}
+// Where something is left, and at locks.
+bool is_lasting(const Call& call) { return leaves_something(call) || call.number == SYS_fcntl; }
 
 // Works in a directory of its own, which is the working directory.
 class Pairs {
@@ -108,7 +93,7 @@ const Pairs::Size& Pairs::size_of(const PairOperation& operation) {
       },
       [&](const Call& call) {
         ++size.all;
-        size.lasting += leaves_something(call);
+        size.lasting += is_lasting(call);
         return torture::Order{};
       });
   prepare();
@@ -154,7 +139,7 @@ Pairs::Looked Pairs::after(const Order& order, const Draw& draw) {
     *told_ = Told();
     const PairOperation& operation = by == 'a' ? *draw.first : *draw.second;
     (void)run_child([&, by = by, step = step] {
-      perform_pair(operation, by, *told_, {}, step);
+      perform_pair(operation, by, *told_, step);
       return 0;
     });
     const bool dead = operation.dies && step + 1 == static_cast<int>(operation.steps.size());
@@ -252,7 +237,7 @@ std::string Pairs::run_both(const Draw& draw) {
         return 0;
       },
       [&](const Call& call) -> torture::Order {
-        if (draw.lasting && !leaves_something(call)) return {};
+        if (draw.lasting && !is_lasting(call)) return {};
         if (other != 0 || stop++ != draw.stop) return {};
         other = start_child([&] {
           perform_pair(*draw.second, 'b', *told_b_);

@@ -257,12 +257,10 @@ void make_pair_cache() {
   fs::remove_all("other");
 }
 
-void perform_pair(const PairOperation& operation, Maker by, Told& told,
-                  const std::function<void()>& opened, int only_step) {
+void perform_pair(const PairOperation& operation, Maker by, Told& told, int only_step) {
   maker = by;
   try {
     Cache cache("cache", silent());
-    if (opened) opened();
     for (int i = 0; i < static_cast<int>(operation.steps.size()); ++i) {
       if (only_step < 0 || only_step == i) operation.steps[static_cast<std::size_t>(i)](cache);
     }

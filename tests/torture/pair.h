@@ -41,8 +41,7 @@ struct Told {
 };
 
 // Opens "cache" and does all steps, or one of them, in the name of `maker`.
-void perform_pair(const PairOperation& operation, Maker maker, Told& told,
-                  const std::function<void()>& opened = {}, int only_step = -1);
+void perform_pair(const PairOperation& operation, Maker maker, Told& told, int only_step = -1);
 
 // The makers of the results of Source, Noise, Middle and Output once '9' has asked for them.
 inline constexpr std::size_t kPairTasks = 4;

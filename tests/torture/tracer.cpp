@@ -246,6 +246,24 @@ std::string read_path(pid_t thread, std::uint64_t address) {
   return path;
 }
 
+bool leaves_something(const Call& call) {
+  switch (call.number) {
+    case SYS_open:
+    case SYS_openat:
+    case SYS_write:
+    case SYS_pwrite64:
+    case SYS_pwritev:
+    case SYS_ftruncate:
+    case SYS_fallocate:
+    case SYS_rename:
+    case SYS_unlink:
+    case SYS_unlinkat:
+    case SYS_mkdir:
+    case SYS_rmdir: return true;
+    default: return false;
+  }
+}
+
 std::string call_name(long number) {
   static const std::map<long, const char*> names = {
       {SYS_read, "read"},           {SYS_write, "write"},         {SYS_open, "open"},

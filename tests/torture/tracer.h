@@ -62,6 +62,9 @@ pid_t start_child(const std::function<int()>& body, unsigned seconds = 30);
 [[nodiscard]] std::string read_memory(pid_t thread, std::uint64_t address, std::size_t size);
 [[nodiscard]] std::string read_path(pid_t thread, std::uint64_t address);
 
+// Can somebody else see that it happened?
+[[nodiscard]] bool leaves_something(const Call& call);
+
 // "openat", or its number.
 [[nodiscard]] std::string call_name(long number);
 
