@@ -2,17 +2,14 @@
 // error, no descriptor, an interruption, half of the bytes. The operation succeeds or fails with
 // one clear error; it neither crashes nor hangs; the cache opens and shows what it may; and with
 // the trouble gone the operation succeeds. Then the same on a file system that is really full.
-#include <fcntl.h>
 #include <sys/mount.h>
 #include <sys/statvfs.h>
-#include <sys/syscall.h>
 
-#include <cerrno>
 #include <cstring>
 #include <fstream>
 #include <sstream>
 
-#include "src/os.h"
+#include "tests/torture/failing.h"
 #include "tests/torture/line.h"
 #include "tests/torture/operation.h"
 #include "tests/torture/tracer.h"
@@ -21,60 +18,6 @@ namespace stook::torture {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr int kHalf = -1;  // not an error: half of the bytes
-
-// A lock can be refused, and waiting for one interrupted; letting go of one always succeeds.
-std::vector<int> errors_of_lock(const Call& call) {
-  const auto command = static_cast<int>(call.arguments[1]);
-  const bool waits = command == F_SETLKW || command == F_OFD_SETLKW;
-  if (!waits && command != F_SETLK && command != F_OFD_SETLK) return {};
-  const std::string lock = read_memory(call.thread, call.arguments[2], sizeof(short));
-  short type = F_UNLCK;
-  std::memcpy(&type, lock.data(), lock.size());
-  if (type == F_UNLCK) return {};
-  return waits ? std::vector<int>{ENOLCK, EINTR} : std::vector<int>{ENOLCK};
-}
-
-// How a call can fail.
-std::vector<int> errors_of(const Call& call) {
-  switch (call.number) {
-    case SYS_open:
-    case SYS_openat: return {ENOSPC, EIO, EDQUOT, EMFILE, EINTR};
-    case SYS_write:
-    case SYS_pwrite64: return {ENOSPC, EIO, EDQUOT, EINTR, kHalf};
-    case SYS_read:
-    case SYS_pread64: return {EIO, EINTR, kHalf};
-    case SYS_fsync:
-    case SYS_fdatasync:
-    case SYS_ftruncate:
-    case SYS_fallocate: return {ENOSPC, EIO, EDQUOT, EINTR};
-    case SYS_rename:
-    case SYS_unlink:
-    case SYS_unlinkat:
-    case SYS_mkdir:
-    case SYS_rmdir: return {ENOSPC, EIO, EDQUOT};
-    case SYS_stat:
-    case SYS_fstat:
-    case SYS_lstat:
-    case SYS_newfstatat:
-    case SYS_statx:
-    case SYS_access:
-    case SYS_statfs:
-    case SYS_chmod:
-    case SYS_getdents64: return {EIO};
-    case SYS_fcntl: return errors_of_lock(call);
-    case SYS_mmap: {
-      const bool of_a_file = static_cast<int>(call.arguments[4]) >= 0;
-      return of_a_file ? std::vector<int>{ENOMEM} : std::vector<int>{};
-    }
-    default: return {};
-  }
-}
-
-std::string name_of(int error) {
-  return error == kHalf ? "half of the bytes" : strerrorname_np(error);
-}
 
 std::string read_text(const fs::path& file) {
   std::stringstream text;
@@ -93,18 +36,17 @@ class FailingCalls {
     steps_.reset();
     std::uint64_t next = 0;
     std::string where;
-    const Ending ending =
-        trace([&] { return perform(operation_, cache_, steps_, error_file()); },
-              [&](const Call& call) -> Order {
-                if (!call.entering || !where.empty() || !is_of_interest()) return {};
-                for (const int error : errors_of(call)) {
-                  if (next++ != n) continue;
-                  where = call_name(call.number) + " gives " + name_of(error) + ", number " +
-                          std::to_string(n);
-                  return error == kHalf ? Order{Verdict::shorten} : Order{Verdict::fail, error};
-                }
-                return {};
-              });
+    const Ending ending = trace([&] { return perform(operation_, cache_, steps_, error_file()); },
+                                [&](const Call& call) -> Order {
+                                  if (!call.entering || !where.empty() || !is_of_interest())
+                                    return {};
+                                  for (const Order& way : ways_to_fail(call)) {
+                                    if (next++ != n) continue;
+                                    where = text_of(call, way) + ", number " + std::to_string(n);
+                                    return way;
+                                  }
+                                  return {};
+                                });
     if (where.empty()) return false;
     if (const auto fault = check(ending); !fault.empty()) {
       line_.violation(operation_.name + ", " + where + ": " + fault);

@@ -1,0 +1,77 @@
+#include "tests/torture/failing.h"
+
+#include <fcntl.h>
+#include <sys/syscall.h>
+
+#include <cerrno>
+#include <cstring>
+
+namespace stook::torture {
+namespace {
+
+constexpr int kHalf = -1;  // not an error: half of the bytes
+
+// A lock can be refused, and waiting for one interrupted; letting go of one always succeeds.
+std::vector<int> errors_of_lock(const Call& call) {
+  const auto command = static_cast<int>(call.arguments[1]);
+  const bool waits = command == F_SETLKW || command == F_OFD_SETLKW;
+  if (!waits && command != F_SETLK && command != F_OFD_SETLK) return {};
+  const std::string lock = read_memory(call.thread, call.arguments[2], sizeof(short));
+  short type = F_UNLCK;
+  std::memcpy(&type, lock.data(), lock.size());
+  if (type == F_UNLCK) return {};
+  return waits ? std::vector<int>{ENOLCK, EINTR} : std::vector<int>{ENOLCK};
+}
+
+// How a call can fail.
+std::vector<int> errors_of(const Call& call) {
+  switch (call.number) {
+    case SYS_open:
+    case SYS_openat: return {ENOSPC, EIO, EDQUOT, EMFILE, EINTR};
+    case SYS_write:
+    case SYS_pwrite64: return {ENOSPC, EIO, EDQUOT, EINTR, kHalf};
+    case SYS_read:
+    case SYS_pread64: return {EIO, EINTR, kHalf};
+    case SYS_fsync:
+    case SYS_fdatasync:
+    case SYS_ftruncate:
+    case SYS_fallocate: return {ENOSPC, EIO, EDQUOT, EINTR};
+    case SYS_rename:
+    case SYS_unlink:
+    case SYS_unlinkat:
+    case SYS_mkdir:
+    case SYS_rmdir: return {ENOSPC, EIO, EDQUOT};
+    case SYS_stat:
+    case SYS_fstat:
+    case SYS_lstat:
+    case SYS_newfstatat:
+    case SYS_statx:
+    case SYS_access:
+    case SYS_statfs:
+    case SYS_chmod:
+    case SYS_getdents64: return {EIO};
+    case SYS_fcntl: return errors_of_lock(call);
+    case SYS_mmap: {
+      const bool of_a_file = static_cast<int>(call.arguments[4]) >= 0;
+      return of_a_file ? std::vector<int>{ENOMEM} : std::vector<int>{};
+    }
+    default: return {};
+  }
+}
+
+}  // namespace
+
+std::vector<Order> ways_to_fail(const Call& call) {
+  std::vector<Order> ways;
+  for (const int error : errors_of(call)) {
+    ways.push_back(error == kHalf ? Order{Verdict::shorten} : Order{Verdict::fail, error});
+  }
+  return ways;
+}
+
+std::string text_of(const Call& call, const Order& way) {
+  return call_name(call.number) + " gives " +
+         (way.verdict == Verdict::shorten ? "half of the bytes" : strerrorname_np(way.error));
+}
+
+}  // namespace stook::torture
