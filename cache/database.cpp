@@ -43,8 +43,10 @@ Database::Database(const std::filesystem::path& file, Mode mode) : file_(file) {
   const int code = sqlite3_open_v2(file.c_str(), &handle_, flags, checked_pages());
   if (code != SQLITE_OK) {
     const std::string why = handle_ != nullptr ? sqlite3_errmsg(handle_) : "no memory";
+    const bool gone = handle_ != nullptr && sqlite3_system_errno(handle_) == ENOENT;
     sqlite3_close(handle_);
-    throw DatabaseError("open " + file_.string() + ": " + why, code);
+    throw DatabaseError("open " + file_.string() + ": " + why,
+                        gone ? DatabaseError::kDamaged : code);
   }
   sqlite3_extended_result_codes(handle_, 1);
   // A file that somebody else has made: no code of its own runs, and its schema is not altered.

@@ -4,6 +4,8 @@
 
 namespace stook::detail {
 
+bool is_no_file(int error) { return error == ENOENT || error == ELOOP || error == ENXIO; }
+
 std::string_view advice(int error) {
   switch (error) {
     case ENOSPC:

@@ -19,6 +19,9 @@ using Warn = std::function<void(std::string_view)>;
 [[noreturn]] void throw_cache_error(std::string_view doing, const std::filesystem::path& path,
                                     int error = errno);
 
+// Of what could not be opened: is there no file, whatever stands in its place? Else nobody knows.
+[[nodiscard]] bool is_no_file(int error);
+
 // What to do about an error of the system.
 [[nodiscard]] std::string_view advice(int error);
 

@@ -240,7 +240,7 @@ void Ingest::collect_edges(const Batch& batch, const Work& work, std::vector<Edg
 void Ingest::drop_stale_edges(const Batch& batch, const Work& work) {
   const Entry& old = olds_[work.old].entry;
   if (old.pack == 0) return;
-  const auto last = pack_files_.read(old.pack, old.offset);
+  const auto last = pack_files_.try_read(old.pack, old.offset);
   if (!last) return;  // stale edges only make for more suspects
   const auto now = batch.upstream_of(*work.item);
   if (last->frame.upstream_count() == 0) return;

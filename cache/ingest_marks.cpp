@@ -64,7 +64,7 @@ void Ingest::apply_damaged(const Item& item, Outcome& outcome) {
 void Ingest::apply_confirmed(const Item& item, Outcome& outcome) {
   const auto row = rows.find(item.key);
   if (!row || row->entry.state != RecordState::suspect) return;
-  const auto last = pack_files_.read(row->entry.pack, row->entry.offset);
+  const auto last = pack_files_.try_read(row->entry.pack, row->entry.offset);
   bool good = static_cast<bool>(last);
   for (std::size_t i = 0; good && i < last->frame.upstream_count(); ++i) {
     const UpstreamSeen seen = last->frame.upstream_at(i);

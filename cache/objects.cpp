@@ -45,11 +45,17 @@ bool shrinks(std::span<const ByteSpan> pieces, int level) {
   return compress({&sample, 1}, sample.size(), 1, out) && out.size() < sample.size() / 5 * 4;
 }
 
+// As os_pread; a disk that fails is asked twice.
+ssize_t read_again(int fd, std::span<std::byte> to, std::uint64_t offset) {
+  const ssize_t n = os_pread(fd, to.data(), to.size(), offset);
+  return n >= 0 ? n : os_pread(fd, to.data(), to.size(), offset);
+}
+
 bool read_hashed(int fd, std::span<std::byte> to, Hash128& hash) {
   Hasher hasher;
   for (std::size_t at = 0; at < to.size(); at += kStretch) {
     const std::size_t size = std::min(kStretch, to.size() - at);
-    if (os_pread(fd, to.data() + at, size, at) != static_cast<ssize_t>(size)) return false;
+    if (read_again(fd, to.subspan(at, size), at) != static_cast<ssize_t>(size)) return false;
     hasher.update(to.data() + at, size);
   }
   hash = hasher.finish();
@@ -84,15 +90,14 @@ bool Objects::is_whole(const Hash128& name, std::uint64_t stored_bytes,
                        const std::function<bool(ByteSpan)>& also) const {
   const std::filesystem::path path = path_of(name);
   const Fd fd = os_open(path, O_RDONLY);
-  if (!fd && (errno == ENOENT || errno == ELOOP || errno == ENXIO)) return false;
+  if (!fd && is_no_file(errno)) return false;
   const std::int64_t size = fd ? os_file_size(fd.get()) : -1;
   if (size < 0) throw_cache_error("read", path);  // for want of a descriptor, say: no damage
   if (size != static_cast<std::int64_t>(stored_bytes)) return false;
   Hasher hasher;
   std::vector<std::byte> stretch(kStretch);
   for (std::uint64_t at = 0; at < stored_bytes;) {
-    ssize_t n = os_pread(fd.get(), stretch.data(), stretch.size(), at);
-    if (n < 0) n = os_pread(fd.get(), stretch.data(), stretch.size(), at);  // asked twice
+    const ssize_t n = read_again(fd.get(), stretch, at);
     if (n <= 0) return false;
     const ByteSpan piece = ByteSpan(stretch).first(static_cast<std::size_t>(n));
     hasher.update(piece.data(), piece.size());
@@ -160,9 +165,10 @@ Result<std::unique_ptr<Payload>> Objects::read(const Hash128& name, std::uint64_
   const std::filesystem::path path = path_of(name);
   const auto fail = [&](const char* why) { return Failed{"object " + path.string() + why}; };
   const Fd fd = os_open(path, O_RDONLY);
-  if (!fd) return fail(" is gone");
-  if (!STOOK_MUTANT("object-size") &&
-      os_file_size(fd.get()) != static_cast<std::int64_t>(stored_bytes)) {
+  if (!fd && is_no_file(errno)) return fail(" is gone");
+  const std::int64_t size = fd ? os_file_size(fd.get()) : -1;
+  if (size < 0) throw_cache_error("read", path);  // for want of a descriptor, say: no damage
+  if (!STOOK_MUTANT("object-size") && size != static_cast<std::int64_t>(stored_bytes)) {
     return fail(" has another size than recorded");
   }
   if (!STOOK_MUTANT("object-sizes") && !compressed && stored_bytes != raw_bytes)

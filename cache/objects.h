@@ -33,7 +33,8 @@ class Objects {
   [[nodiscard]] StoredObject write(std::span<const ByteSpan> pieces, std::uint64_t raw_bytes,
                                    int level) const;
 
-  // The value, its hash verified. Fails where the file is gone or a byte of it differs.
+  // The value, its hash verified. Fails where the file is gone or a byte of it differs. Throws
+  // CacheError where that cannot be known.
   Result<std::unique_ptr<Payload>> read(const Hash128& name, std::uint64_t stored_bytes,
                                         std::uint64_t raw_bytes, bool compressed) const;
 

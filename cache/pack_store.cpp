@@ -199,12 +199,16 @@ Entry PackStore::append(Frame& frame, const Publication& publication,
   if (bytes.capacity() > kKept) std::vector<std::byte>().swap(bytes);
   if (kind == ItemKind::record || kind == ItemKind::given) {
     try {
-      view_.record_own(item, change);
-    } catch (const DatabaseError& error) {
-      index_failed(error);
+      note_own(item, change);
     } catch (const std::exception& error) { throw AcceptedError(frame.key, error.what()); }
   }
   return entry_of(item);
+}
+
+void PackStore::note_own(const Item& item, std::uint64_t change) {
+  try {
+    view_.record_own(item, change);
+  } catch (const DatabaseError& error) { index_failed(error); }
 }
 
 // The object is there already; it is synced with the record.
@@ -300,10 +304,7 @@ Claim PackStore::claim(const Key& key, Entry& entry) {
   }
   Entry now;
   try {
-    now = view_.claimed(key);
-  } catch (const DatabaseError& error) {
-    index_failed(error);
-    now.id = entry.id != 0 ? entry.id : shared_.take_id();
+    now = look_at_claimed(key, entry.id);
   } catch (...) {  // nobody was told that it is claimed
     if (!STOOK_MUTANT("release-unknown")) release(key);
     throw;
@@ -315,6 +316,17 @@ Claim PackStore::claim(const Key& key, Entry& entry) {
   if (!published || STOOK_MUTANT("claim-looks-again")) return Claim::acquired;
   release(key);
   return Claim::published;
+}
+
+Entry PackStore::look_at_claimed(const Key& key, std::uint64_t id) {
+  try {
+    return view_.claimed(key);
+  } catch (const DatabaseError& error) {
+    index_failed(error);
+    Entry entry;
+    entry.id = id != 0 ? id : shared_.take_id();
+    return entry;
+  }
 }
 
 void PackStore::release(const Key& key) { shared_.release({&key, 1}); }

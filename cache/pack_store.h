@@ -74,10 +74,12 @@ class PackStore final : public Store {
   void join();
   Entry append(Frame& frame, const Publication& publication, std::span<const ByteSpan> value,
                ItemKind kind, std::span<const Key> release);
+  void note_own(const Item& item, std::uint64_t change);
   void take_stored(const StoredValue& stored, Frame& frame);
+  Entry look_at_claimed(const Key& key, std::uint64_t id);
   void append_mark(FrameKind kind, const Key& key, std::string_view class_name);
   Invalidated invalidate(const std::function<void(Indexer::Transaction&)>& append);
-  void index_failed(const DatabaseError& error);
+  void index_failed(const DatabaseError& error);  // throws what is no damage
   Result<OwnedFrame> read_frame(const Entry& entry, Packs::Part part);
 
   const Warn warn_;

@@ -15,9 +15,11 @@ bool matches(std::string_view pattern, std::string_view name) {
          fnmatch(std::string(pattern).c_str(), std::string(name).c_str(), 0) == 0;
 }
 
-// A damaged index makes everything a miss until the next one who is alone rebuilds it.
+// A damaged index makes everything a miss until the next one who is alone rebuilds it. One that
+// cannot be read for want of a descriptor, say, is no reason to execute anything again.
 void PackStore::index_failed(const DatabaseError& error) {
-  if (error.damaged()) request_rebuild(layout_);
+  if (!error.damaged() && !STOOK_MUTANT("index-not-damaged")) throw error;
+  request_rebuild(layout_);
   if (!index_failed_.exchange(true)) warn_(error.what());
 }
 

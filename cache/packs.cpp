@@ -126,8 +126,8 @@ Result<std::shared_ptr<const OpenPack>> Packs::open(std::uint32_t number) {
   const std::filesystem::path path = path_of(number);
   auto pack = std::make_shared<OpenPack>();
   pack->fd = os_open(path, O_RDONLY);
-  if (!pack->fd && errno != ENOENT) throw_cache_error("read", path);
-  if (!pack->fd) return failed(path, 0, "it is gone");
+  if (!pack->fd && is_no_file(errno)) return failed(path, 0, "it is gone");
+  if (!pack->fd) throw_cache_error("read", path);
   struct stat status = {};
   if (fstat(pack->fd.get(), &status) != 0) throw_cache_error("look at", path);
   if (!S_ISREG(status.st_mode)) return failed(path, 0, "it is not a file");
@@ -138,12 +138,6 @@ Result<std::shared_ptr<const OpenPack>> Packs::open(std::uint32_t number) {
   pack->header = *header;
   if (open_.size() >= kMostOpen) open_.clear();  // those in use live on through their pointers
   return open_.emplace(number, std::move(pack)).first->second;
-}
-
-Result<std::shared_ptr<const OpenPack>> Packs::open_or_fail(std::uint32_t number) {
-  try {
-    return open(number);
-  } catch (const CacheError& error) { return Failed{error.what()}; }
 }
 
 std::string Packs::about_unknown(std::uint32_t number, std::uint64_t offset) const {
@@ -242,13 +236,19 @@ Result<OwnedFrame> Packs::take_frame(const std::shared_ptr<const OpenPack>& pack
 }
 
 Result<OwnedFrame> Packs::read(std::uint32_t number, std::uint64_t offset, Part part) {
-  const auto pack = open_or_fail(number);
+  const auto pack = open(number);
   if (!pack) return Failed{pack.reason()};
   if (const auto ahead = find_ahead(number, offset, part)) {
     // It may have been read while the record was being written.
     if (auto frame = take_frame(*pack, *ahead, offset, part)) return frame;
   }
   return take_frame(*pack, *read_ahead(number, offset, (*pack)->fd.get()), offset, part);
+}
+
+Result<OwnedFrame> Packs::try_read(std::uint32_t number, std::uint64_t offset) {
+  try {
+    return read(number, offset);
+  } catch (const CacheError& error) { return Failed{error.what()}; }
 }
 
 Result<std::shared_ptr<const OpenPack>> Packs::scan(std::uint32_t number, std::uint64_t from,

@@ -32,9 +32,11 @@ class Packs {
  public:
   explicit Packs(std::filesystem::path directory) : directory_(std::move(directory)) {}
 
-  // `front`: without the upstreams, which may be many times the rest.
+  // `front`: without the upstreams, which may be many times the rest. Throws as scan() does.
   enum class Part { whole, front };
   Result<OwnedFrame> read(std::uint32_t number, std::uint64_t offset, Part part = Part::whole);
+  // The same for whom it is all one why it cannot be read.
+  Result<OwnedFrame> try_read(std::uint32_t number, std::uint64_t offset);
 
   // Visits the whole frames in [from, to) in order. Damaged stretches are reported and skipped, and
   // so is what the disk does not give back when asked twice. Fails where the pack is gone or its
@@ -67,7 +69,6 @@ class Packs {
     std::uint64_t start = 0;
     std::vector<std::byte> bytes;
   };
-  Result<std::shared_ptr<const OpenPack>> open_or_fail(std::uint32_t number);
   std::shared_ptr<const Stretch> find_ahead(std::uint32_t number, std::uint64_t offset, Part part);
   std::shared_ptr<const Stretch> read_ahead(std::uint32_t number, std::uint64_t offset, int fd);
   Result<OwnedFrame> take_frame(const std::shared_ptr<const OpenPack>& pack, const Stretch& from,

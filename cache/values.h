@@ -21,7 +21,7 @@ class ValueFiles {
   explicit ValueFiles(const std::filesystem::path& root);
 
   // The encoded value of an input. Fails where it is damaged, gone, of another digest or encoded
-  // otherwise than as `codec`.
+  // otherwise than as `codec`. Throws CacheError where that cannot be known.
   [[nodiscard]] Result<std::unique_ptr<Payload>> read(const JobInput& input,
                                                       std::string_view codec);
 

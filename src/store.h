@@ -184,6 +184,9 @@ class Store {
   [[nodiscard]] virtual const std::filesystem::path& root() const = 0;
 
   // --- Reading -------------------------------------------------------------------------------
+  // All of these throw CacheError where it cannot be known what is there (no descriptor is left,
+  // say): whoever took that for damage would compute again what is whole.
+
   // What is known of each key, entries[i] for keys[i]. Cheap for one, cheaper for many; sees what
   // this process has published and what others had when the call began.
   // REQUIRES: keys.size() == entries.size()

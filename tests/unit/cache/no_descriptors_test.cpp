@@ -1,37 +1,18 @@
 // What cannot be read for want of a descriptor is no damage: nothing is given up for it.
 #include <fcntl.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <system_error>
-
 #include "cache/maintain.h"
-#include "src/os.h"
+#include "cache/pack_store.h"
+#include "tests/support/no_descriptors.h"
 #include "tests/unit/cache/support.h"
 
 namespace stook::detail {
 namespace {
 
-// While it lives, no file can be opened, or only so many.
-class NoDescriptors {
- public:
-  explicit NoDescriptors(rlim_t more = 0) {
-    // clang's check of dynamic types opens a pipe when it meets a type for the first time.
-    (void)std::generic_category().message(EMFILE);
-    getrlimit(RLIMIT_NOFILE, &before_);
-    rlimit none = before_;
-    none.rlim_cur = more + static_cast<rlim_t>(Fd(open("/dev/null", O_RDONLY | O_CLOEXEC)).get());
-    setrlimit(RLIMIT_NOFILE, &none);
-  }
-  ~NoDescriptors() { setrlimit(RLIMIT_NOFILE, &before_); }
-  NoDescriptors(const NoDescriptors&) = delete;
-  NoDescriptors& operator=(const NoDescriptors&) = delete;
-
- private:
-  rlimit before_{};
-};
+using test::NoDescriptors;
 
 const std::string kLarge(2 << 20, 'L');
 
@@ -80,6 +61,45 @@ TEST(NoDescriptors, OpeningFailsAndLosesNothing) {
   {
     const NoDescriptors none;
     EXPECT_THROW(TestStore{dir.path()}, CacheError);
+  }
+  expect_all(dir.path());
+}
+
+// A record whose pack was not open yet, a value in a file of its own, and what the index is asked.
+TEST(NoDescriptors, WhatCannotBeReadIsNotGivenUp) {
+  const TemporaryDirectory dir;
+  publish_some(dir.path());
+  {
+    TestStore store(dir.path());
+    const Entry a = store.entry("a"), large = store.entry("large");
+    const NoDescriptors none;
+    EXPECT_THROW((void)store->read_record(a), CacheError);
+    EXPECT_THROW((void)store->read_value(a, "text"), CacheError);
+    EXPECT_THROW((void)store->read_value(large, "text"), CacheError);
+    EXPECT_THROW((void)verify(*store.store, true), CacheError);
+  }
+  {
+    TestStore store(dir.path());
+    ASSERT_EQ(store.value("a"), "value of a");  // its pack is open now
+    const Entry large = store.entry("large");
+    const NoDescriptors none;
+    EXPECT_THROW((void)store->read_value(large, "text"), CacheError);
+  }
+  expect_all(dir.path());
+}
+
+// What the index cannot be asked for is not to be executed again.
+TEST(NoDescriptors, AnIndexThatCannotBeOpenedIsNoMiss) {
+  const TemporaryDirectory dir;
+  publish_some(dir.path());
+  {
+    TestStore store(dir.path());
+    dynamic_cast<PackStore&>(*store.store).view().disconnect();
+    const NoDescriptors none;
+    EXPECT_THROW((void)store.entry("a"), CacheError);
+    EXPECT_THROW((void)store->id_of(key_of("a")), CacheError);
+    Entry entry;
+    EXPECT_THROW((void)store->claim(key_of("a"), entry), CacheError);
   }
   expect_all(dir.path());
 }
