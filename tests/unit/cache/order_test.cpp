@@ -51,6 +51,32 @@ TEST(Order, WhatIsReadableIsThere) {
   EXPECT_EQ(lost, 0);
 }
 
+// Whoever claims a key gets the id that it has, whatever other threads learn meanwhile.
+TEST(Order, AClaimGivesTheIdThatIsThere) {
+  const TemporaryDirectory dir;
+  TestStore store(dir.path()), other(dir.path());
+  const std::uint64_t id = store.publish("key", "value").id;
+  other.publish("cleared", "value");
+  store->flush();
+  std::atomic<bool> over{false};
+  std::thread changes([&] {
+    for (int i = 0; i < 2'000; ++i) (void)other->clear(key_of("cleared"));
+    over = true;
+  });
+  std::thread looks([&] {
+    while (!over) (void)store.entry("another");
+  });
+  int wrong = 0;
+  while (!over) {
+    Entry entry;
+    wrong += store->claim(key_of("key"), entry) == Claim::held || entry.id != id;
+    store->release(key_of("key"));
+  }
+  changes.join();
+  looks.join();
+  EXPECT_EQ(wrong, 0);
+}
+
 TEST(Order, AnIdThatWasShownIsKept) {
   const TemporaryDirectory dir;
   { TestStore first(dir.path()); }
