@@ -1,9 +1,13 @@
 #include "runtime/task_directory.h"
 
+#include <fcntl.h>
+
+#include <array>
 #include <cerrno>
 #include <fstream>
 #include <initializer_list>
 
+#include "cache/fault.h"
 #include "src/external.h"
 #include "src/mutant.h"
 #include "src/os.h"
@@ -20,20 +24,30 @@ fs::path marker_of(const fs::path& root, const Key& key) {
   return root / "spool" / (std::string(marker_prefix) + to_hex(key));
 }
 
-bool is_there(const fs::path& path) {
-  std::error_code ignored;
-  return fs::exists(fs::symlink_status(path, ignored));
+// Throws CacheError where that cannot be known.
+fs::file_status look_at(const fs::path& path) {
+  std::error_code error;
+  const fs::file_status status = fs::symlink_status(path, error);
+  if (status.type() == fs::file_type::none) throw_cache_error("look at", path, error.value());
+  return status;
 }
 
-// It is gone in one step, whatever the permissions of what is in it. False: it is still there.
+bool is_there(const fs::path& path) { return fs::exists(look_at(path)); }
+
+// It is gone in one step, whatever the permissions of what is in it. False: it may still be there,
+// and errno says why.
 bool discard(const fs::path& root, const fs::path& path) {
-  if (!is_there(path)) return true;
   const fs::path trash = root / "spool" / "trash";
-  std::error_code ignored;
-  fs::create_directories(trash, ignored);
   const fs::path place = trash / os_unique_name();
   bool moved = os_rename(path, place);
+  if (!moved && errno == ENOENT) {  // there is no trash yet, or nothing to discard
+    std::error_code ignored;
+    fs::create_directories(trash, ignored);
+    moved = os_rename(path, place);
+    if (!moved && errno == ENOENT) return fs::is_directory(trash, ignored);
+  }
   if (!moved && errno == EACCES) {  // a directory that changes its parent is written to
+    std::error_code ignored;
     fs::permissions(path, fs::perms::owner_all, fs::perm_options::add, ignored);
     moved = os_rename(path, place);
   }
@@ -44,17 +58,15 @@ bool discard(const fs::path& root, const fs::path& path) {
 // The last good content comes back; without any there was none. False: it is to be tried again.
 bool restore(const fs::path& root, const fs::path& data, const fs::path& previous) {
   if (!discard(root, data)) return false;
-  if (STOOK_MUTANT("rename-back")) return true;
-  return !is_there(previous) || os_rename(previous, data);
+  return STOOK_MUTANT("rename-back") || os_rename(previous, data) || errno == ENOENT;
 }
 
 // Nothing below the cache is made or removed through a symbolic link.
 bool has_link(const fs::path& root, const fs::path& path) {
   fs::path at = root;
-  std::error_code ignored;
   for (const fs::path& part : path.lexically_relative(root)) {
     at /= part;
-    if (fs::is_symlink(fs::symlink_status(at, ignored))) return true;
+    if (fs::is_symlink(look_at(at))) return true;
   }
   return false;
 }
@@ -69,47 +81,76 @@ void refuse_links(const fs::path& root, std::initializer_list<fs::path> paths) {
 
 std::error_code last_error() { return {errno, std::generic_category()}; }
 
-// Whether the record is of what lies in `data`: the process died after it had published and before
-// it could remove what it had moved aside.
-bool was_published(Store& store, const Entry& entry, const fs::path& data) {
-  if (entry.state == RecordState::missing) return false;
-  const auto record = store.read_record(entry);
-  if (!record) return false;
-  if (record->directory.is_zero() || !is_there(data)) {
-    return record->directory.is_zero() && !is_there(data);  // the newest result has no directory
-  }
-  try {
-    return digest_directory(data) == record->directory;
-  } catch (const UnreadableDirectory& unreadable) {
-    // What is published could be read. Without descriptors or memory nobody knows.
-    const int error = unreadable.error;
-    if (error == EMFILE || error == ENFILE || error == ENOMEM) throw;
-    if (STOOK_MUTANT("unreadable-attempt")) throw;
-    return false;
+// Not the directory's fault: the same may succeed when there is room again.
+bool is_passing(int error) {
+  switch (error) {
+    case EMFILE:
+    case ENFILE:
+    case ENOMEM:
+    case ENOSPC:
+    case EDQUOT:
+    case EINTR:
+    case EAGAIN: return true;
+    default: return false;
   }
 }
 
-// False: it is to be tried again.
-bool settle(Store& store, const Entry& entry, const fs::path& path) {
+// Is that what lies there? What has no digest is nothing. Throws CacheError where it cannot be
+// known.
+bool is_content(const fs::path& path, const Digest& digest) {
+  if (digest.is_zero() || !is_there(path)) return digest.is_zero() && !is_there(path);
+  for (int tries = 0;; ++tries) {
+    try {
+      return digest_directory(path) == digest;
+    } catch (const UnreadableDirectory& unreadable) {
+      if (is_passing(unreadable.error) || STOOK_MUTANT("unreadable-attempt")) {
+        throw_cache_error("look at", path, unreadable.error);
+      }
+      if (unreadable.error != EIO || tries > 0) return false;  // a disk that fails is asked twice
+    }
+  }
+}
+
+// Settles what an attempt that died has left: the record says whether it had published, and could
+// only not remove what it had moved aside. Throws CacheError where that cannot be known or done:
+// the record must not answer beside the content of another one.
+void settle(Store& store, const Key& key, const Entry& entry, const fs::path& path) {
   const fs::path data = path / "data", previous = path / "data.previous";
-  if (!STOOK_MUTANT("directory-of-which") && was_published(store, entry, data)) {
-    return discard(store.root(), previous);
+  const bool kept = entry.state != RecordState::missing || entry.doubt == Doubt::not_kept;
+  bool published = false;
+  if (kept && entry.pack != 0 && !STOOK_MUTANT("directory-of-which")) {
+    if (const auto record = store.read_record(entry)) {
+      published = is_content(data, record->directory);
+      if (!published && !is_content(previous, record->directory) && !STOOK_MUTANT("lost-content")) {
+        store.mark_damaged(key, "what it left in " + data.string() + " is not there any more");
+      }
+    }
   }
-  return restore(store.root(), data, previous);
+  if (published ? discard(store.root(), previous) : restore(store.root(), data, previous)) return;
+  throw_cache_error("put right what an attempt that died has left in", path);
 }
 
-// Settles the directory that a marker names. False: it is to be tried again.
-bool settle_marked(Store& store, const Entry& entry, const fs::path& marker) {
+// What a marker says; empty: whoever wrote it died before anything moved.
+std::string read_marker(const fs::path& marker) {
+  const Fd file = os_open(marker, O_RDONLY);
+  if (!file && is_no_file(errno)) return {};
+  std::array<char, 4096> text{};
+  const ssize_t size = file ? os_pread(file.get(), text.data(), text.size(), 0) : -1;
+  if (size < 0) throw_cache_error("read", marker);
+  const std::string_view line(text.data(), static_cast<std::size_t>(size));
+  return std::string(line.substr(0, line.find('\n')));  // a class name may hold spaces
+}
+
+// Settles the directory that a marker names.
+void settle_marked(Store& store, const Key& key, const Entry& entry, const fs::path& marker) {
   const fs::path root = store.root();
-  std::string relative;
-  std::ifstream file(marker);
-  std::getline(file, relative);  // a class name may hold spaces
+  const std::string relative = read_marker(marker);
   const fs::path path = (root / relative).lexically_normal();
   const bool inside =
       STOOK_MUTANT("marker-inside") ||
       (!relative.empty() && path.native().starts_with((root / "tasks" / "").native()) &&
        !has_link(root, path / "data") && !has_link(root, path / "data.previous"));
-  return !inside || settle(store, entry, path);
+  if (inside) settle(store, key, entry, path);
 }
 
 Key key_from_hex(std::string_view hex) {
@@ -136,7 +177,7 @@ TaskDirectory::TaskDirectory(Store& store, const Key& key, const Entry& entry, f
 TaskDirectory::~TaskDirectory() {
   if (committed_ || (!used_ && !moved_)) return;
   std::error_code ignored;
-  if (!restore(root_, data_, previous_)) return;  // whoever opens the cache next finds the marker
+  if (!restore(root_, data_, previous_)) return;  // whoever executes or opens next finds the marker
   fs::remove(marker_, ignored);
   fs::remove(path_, ignored);  // only where nothing is left in it
 }
@@ -154,11 +195,11 @@ void TaskDirectory::move_aside() {
     }
   }
   std::error_code error;
-  if (fs::exists(previous_)) {
+  if (is_there(previous_)) {
     moved_ = true;
     // An attempt of this run died in another process: what lies in data is not a result.
     if (!discard(root_, data_)) throw fs::filesystem_error("move away", data_, last_error());
-  } else if (fs::exists(data_)) {
+  } else if (is_there(data_)) {
     if (!STOOK_MUTANT("rename-aside")) fs::rename(data_, previous_, error);
     moved_ = !error;
     if (!error) return;
@@ -192,18 +233,16 @@ void TaskDirectory::take(const fs::path& made) {
 
 void TaskDirectory::put_aside() {
   const std::lock_guard lock(mutex_);
-  std::error_code ignored;
   try {
-    if (!used_ && (fs::exists(data_, ignored) || fs::exists(previous_, ignored))) move_aside();
+    if (!used_ && (is_there(data_) || is_there(previous_))) move_aside();
   } catch (const fs::filesystem_error& error) {
     throw CacheError(std::string("cannot put the task's directory aside: ") + error.what());
   }
 }
 
 void TaskDirectory::adopt() {
-  std::error_code ignored;
-  moved_ = fs::exists(marker_, ignored);
-  used_ = moved_ && fs::exists(data_, ignored);
+  moved_ = is_there(marker_);
+  used_ = moved_ && is_there(data_);
 }
 
 Digest TaskDirectory::digest() const {
@@ -247,29 +286,27 @@ void settle_attempt(Store& store, const Key& key, const Entry& entry, const fs::
     return;
   }
   refuse_links(store.root(), {path / "data", path / "data.previous", marker});
-  if (!settle(store, entry, path)) {
-    throw CacheError("cannot put right what an attempt that died has left in " + path.string() +
-                     ": " + last_error().message());
-  }
+  settle(store, key, entry, path);
   std::error_code ignored;
   fs::remove(marker, ignored);
 }
 
 void restore_directories(Store& store) {
-  std::error_code ignored;
-  const fs::path root = store.root();
-  for (const auto& entry : fs::directory_iterator(root / "spool", ignored)) {
-    const std::string name = entry.path().filename().string();
-    if (!name.starts_with(marker_prefix) || !fs::is_regular_file(entry.symlink_status(ignored))) {
-      continue;
-    }
+  const fs::path spool = store.root() / "spool";
+  std::vector<std::string> names;
+  if (!os_list(spool, names) && errno != ENOENT) throw_cache_error("list", spool);
+  for (const std::string& name : names) {
+    const fs::path marker = spool / name;
+    if (!name.starts_with(marker_prefix) || !fs::is_regular_file(look_at(marker))) continue;
     const Key key = key_from_hex(name.substr(marker_prefix.size()));
     Entry found;
     store.lookup({&key, 1}, {&found, 1});
-    if (store.claim(key, found) == Claim::held && !STOOK_MUTANT("attempt-still-running"))
-      continue;  // its attempt is still running
+    if (store.claim(key, found) != Claim::acquired && !STOOK_MUTANT("attempt-still-running"))
+      continue;  // its attempt is still running, or has just ended
     try {
-      if (settle_marked(store, found, entry.path())) fs::remove(entry.path(), ignored);
+      settle_marked(store, key, found, marker);
+      std::error_code ignored;
+      fs::remove(marker, ignored);
     } catch (...) {
       store.release(key);
       throw;
