@@ -15,6 +15,7 @@
 #include "runtime/executors/slurm.h"
 #include "runtime/executors/spool.h"
 #include "runtime/worker.h"
+#include "src/os.h"
 
 #include <stook/errors.hpp>
 
@@ -219,9 +220,10 @@ class SlurmArrays::Impl : public std::enable_shared_from_this<Impl> {
 
   bool take_results() {
     std::set<std::string> there;
-    std::error_code ignored;
-    for (const auto& entry : fs::directory_iterator(options_.spool, ignored)) {
-      if (entry.path().extension() == ".result") there.insert(entry.path().stem().string());
+    std::vector<std::string> names;
+    if (!os_list(options_.spool, names) && errno != ENOENT) return false;  // not seen is not ended
+    for (const fs::path name : names) {
+      if (name.extension() == ".result") there.insert(name.stem().string());
     }
     std::vector<std::uint64_t> done;
     std::vector<std::uint64_t> over;
