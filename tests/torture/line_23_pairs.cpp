@@ -194,6 +194,11 @@ const Allowed& Pairs::allowed(const Draw& draw) {
   const bool moving = draw.first->changes && draw.second->changes &&
                       (draw.first->moves_input || draw.second->moves_input);
   if (unfinished || moving) allowed[source].insert('9');
+  // An import leaves out what is being executed, and what was begun before a clear is cleared.
+  const auto imports = [](const PairOperation& one) { return one.name.ends_with("import"); };
+  if (draw.first->changes && draw.second->changes &&
+      (imports(*draw.first) || imports(*draw.second)))
+    for (auto& makers : allowed) makers.insert('9');
   return allowed;
 }
 
@@ -276,6 +281,9 @@ std::string Pairs::look_after(const Draw& draw) {
   if (draw.first->spares_the_used || draw.second->spares_the_used) return shown;
   const Looked again = look(draw, true);
   if (!again.fault.empty()) return "then, of the packs alone: " + again.fault;
+  // What somebody has written who died before he could say how much is found by who comes next and
+  // is alone; the keeper has been there all the time.
+  if (draw.killed && draw.keeper == Keeper::longer) return shown;
   if (again.makers != makers) {
     return "it shows " + std::string(makers.begin(), makers.end()) + " and of the packs alone " +
            std::string(again.makers.begin(), again.makers.end());

@@ -168,11 +168,22 @@ template <class T> void expect_directory(const TaskRef<T>& task, const std::stri
                            content + "'");
 }
 
+// What was evicted is made anew only when somebody asks for it, and may then be another.
+void make_all() {
+  for (std::size_t ran = 1; ran != 0;) {
+    ran = 0;
+    ran += Output::make().run_graph(options()).stats.ran;
+    ran += Source::make().run_graph(options()).stats.ran;
+    ran += Noise::make().run_graph(options()).stats.ran;
+  }
+}
+
 Makers look(const fs::path& directory, const Look& how) {
   maker = '9';
   Cache cache(directory, silent());
   if (how.settled_first) (void)cache.collect({.dry_run = true});
   run();
+  if (!how.all_kept) make_all();
   const std::string output = result_of(Output::make(), how.all_kept),
                     middle = result_of(Middle::make(), how.all_kept);
   std::string source, noise;
