@@ -1,11 +1,13 @@
 #include "tests/torture/directory_task.h"
 
+#include <sys/syscall.h>
+
 #include <fstream>
+#include <set>
+#include <sstream>
 #include <stdexcept>
 #include <utility>
 #include <stook/stook.hpp>
-
-#include "tests/torture/tracer.h"
 
 namespace stook::torture {
 
@@ -92,6 +94,62 @@ DirectoryLook look_at_directory(const fs::path& directory, bool done) {
   }
   if (done && value != 2) return {value, "the new result is lost"};
   return {value, {}};
+}
+
+namespace {
+
+std::string read_text(const fs::path& file) {
+  std::stringstream text;
+  text << std::ifstream(file).rdbuf();
+  return text.str();
+}
+
+// What distinguishes a cache in which a rebuild was killed: where the contents are, and which of
+// them its record is of.
+std::string shape_of(const fs::path& cache, const fs::path& copy) {
+  std::string shape;
+  for (const auto& entry : fs::recursive_directory_iterator(cache / "tasks")) {
+    if (entry.path().filename() == "file") shape += read_text(entry.path()) + " in ";
+    if (entry.is_directory()) shape += entry.path().filename().string() + " ";
+  }
+  copy_cache(cache, copy);
+  return shape + "record " + std::to_string(look_at_directory(copy, false).value);
+}
+
+bool has_marker(const fs::path& cache) {
+  for (const auto& entry : fs::directory_iterator(cache / "spool")) {
+    if (entry.path().filename().string().starts_with("rebuild-")) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+std::vector<KilledRebuild> killed_rebuilds(const fs::path& directory, const fs::path& good) {
+  std::vector<KilledRebuild> rebuilds;
+  std::set<std::string> shapes;
+  Steps steps;
+  for (std::uint64_t n = 0;; ++n) {
+    const fs::path cache = directory / ("killed" + std::to_string(rebuilds.size()));
+    copy_cache(good, cache);
+    steps.reset();
+    std::uint64_t stop = 0;
+    const Ending ending = trace([&] { return rebuild_directory(cache, steps); },
+                                [&](const Call& call) -> Order {
+                                  if (!steps.is_open() || !leaves_something(call)) return {};
+                                  return {stop++ == n ? Verdict::kill : Verdict::go, 0};
+                                });
+    if (!ending.killed) return rebuilds;
+    if (!has_marker(cache)) continue;
+    const std::string shape = shape_of(cache, directory / "copy");
+    if (!shapes.insert(shape).second) continue;
+    rebuilds.push_back({shape, cache});
+  }
+}
+
+bool names_marker(const Call& call) {
+  return call.number == SYS_openat &&
+         read_path(call.thread, call.arguments[1]).find("/rebuild-") != std::string::npos;
 }
 
 }  // namespace stook::torture

@@ -4,8 +4,10 @@
 
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "tests/torture/operation.h"
+#include "tests/torture/tracer.h"
 
 namespace stook::torture {
 
@@ -23,5 +25,16 @@ struct DirectoryLook {
   std::string fault;
 };
 [[nodiscard]] DirectoryLook look_at_directory(const std::filesystem::path& cache, bool done);
+
+// Caches in which a rebuild was killed, one of each shape: where the contents are, and which of
+// them the record is of.
+struct KilledRebuild {
+  std::string shape;
+  std::filesystem::path cache;
+};
+[[nodiscard]] std::vector<KilledRebuild> killed_rebuilds(const std::filesystem::path& directory,
+                                                         const std::filesystem::path& good);
+// Does it open the mark by which such a rebuild is found?
+[[nodiscard]] bool names_marker(const Call& call);
 
 }  // namespace stook::torture

@@ -1,6 +1,6 @@
 // Line 2, of a task with a directory: SIGKILL at every system call of its being rebuilt with
-// another content. Afterwards value and directory are both of the last good result or both of the
-// new one.
+// another content, and of a cache being opened in which such a rebuild was killed. Afterwards value
+// and directory are both of the last good result or both of the new one.
 #include "tests/torture/directory_task.h"
 #include "tests/torture/line.h"
 #include "tests/torture/tracer.h"
@@ -10,32 +10,42 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::uint64_t kill_everywhere(Line& line, const fs::path& good, int slice) {
+// Rebuilds it, or opens a cache in which a rebuild was killed.
+struct Killed {
+  std::string name;
+  std::function<int(const fs::path&, Steps&)> perform;
+  fs::path prepared;
+  bool opens = false;
+};
+
+std::uint64_t kill_everywhere(Line& line, const Killed& operation, int slice) {
   const fs::path cache = line.directory() / ("cache" + std::to_string(slice));
   Steps steps;
   std::uint64_t kills = 0;
   for (auto n = static_cast<std::uint64_t>(slice);; n += kSlices) {
-    fs::remove_all(cache);
-    fs::copy(good, cache, fs::copy_options::recursive);
+    copy_cache(operation.prepared, cache);
     steps.reset();
     std::uint64_t stop = 0;
+    bool begun = line.nightly();
     std::string where;
     const Ending ending =
-        trace([&] { return rebuild_directory(cache, steps); },
+        trace([&] { return operation.perform(cache, steps); },
               [&](const Call& call) -> Order {
-                if (!steps.is_open() && !line.nightly()) return {};
-                if (stop++ != n) return {};
+                begun = begun || steps.is_open() || (operation.opens && names_marker(call));
+                if (!begun || (operation.opens && steps.is_open()) || stop++ != n) return {};
                 where = (call.entering ? "before " : "after ") + call_name(call.number);
                 return {Verdict::kill, 0};
               });
     if (!ending.killed) {
-      if (!ending.exited || ending.status != 0) line.violation("the rebuild fails");
+      if (!ending.exited || ending.status != 0) line.violation(operation.name + " fails");
       return kills;
     }
     ++kills;
-    const DirectoryLook looked = look_at_directory(cache, steps.count() > 0);
+    const bool rebuilt = !operation.opens && steps.count() > 0;
+    const DirectoryLook looked = look_at_directory(cache, rebuilt);
     if (looked.fault.empty()) continue;
-    line.violation("killed " + where + ", stop " + std::to_string(n) + ": " + looked.fault);
+    line.violation(operation.name + ", killed " + where + ", stop " + std::to_string(n) + ": " +
+                   looked.fault);
   }
 }
 
@@ -45,12 +55,21 @@ int run(Line& line) {
   if (const Ending built = run_child([&] { return build_directory(good); }); built.status != 0) {
     line.violation("it cannot be built at all");
   }
-  std::uint64_t kills = 0;
-  for (int round = 0; round < (line.nightly() ? 10 : 1); ++round) {
-    kills += line.in_slices(kSlices, [&](int slice) { return kill_everywhere(line, good, slice); });
+  const auto rebuilds = killed_rebuilds(line.directory(), good);
+  std::vector<Killed> operations = {{"a rebuild", rebuild_directory, good}};
+  for (const auto& [shape, cache] : rebuilds) {
+    operations.push_back({"opened with " + shape, ask_for_directory, cache, true});
   }
-  return line.finish("a task with a directory rebuilt and killed at every system call: " +
-                     std::to_string(kills));
+  std::uint64_t kills = 0;
+  for (int round = 0; round < (line.nightly() ? 3 : 1); ++round) {
+    for (const Killed& operation : operations) {
+      kills += line.in_slices(kSlices,
+                              [&](int slice) { return kill_everywhere(line, operation, slice); });
+    }
+  }
+  return line.finish("a task with a directory killed at every system call, " +
+                     std::to_string(kills) + " times: rebuilt, and opened after " +
+                     std::to_string(rebuilds.size()) + " rebuilds that were killed");
 }
 
 }  // namespace

@@ -2,10 +2,7 @@
 // can, while it is rebuilt with another content, and while somebody opens the cache in which a
 // rebuild was killed. Value and directory are both of the last good result or both of the new one,
 // and with the trouble gone it can be rebuilt.
-#include <sys/syscall.h>
-
 #include <fstream>
-#include <set>
 #include <sstream>
 
 #include "tests/torture/directory_task.h"
@@ -85,9 +82,8 @@ class FailingDirectory {
  private:
   // From when it is open, or from when it is found that a rebuild was killed; at night all of it.
   bool is_of_interest(const Call& call) {
-    begun_ = begun_ || line_.nightly() || steps_.is_open() ||
-             (operation_.opens && call.number == SYS_openat &&
-              read_path(call.thread, call.arguments[1]).find("/rebuild-") != std::string::npos);
+    begun_ =
+        begun_ || line_.nightly() || steps_.is_open() || (operation_.opens && names_marker(call));
     return begun_ && steps_.count() == 0;
   }
 
@@ -118,57 +114,17 @@ class FailingDirectory {
   bool begun_ = false;
 };
 
-// What distinguishes a cache in which a rebuild was killed: where the contents are, and which of
-// them its record is of.
-std::string shape_of(const fs::path& cache, const fs::path& copy) {
-  std::string shape;
-  for (const auto& entry : fs::recursive_directory_iterator(cache / "tasks")) {
-    if (entry.path().filename() == "file") shape += read_text(entry.path()) + " in ";
-    if (entry.is_directory()) shape += entry.path().filename().string() + " ";
-  }
-  copy_cache(cache, copy);
-  return shape + "record " + std::to_string(look_at_directory(copy, false).value);
-}
-
-bool has_marker(const fs::path& cache) {
-  for (const auto& entry : fs::directory_iterator(cache / "spool")) {
-    if (entry.path().filename().string().starts_with("rebuild-")) return true;
-  }
-  return false;
-}
-
-// Rebuilds that were killed, one of each shape.
-std::vector<DirectoryOperation> killed_rebuilds(const fs::path& directory, const fs::path& good) {
-  std::vector<DirectoryOperation> operations;
-  std::set<std::string> shapes;
-  Steps steps;
-  for (std::uint64_t n = 0;; ++n) {
-    const fs::path cache = directory / ("killed" + std::to_string(operations.size()));
-    copy_cache(good, cache);
-    steps.reset();
-    std::uint64_t stop = 0;
-    const Ending ending = trace([&] { return rebuild_directory(cache, steps); },
-                                [&](const Call& call) -> Order {
-                                  if (!steps.is_open() || !leaves_something(call)) return {};
-                                  return {stop++ == n ? Verdict::kill : Verdict::go, 0};
-                                });
-    if (!ending.killed) return operations;
-    if (!has_marker(cache)) continue;
-    const std::string shape = shape_of(cache, directory / "copy");
-    if (!shapes.insert(shape).second) continue;
-    operations.push_back({"opened with " + shape, ask_for_directory, cache, true});
-  }
-}
-
 int run(Line& line) {
   if (const std::string why = why_no_tracing(); !why.empty()) line.skip(why);
   const fs::path good = line.directory() / "good";
   if (const Ending built = run_child([&] { return build_directory(good); }); built.status != 0) {
     line.violation("it cannot be built at all");
   }
-  auto operations = killed_rebuilds(line.directory(), good);
-  const std::size_t shapes = operations.size();
-  operations.push_back({"rebuild", rebuild_directory, good});
+  const auto killed = killed_rebuilds(line.directory(), good);
+  std::vector<DirectoryOperation> operations = {{"rebuild", rebuild_directory, good}};
+  for (const auto& [shape, cache] : killed) {
+    operations.push_back({"opened with " + shape, ask_for_directory, cache, true});
+  }
   std::uint64_t trials = 0;
   for (const DirectoryOperation& operation : operations) {
     trials += line.in_slices(kSlices, [&](int slice) {
@@ -181,7 +137,7 @@ int run(Line& line) {
   }
   return line.finish("a task with a directory, each system call failing in each way: " +
                      std::to_string(trials) + " times, in its rebuild and in opening after " +
-                     std::to_string(shapes) + " that were killed");
+                     std::to_string(killed.size()) + " that were killed");
 }
 
 }  // namespace
