@@ -5,6 +5,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <vector>
 
 namespace stook::torture {
 namespace {
@@ -59,8 +60,7 @@ std::vector<int> errors_of(const Call& call) {
   }
 }
 
-}  // namespace
-
+// At the entry of the call; empty: it is not one that fails.
 std::vector<Order> ways_to_fail(const Call& call) {
   std::vector<Order> ways;
   for (const int error : errors_of(call)) {
@@ -72,6 +72,24 @@ std::vector<Order> ways_to_fail(const Call& call) {
 std::string text_of(const Call& call, const Order& way) {
   return call_name(call.number) + " gives " +
          (way.verdict == Verdict::shorten ? "half of the bytes" : strerrorname_np(way.error));
+}
+
+}  // namespace
+
+FailedOnce fail_once(std::uint64_t n, const std::function<int()>& body,
+                     const std::function<bool(const Call&)>& of_interest) {
+  FailedOnce failed;
+  std::uint64_t next = 0;
+  failed.ending = trace(body, [&](const Call& call) -> Order {
+    if (!call.entering || !failed.where.empty() || !of_interest(call)) return {};
+    for (const Order& way : ways_to_fail(call)) {
+      if (next++ != n) continue;
+      failed.where = text_of(call, way) + ", number " + std::to_string(n);
+      return way;
+    }
+    return {};
+  });
+  return failed;
 }
 
 }  // namespace stook::torture

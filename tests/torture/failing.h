@@ -1,17 +1,21 @@
-// failing.h - how a system call can fail.
+// failing.h - runs something in which a system call fails, once, in one of the ways it can.
 #pragma once
 
+#include <cstdint>
+#include <functional>
 #include <string>
-#include <vector>
 
 #include "tests/torture/tracer.h"
 
 namespace stook::torture {
 
-// At the entry of the call; empty: it is not one that fails.
-[[nodiscard]] std::vector<Order> ways_to_fail(const Call& call);
-
-// "openat gives EMFILE"
-[[nodiscard]] std::string text_of(const Call& call, const Order& way);
+// The n-th way to fail, counted over all calls `of_interest` (asked at their entries until one has
+// failed): the first is 0.
+struct FailedOnce {
+  Ending ending;
+  std::string where;  // "openat gives EMFILE, number 17"; empty: there are not so many
+};
+[[nodiscard]] FailedOnce fail_once(std::uint64_t n, const std::function<int()>& body,
+                                   const std::function<bool(const Call&)>& of_interest);
 
 }  // namespace stook::torture

@@ -59,19 +59,9 @@ class FailingDirectory {
     copy_cache(operation_.prepared, cache_);
     steps_.reset();
     begun_ = false;
-    std::uint64_t next = 0;
-    std::string where;
-    const Ending ending = trace([&] { return perform(operation_, cache_, steps_); },
-                                [&](const Call& call) -> Order {
-                                  if (!call.entering || !where.empty() || !is_of_interest(call))
-                                    return {};
-                                  for (const Order& way : ways_to_fail(call)) {
-                                    if (next++ != n) continue;
-                                    where = text_of(call, way) + ", number " + std::to_string(n);
-                                    return way;
-                                  }
-                                  return {};
-                                });
+    const auto [ending, where] = fail_once(
+        n, [this] { return perform(operation_, cache_, steps_); },
+        [this](const Call& call) { return is_of_interest(call); });
     if (where.empty()) return false;
     if (const auto fault = check(ending); !fault.empty()) {
       line_.violation(operation_.name + ", " + where + ": " + fault);

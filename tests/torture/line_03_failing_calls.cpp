@@ -34,19 +34,9 @@ class FailingCalls {
   bool fail(std::uint64_t n) {
     copy_cache(operation_.prepared, cache_);
     steps_.reset();
-    std::uint64_t next = 0;
-    std::string where;
-    const Ending ending = trace([&] { return perform(operation_, cache_, steps_, error_file()); },
-                                [&](const Call& call) -> Order {
-                                  if (!call.entering || !where.empty() || !is_of_interest())
-                                    return {};
-                                  for (const Order& way : ways_to_fail(call)) {
-                                    if (next++ != n) continue;
-                                    where = text_of(call, way) + ", number " + std::to_string(n);
-                                    return way;
-                                  }
-                                  return {};
-                                });
+    const auto [ending, where] = fail_once(
+        n, [this] { return perform(operation_, cache_, steps_, error_file()); },
+        [this](const Call&) { return is_of_interest(); });
     if (where.empty()) return false;
     if (const auto fault = check(ending); !fault.empty()) {
       line_.violation(operation_.name + ", " + where + ": " + fault);
