@@ -55,6 +55,11 @@ int fsync(int fd) {
   return static_cast<int>(syscall(SYS_fsync, fd));
 }
 
+ssize_t pwrite(int fd, const void* data, size_t size, off_t offset) {
+  if (told != nullptr) tell("pwrite", path_of(fd));
+  return syscall(SYS_pwrite64, fd, data, size, offset);
+}
+
 int lstat(const char* path, struct stat* status) noexcept {
   if (told != nullptr) tell("lstat", path);
   return static_cast<int>(syscall(SYS_newfstatat, AT_FDCWD, path, status, AT_SYMLINK_NOFOLLOW));
