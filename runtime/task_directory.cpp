@@ -81,20 +81,6 @@ void refuse_links(const fs::path& root, std::initializer_list<fs::path> paths) {
 
 std::error_code last_error() { return {errno, std::generic_category()}; }
 
-// Not the directory's fault: the same may succeed when there is room again.
-bool is_passing(int error) {
-  switch (error) {
-    case EMFILE:
-    case ENFILE:
-    case ENOMEM:
-    case ENOSPC:
-    case EDQUOT:
-    case EINTR:
-    case EAGAIN: return true;
-    default: return false;
-  }
-}
-
 // Is that what lies there? What has no digest is nothing. Throws CacheError where it cannot be
 // known.
 bool is_content(const fs::path& path, const Digest& digest) {
@@ -103,7 +89,7 @@ bool is_content(const fs::path& path, const Digest& digest) {
     try {
       return digest_directory(path) == digest;
     } catch (const UnreadableDirectory& unreadable) {
-      if (is_passing(unreadable.error) || STOOK_MUTANT("unreadable-attempt")) {
+      if (os_is_passing(unreadable.error) || STOOK_MUTANT("unreadable-attempt")) {
         throw_cache_error("look at", path, unreadable.error);
       }
       if (unreadable.error != EIO || tries > 0) return false;  // a disk that fails is asked twice

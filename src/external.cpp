@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "src/hash.h"
+#include "src/mutant.h"
 #include "src/os.h"
 #include "src/shown.h"
 
@@ -56,7 +57,7 @@ bool append_stat(std::string& out, const fs::path& path) {
 
 bool hash_file(Hasher& hasher, const fs::path& path) {
   const FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (file.fd < 0) return false;
+  if (file.fd < 0) return false;  // and errno says why
   constexpr std::size_t chunk = 1 << 18;
   const auto buffer = std::make_unique_for_overwrite<char[]>(chunk);
   std::uint64_t total = 0;
@@ -260,6 +261,12 @@ Digest ExternalSpec::digest() const {
     if (set == nullptr && !has_otherwise_) return absent_digest();
     hash_text(hasher, set != nullptr ? std::string_view(set) : std::string_view(otherwise_));
   } else if (!hash_file(hasher, name)) {
+    // What cannot be read is as good as not there, but not what nobody could read just now.
+    if (os_is_passing(errno) && !STOOK_MUTANT("input-not-gone")) {
+      const int error = errno;
+      throw UnreadableDirectory("cannot read the input " + name + ": " + std::strerror(error),
+                                error);
+    }
     return absent_digest();
   }
   return Digest{hasher.finish()};

@@ -185,6 +185,19 @@ std::int64_t os_file_size(int fd) {
   return fstat(fd, &status) == 0 ? static_cast<std::int64_t>(status.st_size) : -1;
 }
 
+bool os_is_passing(int error) noexcept {
+  switch (error) {
+    case EMFILE:
+    case ENFILE:
+    case ENOMEM:
+    case ENOSPC:
+    case EDQUOT:
+    case EINTR:
+    case EAGAIN: return true;
+    default: return false;
+  }
+}
+
 bool os_list(const std::filesystem::path& directory, std::vector<std::string>& names) {
   names.clear();
   DIR* const open = opendir(directory.c_str());

@@ -73,6 +73,8 @@ void os_fill_standard_streams() noexcept;
 [[nodiscard]] bool os_reserve(int fd, std::size_t size);
 // -1: failed.
 [[nodiscard]] std::int64_t os_file_size(int fd);
+// Is it an error that says nothing of the file? The same may succeed when there is room again.
+[[nodiscard]] bool os_is_passing(int error) noexcept;
 // The names in a directory, but for "." and "..". False: not all of them could be read.
 [[nodiscard]] bool os_list(const std::filesystem::path& directory, std::vector<std::string>& names);
 

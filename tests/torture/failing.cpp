@@ -5,10 +5,13 @@
 
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 #include <vector>
 
 namespace stook::torture {
 namespace {
+
+namespace fs = std::filesystem;
 
 constexpr int kHalf = -1;  // not an error: half of the bytes
 
@@ -70,7 +73,12 @@ std::vector<Order> ways_to_fail(const Call& call) {
 }
 
 std::string text_of(const Call& call, const Order& way) {
-  return call_name(call.number) + " gives " +
+  const bool has_path = call.number == SYS_openat;
+  return call_name(call.number) +
+         (has_path
+              ? " of " + fs::path(read_path(call.thread, call.arguments[1])).filename().string()
+              : "") +
+         " gives " +
          (way.verdict == Verdict::shorten ? "half of the bytes" : strerrorname_np(way.error));
 }
 

@@ -104,6 +104,21 @@ TEST(NoDescriptors, AnIndexThatCannotBeOpenedIsNoMiss) {
   expect_all(dir.path());
 }
 
+// Whoever is not told of the inputs would take what was made of their old content for fresh.
+TEST(NoDescriptors, AnIndexThatIsGoneHasNoEmptyListOfInputs) {
+  const TemporaryDirectory dir;
+  publish_some(dir.path());
+  {
+    TestStore store(dir.path());
+    ASSERT_EQ(store.state("a"), RecordState::fresh);
+    dynamic_cast<PackStore&>(*store.store).view().disconnect();
+    std::filesystem::remove(dir.path() / "index.sqlite");
+    EXPECT_THROW((void)store->externals(), CacheError);
+    EXPECT_THROW((void)store->check_versions({}), CacheError);
+  }
+  expect_all(dir.path());
+}
+
 // Results that come faster than they are synced wait, each as an open file.
 TEST(NoDescriptors, LargeResultsDoNotUseThemUp) {
   const TemporaryDirectory dir;
