@@ -284,6 +284,7 @@ std::uint64_t Shared::note_change() {
   return change;
 }
 void Shared::announce_change() { state_->untold.store(1); }
+bool Shared::is_changing() const { return state_->untold.load() != 0; }
 
 std::uint32_t Shared::register_pack(std::uint32_t number) {
   const TableLock lock(*this);

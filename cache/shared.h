@@ -63,6 +63,9 @@ class Shared {
   // It is about to be committed. Where this process dies before note_change(), the next one who
   // locks makes that call.
   void announce_change();
+  // Is one being committed? Who asks this before changes(), and is told no, and then that nothing
+  // has changed, knows what was so when he asked.
+  [[nodiscard]] bool is_changing() const;
 
   // --- The packs of this session, dead owners' too.
   struct PackLength {

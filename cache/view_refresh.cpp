@@ -21,10 +21,14 @@ void clear_known(KnownKey& known, std::uint64_t seq) {
 
 }  // namespace
 
+// While a change is being committed others may have seen it in the index already: then nothing is
+// answered from memory.
 void View::refresh() {
-  if (shared_.changes() == seen_change_ && shared_.growth() == seen_growth_) return;
+  const bool changing = shared_.is_changing() && !STOOK_MUTANT("change-under-way");
+  if (!changing && shared_.changes() == seen_change_ && shared_.growth() == seen_growth_) return;
   const std::lock_guard reading(reading_);
-  if (const std::uint64_t change = shared_.changes(); change != seen_change_) start_anew(change);
+  const std::uint64_t change = shared_.changes();
+  if (changing || change != seen_change_) start_anew(change);
   if (shared_.growth() != seen_growth_) read_tails();
 }
 

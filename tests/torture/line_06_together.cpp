@@ -162,7 +162,8 @@ std::uint64_t together(Line& line, int processes, int operations, std::uint64_t 
     for (const auto& [key, of_key] : histories) {
       for (const auto& of_process : of_key) noted += of_process.size();
       if (!is_linearizable(of_key))
-        line.violation(name_of(key) + " has a history without an order");
+        line.violation(name_of(key) + " has a history without an order, part " +
+                       std::to_string(seed));
     }
     return noted;
   });

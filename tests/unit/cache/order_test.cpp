@@ -9,6 +9,7 @@
 #include "cache/frame.h"
 #include "cache/layout.h"
 #include "cache/maintain.h"
+#include "cache/pack_store.h"
 #include "cache/shared_state.h"
 #include "tests/unit/cache/calls.h"
 #include "tests/unit/cache/support.h"
@@ -49,6 +50,23 @@ TEST(Order, WhatIsReadableIsThere) {
     EXPECT_EQ(two.state(name), RecordState::fresh) << i;
   }
   EXPECT_GT(written, 0);
+}
+
+// What one has seen cleared nobody sees again: who clears has committed and not told it yet.
+TEST(Order, WhatIsClearedIsClearedForAll) {
+  const TemporaryDirectory dir;
+  TestStore clears(dir.path()), remembers(dir.path());
+  clears.publish("key", "value");
+  clears->flush();
+  ASSERT_EQ(remembers.state("key"), RecordState::fresh);
+  auto& store = dynamic_cast<PackStore&>(*clears.store);
+  store.indexer().exclusively([&](Indexer::Transaction& transaction) {
+    const auto row = transaction.ingest.rows.find(key_of("key"));
+    ASSERT_TRUE(row);
+    transaction.ingest.rows.clear(row->entry.id, Doubt::cleared, row->seq + 1);
+    store.shared().announce_change();
+  });
+  EXPECT_EQ(remembers.state("key"), RecordState::missing);
 }
 
 // Whoever claims a key gets the id that it has, whatever other threads learn meanwhile.
