@@ -116,6 +116,13 @@ std::string shape_of(const fs::path& cache, const fs::path& copy) {
   return shape + "record " + std::to_string(look_at_directory(copy, false).value);
 }
 
+// Where the shape may be another one afterwards.
+bool moves_something(const Call& call) {
+  return !call.entering &&
+         (call.number == SYS_rename || call.number == SYS_mkdir || call.number == SYS_openat ||
+          call.number == SYS_unlink || call.number == SYS_pwrite64 || call.number == SYS_writev);
+}
+
 bool has_marker(const fs::path& cache) {
   for (const auto& entry : fs::directory_iterator(cache / "spool")) {
     if (entry.path().filename().string().starts_with("rebuild-")) return true;
@@ -136,7 +143,7 @@ std::vector<KilledRebuild> killed_rebuilds(const fs::path& directory, const fs::
     std::uint64_t stop = 0;
     const Ending ending = trace([&] { return rebuild_directory(cache, steps); },
                                 [&](const Call& call) -> Order {
-                                  if (!steps.is_open() || !leaves_something(call)) return {};
+                                  if (!steps.is_open() || !moves_something(call)) return {};
                                   return {stop++ == n ? Verdict::kill : Verdict::go, 0};
                                 });
     if (!ending.killed) return rebuilds;

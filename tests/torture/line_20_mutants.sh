@@ -1,6 +1,6 @@
 #!/bin/bash
 # line_20_mutants.sh quick|nightly --seed N [NAME...] - leaves out one guard at a time (src/mutant.h) and runs
-# what mutants.txt says must fail then. quick: as many as 30 s allow, others for each seed; nightly: all.
+# what mutants.txt says must fail then. quick: as many as 20 s allow, others for each seed; nightly: all.
 # NAME...: these. A program that fails with all guards in place proves nothing and is told. That the table
 # and the code agree is a rule of check-layers.
 set -uo pipefail
@@ -54,7 +54,7 @@ awk '!/^#/ && NF' "$table" | awk -v mode="$mode" -v names=" $* " '
   names ~ /[a-z]/ { if (index(names, " " $1 " ")) print; next }
   mode == "nightly" || $2 == "quick"' |
   shuf --random-source=<(yes "$seed") > "$work/chosen"
-end=$((SECONDS + 30))
+end=$((SECONDS + 20))
 [[ $mode == nightly || $# -gt 0 ]] && end=$((SECONDS + 36000))
 export end=$((end - SECONDS + $(date +%s)))
 # shellcheck disable=SC2016
