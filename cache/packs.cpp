@@ -121,12 +121,17 @@ void Packs::drop_ahead() {
 }
 
 Result<std::shared_ptr<const OpenPack>> Packs::open(std::uint32_t number) {
+  return open_unless(number, [](int error) { return error == ENOENT; });
+}
+
+Result<std::shared_ptr<const OpenPack>> Packs::open_unless(std::uint32_t number,
+                                                           bool (*is_gone)(int error)) {
   const std::lock_guard lock(mutex_);
   if (const auto found = open_.find(number); found != open_.end()) return found->second;
   const std::filesystem::path path = path_of(number);
   auto pack = std::make_shared<OpenPack>();
   pack->fd = os_open(path, O_RDONLY);
-  if (!pack->fd && is_no_file(errno)) return failed(path, 0, "it is gone");
+  if (!pack->fd && is_gone(errno)) return failed(path, 0, "it is gone");
   if (!pack->fd) throw_cache_error("read", path);
   struct stat status = {};
   if (fstat(pack->fd.get(), &status) != 0) throw_cache_error("look at", path);
@@ -236,7 +241,7 @@ Result<OwnedFrame> Packs::take_frame(const std::shared_ptr<const OpenPack>& pack
 }
 
 Result<OwnedFrame> Packs::read(std::uint32_t number, std::uint64_t offset, Part part) {
-  const auto pack = open(number);
+  const auto pack = open_unless(number, is_no_file);  // a link makes a miss
   if (!pack) return Failed{pack.reason()};
   if (const auto ahead = find_ahead(number, offset, part)) {
     // It may have been read while the record was being written.

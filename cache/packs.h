@@ -69,6 +69,8 @@ class Packs {
     std::uint64_t start = 0;
     std::vector<std::byte> bytes;
   };
+  Result<std::shared_ptr<const OpenPack>> open_unless(std::uint32_t number,
+                                                      bool (*is_gone)(int error));
   std::shared_ptr<const Stretch> find_ahead(std::uint32_t number, std::uint64_t offset, Part part);
   std::shared_ptr<const Stretch> read_ahead(std::uint32_t number, std::uint64_t offset, int fd);
   Result<OwnedFrame> take_frame(const std::shared_ptr<const OpenPack>& pack, const Stretch& from,

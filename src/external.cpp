@@ -263,9 +263,7 @@ Digest ExternalSpec::digest() const {
   } else if (!hash_file(hasher, name)) {
     // What cannot be read is as good as not there, but not what nobody could read just now.
     if (os_is_passing(errno) && !STOOK_MUTANT("input-not-gone")) {
-      const int error = errno;
-      throw UnreadableDirectory("cannot read the input " + name + ": " + std::strerror(error),
-                                error);
+      throw CacheError("cannot read the input " + name + ": " + std::strerror(errno));
     }
     return absent_digest();
   }
