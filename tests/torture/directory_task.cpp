@@ -4,10 +4,11 @@
 
 #include <fstream>
 #include <set>
-#include <sstream>
 #include <stdexcept>
 #include <utility>
 #include <stook/stook.hpp>
+
+#include "tests/torture/failing.h"
 
 namespace stook::torture {
 
@@ -97,12 +98,6 @@ DirectoryLook look_at_directory(const fs::path& directory, bool done) {
 }
 
 namespace {
-
-std::string read_text(const fs::path& file) {
-  std::stringstream text;
-  text << std::ifstream(file).rdbuf();
-  return text.str();
-}
 
 // What distinguishes a cache in which a rebuild was killed: where the contents are, and which of
 // them its record is of.

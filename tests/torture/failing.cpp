@@ -6,7 +6,11 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
+#include <sstream>
 #include <vector>
+
+#include <stook/errors.hpp>
 
 namespace stook::torture {
 namespace {
@@ -98,6 +102,39 @@ FailedOnce fail_once(std::uint64_t n, const std::function<int()>& body,
     return {};
   });
   return failed;
+}
+
+int perform(const std::function<int()>& body, const fs::path& error_file) {
+  std::string text;
+  int status = 0;
+  try {
+    if (body() != 0) status = 3;
+  } catch (const Error& error) {
+    text = error.what();
+    status = 1;
+  } catch (const std::exception& error) {
+    text = error.what();
+    status = 2;
+  }
+  if (!error_file.empty()) std::ofstream(error_file) << text;
+  return status;
+}
+
+std::string read_text(const fs::path& file) {
+  std::stringstream text;
+  text << std::ifstream(file).rdbuf();
+  return text.str();
+}
+
+std::string fault_of(const Ending& ending, const std::string& error) {
+  if (ending.signal == kHungSignal) return "it hangs";
+  if (!ending.exited) return "it dies by signal " + std::to_string(ending.signal);
+  if (ending.status == 2) return "what was thrown is no stook::Error: " + error;
+  if (ending.status > 2) return "it ends with another result";
+  if (ending.status == 1 && error.find(": ") == std::string::npos) {
+    return "the error does not say what failed: " + error;
+  }
+  return {};
 }
 
 }  // namespace stook::torture

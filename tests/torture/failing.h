@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <string>
 
@@ -17,5 +18,14 @@ struct FailedOnce {
 };
 [[nodiscard]] FailedOnce fail_once(std::uint64_t n, const std::function<int()>& body,
                                    const std::function<bool(const Call&)>& of_interest);
+
+// Runs it in this process: 0 where it gives 0, 1 for one clear error (its text in `error_file`), 2
+// for anything else that is thrown, 3 where it gives anything else.
+int perform(const std::function<int()>& body, const std::filesystem::path& error_file);
+
+[[nodiscard]] std::string read_text(const std::filesystem::path& file);
+
+// What is wrong with such an end in a child; empty: it was done, or said one clear error.
+[[nodiscard]] std::string fault_of(const Ending& ending, const std::string& error);
 
 }  // namespace stook::torture

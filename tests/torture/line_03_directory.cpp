@@ -3,14 +3,11 @@
 // rebuild was killed. Value and directory are both of the last good result or both of the new one,
 // and with the trouble gone it can be rebuilt.
 #include <fstream>
-#include <sstream>
 
 #include "tests/torture/directory_task.h"
 #include "tests/torture/failing.h"
 #include "tests/torture/line.h"
 #include "tests/torture/tracer.h"
-
-#include <stook/errors.hpp>
 
 namespace stook::torture {
 namespace {
@@ -26,29 +23,6 @@ struct DirectoryOperation {
   bool opens = false;  // a cache in which a rebuild was killed
 };
 
-std::string read_text(const fs::path& file) {
-  std::stringstream text;
-  text << std::ifstream(file).rdbuf();
-  return text.str();
-}
-
-// 0: done; 1: one clear error; 2: anything else that was thrown, 3: what must not be.
-int perform(const DirectoryOperation& operation, const fs::path& cache, Steps& steps) {
-  std::string text;
-  int status = 0;
-  try {
-    if (operation.perform(cache, steps) != 0) status = 3;
-  } catch (const Error& error) {
-    text = error.what();
-    status = 1;
-  } catch (const std::exception& error) {
-    text = error.what();
-    status = 2;
-  }
-  std::ofstream(cache.string() + ".error") << text;
-  return status;
-}
-
 class FailingDirectory {
  public:
   FailingDirectory(Line& line, const DirectoryOperation& operation, fs::path cache)
@@ -60,7 +34,10 @@ class FailingDirectory {
     steps_.reset();
     begun_ = false;
     const auto [ending, where] = fail_once(
-        n, [this] { return perform(operation_, cache_, steps_); },
+        n,
+        [this] {
+          return perform([this] { return operation_.perform(cache_, steps_); }, error_file());
+        },
         [this](const Call& call) { return is_of_interest(call); });
     if (where.empty()) return false;
     if (const auto fault = check(ending); !fault.empty()) {
@@ -70,6 +47,8 @@ class FailingDirectory {
   }
 
  private:
+  [[nodiscard]] fs::path error_file() const { return cache_.string() + ".error"; }
+
   // From when it is open, or from when it is found that a rebuild was killed; at night all of it.
   bool is_of_interest(const Call& call) {
     begun_ =
@@ -78,14 +57,8 @@ class FailingDirectory {
   }
 
   std::string check(const Ending& ending) {
-    if (ending.signal == kHungSignal) return "it hangs";
-    if (!ending.exited) return "it dies by signal " + std::to_string(ending.signal);
-    const std::string error = read_text(cache_.string() + ".error");
-    if (ending.status == 2) return "what was thrown is no stook::Error: " + error;
-    if (ending.status > 2) return "it ends with another result";
-    if (ending.status == 1 && error.find(": ") == std::string::npos) {
-      return "the error does not say what failed: " + error;
-    }
+    const std::string error = read_text(error_file());
+    if (auto fault = fault_of(ending, error); !fault.empty()) return fault;
     const bool rebuilt = !operation_.opens && steps_.count() > 0;
     if (auto found = look_at_directory(cache_, rebuilt); !found.fault.empty()) {
       return found.fault + (error.empty() ? "" : ", after " + error);

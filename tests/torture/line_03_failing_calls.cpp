@@ -7,7 +7,6 @@
 
 #include <cstring>
 #include <fstream>
-#include <sstream>
 
 #include "tests/torture/failing.h"
 #include "tests/torture/line.h"
@@ -18,12 +17,6 @@ namespace stook::torture {
 namespace {
 
 namespace fs = std::filesystem;
-
-std::string read_text(const fs::path& file) {
-  std::stringstream text;
-  text << std::ifstream(file).rdbuf();
-  return text.str();
-}
 
 class FailingCalls {
  public:
@@ -55,14 +48,9 @@ class FailingCalls {
   }
 
   std::string check(const Ending& ending) {
-    if (ending.signal == kHungSignal) return "it hangs";
-    if (!ending.exited) return "it dies by signal " + std::to_string(ending.signal);
-    const std::string error = read_text(error_file());
-    if (ending.status > 1) return "what was thrown is no stook::Error: " + error;
+    if (auto fault = fault_of(ending, read_text(error_file())); !fault.empty()) return fault;
     if (ending.status == 1) {
       ++refused_;
-      if (error.find(": ") == std::string::npos)
-        return "the error does not say what failed: " + error;
     } else if (steps_.count() + 1 < operation_.pictures.size()) {
       return "it succeeds without having done its steps";
     }

@@ -3,7 +3,6 @@
 // difference, has made suspect. It says what is right or one clear error; afterwards nothing is
 // wrong, and what was there before is not computed again but for what the disk did not give back.
 #include <fstream>
-#include <sstream>
 #include <stook/stook.hpp>
 
 #include "tests/torture/failing.h"
@@ -73,12 +72,6 @@ CacheOptions silent() {
   return options;
 }
 
-std::string read_text(const fs::path& file) {
-  std::stringstream text;
-  text << std::ifstream(file).rdbuf();
-  return text.str();
-}
-
 RunOptions one_job() {
   RunOptions options;
   options.jobs = 1;
@@ -146,32 +139,19 @@ class FailingRun {
   }
 
  private:
-  // 0: done; 1: one clear error; 2: anything else that was thrown.
   int look() {
     fs::current_path(place_);
-    std::string text;
-    int status = 0;
-    try {
-      *seen_ = ask("cache", steps_);
-    } catch (const Error& error) {
-      text = error.what();
-      status = 1;
-    } catch (const std::exception& error) {
-      text = error.what();
-      status = 2;
-    }
-    std::ofstream("error") << text;
-    return status;
+    return perform(
+        [this] {
+          *seen_ = ask("cache", steps_);
+          return 0;
+        },
+        "error");
   }
 
   std::string check(const Ending& ending, bool disk) {
-    if (ending.signal == kHungSignal) return "it hangs";
-    if (!ending.exited) return "it dies by signal " + std::to_string(ending.signal);
     const std::string error = read_text(place_ / "error");
-    if (ending.status == 2) return "what was thrown is no stook::Error: " + error;
-    if (ending.status == 1 && error.find(": ") == std::string::npos) {
-      return "the error does not say what failed: " + error;
-    }
+    if (auto fault = fault_of(ending, error); !fault.empty()) return fault;
     const Seen first = *seen_;
     if (ending.status == 0 && !first.right) return "what it says is wrong";
     steps_.reset();

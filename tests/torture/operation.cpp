@@ -12,6 +12,7 @@
 #include "runtime/bundle_import.h"
 #include "runtime/task_directory.h"
 #include "src/os.h"
+#include "tests/torture/failing.h"
 #include "tests/torture/tracer.h"
 
 #include <stook/errors.hpp>
@@ -130,19 +131,12 @@ Picture picture_of(const fs::path& cache) {
 
 int perform(const Operation& operation, const fs::path& cache, Steps& steps,
             const fs::path& error_file) {
-  std::string text;
-  int status = 0;
-  try {
-    operation.perform(cache, steps);
-  } catch (const Error& error) {
-    text = error.what();
-    status = 1;
-  } catch (const std::exception& error) {
-    text = error.what();
-    status = 2;
-  }
-  if (!error_file.empty()) std::ofstream(error_file) << text;
-  return status;
+  return perform(
+      [&] {
+        operation.perform(cache, steps);
+        return 0;
+      },
+      error_file);
 }
 
 namespace {
