@@ -44,6 +44,12 @@ class Abandoned {
     EXPECT_EQ(Leaves::make().run_graph().stats.ran, 0u);
   }
 
+  void begin() const {
+    fs::rename(data_, previous_);
+    fs::create_directory(data_);
+    write(data_ / "out.txt", "half");
+  }
+
   TempCache& cache_;
   fs::path data_;
   fs::path previous_;
@@ -52,9 +58,7 @@ class Abandoned {
 TEST(DeadRebuild, IsUndoneByWhoeverOpensTheCacheNext) {
   TempCache cache;
   Abandoned dead(cache);
-  fs::rename(dead.data_, dead.previous_);
-  fs::create_directory(dead.data_);
-  write(dead.data_ / "out.txt", "half");
+  dead.begin();
   dead.reopen();
 }
 
@@ -67,9 +71,7 @@ TEST(DeadRebuild, IsNotOneThatIsUnderWay) {
   detail::Entry entry;
   store.lookup({&key, 1}, {&entry, 1});
   ASSERT_EQ(store.claim(key, entry), detail::Claim::acquired);
-  fs::rename(running.data_, running.previous_);
-  fs::create_directory(running.data_);
-  write(running.data_ / "out.txt", "half");
+  running.begin();
   { const Cache another(cache.root()); }
   EXPECT_EQ(read(running.data_ / "out.txt"), "half");
   EXPECT_TRUE(fs::exists(running.previous_));
@@ -113,9 +115,7 @@ TEST(DeadRebuild, IsMadeAgainWhereItsContentIsLost) {
 TEST(DeadRebuild, StaysAsItIsWithoutDescriptors) {
   TempCache cache;
   Abandoned dead(cache);
-  fs::rename(dead.data_, dead.previous_);
-  fs::create_directory(dead.data_);
-  write(dead.data_ / "out.txt", "half");
+  dead.begin();
   {
     const test::NoDescriptors none;
     EXPECT_THROW(detail::restore_directories(cache->store()), CacheError);
