@@ -55,22 +55,23 @@ bool append_stat(std::string& out, const fs::path& path) {
   return true;
 }
 
-bool hash_file(Hasher& hasher, const fs::path& path) {
+// 0, or the error that kept it from being read.
+int hash_file(Hasher& hasher, const fs::path& path) {
   const FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (file.fd < 0) return false;  // and errno says why
+  if (file.fd < 0) return errno;
   constexpr std::size_t chunk = 1 << 18;
   const auto buffer = std::make_unique_for_overwrite<char[]>(chunk);
   std::uint64_t total = 0;
   for (;;) {
     const ssize_t count = ::read(file.fd, buffer.get(), chunk);
     if (count < 0 && errno == EINTR) continue;
-    if (count < 0) return false;
+    if (count < 0) return errno;
     if (count == 0) break;
     hasher.update(buffer.get(), static_cast<std::size_t>(count));
     total += static_cast<std::uint64_t>(count);
   }
   hasher.update(&total, sizeof total);
-  return true;
+  return 0;
 }
 
 void hash_text(Hasher& hasher, std::string_view text) {
@@ -111,6 +112,41 @@ bool hash_entry(DirectoryHasher& hasher, const fs::path& entry, std::string_view
 }
 
 Digest absent_digest() { return Digest{hash_bytes("stook external: not there")}; }
+Digest unreadable_digest() { return Digest{hash_bytes("stook external: cannot be read")}; }
+
+// What nobody could read just now is neither gone nor another one: it has no digest.
+Digest digest_without_content(const std::string& name, int error) {
+  if (error == ENOENT || error == ENOTDIR) return absent_digest();
+  if ((os_is_passing(error) || error == EIO) && !STOOK_MUTANT("input-not-gone")) {
+    throw CacheError("cannot read the input " + name + ": " + std::strerror(error));
+  }
+  return unreadable_digest();
+}
+
+// A disk that fails is asked twice. `read` gives 0 or the error.
+template <class Read> int ask_twice(const Read& read) {
+  const int error = read();
+  return error == EIO ? read() : error;
+}
+
+Digest digest_of_file_content(const std::string& name) {
+  Digest digest;
+  const int error = ask_twice([&] {
+    Hasher hasher;
+    hash_text(hasher, "stook external 1");
+    const int failed = hash_file(hasher, name);
+    digest = Digest{hasher.finish()};
+    return failed;
+  });
+  return error == 0 ? digest : digest_without_content(name, error);
+}
+
+Digest digest_of_directory(const std::string& name) {
+  struct stat info {};
+  const int error = ask_twice([&] { return ::stat(name.c_str(), &info) == 0 ? 0 : errno; });
+  if (error != 0) return digest_without_content(name, error);
+  return S_ISDIR(info.st_mode) ? digest_directory(name) : absent_digest();
+}
 
 std::string canonical_arguments(const std::string& name, const std::string* otherwise) {
   CanonicalWriter writer;
@@ -253,20 +289,13 @@ bool ExternalSpec::looks_like(std::string_view recorded) const {
 }
 
 Digest ExternalSpec::digest() const {
-  if (what == What::directory) return exists() ? digest_directory(name) : absent_digest();
+  if (what == What::directory) return digest_of_directory(name);
+  if (what == What::file) return digest_of_file_content(name);
+  const char* set = std::getenv(name.c_str());
+  if (set == nullptr && !has_otherwise_) return absent_digest();
   Hasher hasher;
   hash_text(hasher, "stook external 1");
-  if (what == What::variable) {
-    const char* set = std::getenv(name.c_str());
-    if (set == nullptr && !has_otherwise_) return absent_digest();
-    hash_text(hasher, set != nullptr ? std::string_view(set) : std::string_view(otherwise_));
-  } else if (!hash_file(hasher, name)) {
-    // What cannot be read is as good as not there, but not what nobody could read just now.
-    if (os_is_passing(errno) && !STOOK_MUTANT("input-not-gone")) {
-      throw CacheError("cannot read the input " + name + ": " + std::strerror(errno));
-    }
-    return absent_digest();
-  }
+  hash_text(hasher, set != nullptr ? std::string_view(set) : std::string_view(otherwise_));
   return Digest{hasher.finish()};
 }
 

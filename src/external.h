@@ -49,8 +49,8 @@ class ExternalSpec final : public Spec {
   [[nodiscard]] std::string fingerprint() const;
   // Whether it looks as it did when `recorded` was a fingerprint to be trusted.
   [[nodiscard]] bool looks_like(std::string_view recorded) const;
-  // Of the content; a fixed digest where it is not there. Throws CacheError where that cannot be
-  // known, of a directory also where it cannot be read.
+  // Of the content; a fixed digest where it is not there, another one where it may not be read.
+  // Throws CacheError where that cannot be known, also where some of a directory may not be read.
   [[nodiscard]] Digest digest() const;
   [[nodiscard]] bool exists() const;
   [[nodiscard]] Value value() const;
