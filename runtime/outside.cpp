@@ -4,6 +4,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <boost/system/system_error.hpp>
 #include <chrono>
 #include <filesystem>
 #include <optional>
@@ -428,8 +429,13 @@ class Outside::Impl {
 };
 
 Outside::Outside(Store& store, Plan& plan, Execution& execution, const OutsideOptions& options,
-                 Report report)
-    : impl_(std::make_unique<Impl>(store, plan, execution, options, std::move(report))) {}
+                 Report report) {
+  try {
+    impl_ = std::make_unique<Impl>(store, plan, execution, options, std::move(report));
+  } catch (const boost::system::system_error& error) {  // no descriptor for its epoll, say
+    throw ExecutorError("cannot start any process: " + std::string(error.what()));
+  }
+}
 
 Outside::~Outside() = default;
 

@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -129,7 +130,7 @@ class BoostLauncher final : public ProcessLauncher {
 
   pid_t start(const LaunchSpec& spec, std::function<void(Exit)> on_exit) override {
     const pid_t pid = start_process(spec);
-    auto watched = std::make_shared<bp::process>(context_.get_executor(), pid);
+    const auto watched = watch(pid, spec.argv.front());
     watched->async_wait([watched, pid, on_exit = std::move(on_exit)](bp::error_code, int) {
       forget_started(pid);
       on_exit(exit_of(watched->native_exit_code()));
@@ -138,6 +139,23 @@ class BoostLauncher final : public ProcessLauncher {
   }
 
  private:
+  // Kills it where its end could not be seen.
+  std::shared_ptr<bp::process> watch(pid_t pid, const std::string& name) {
+    const int handle = static_cast<int>(::syscall(SYS_pidfd_open, pid, 0));
+    int error = errno;
+    if (handle >= 0) {
+      try {
+        return std::make_shared<bp::process>(context_.get_executor(), pid, handle);
+      } catch (const boost::system::system_error& failed) { error = failed.code().value(); }
+      ::close(handle);
+    }
+    signal_group(pid, SIGKILL);
+    ::waitpid(pid, nullptr, 0);
+    forget_started(pid);
+    throw ExecutorError("cannot wait for '" + name + "', which was started and is killed again: " +
+                        std::strerror(error) + advice(error));
+  }
+
   asio::io_context& context_;
 };
 

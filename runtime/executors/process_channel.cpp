@@ -47,14 +47,19 @@ class ProcessChannel final : public WorkerChannel {
     heard_ = std::move(heard);
     ended_ = std::move(ended);
     int ends[2];
-    if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) fail("socketpair");
-    socket_.assign(asio::local::stream_protocol(), ends[0]);
+    if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) fail("socketpair", errno);
     const Fd theirs(ends[1]);
+    error_code unusable;
+    socket_.assign(asio::local::stream_protocol(), ends[0], unusable);
+    if (unusable) {
+      ::close(ends[0]);
+      fail("epoll_ctl", unusable.value());
+    }
     const Fd mark(::memfd_create("stook", MFD_CLOEXEC));
-    if (!mark || ::ftruncate(mark.get(), sizeof *mark_) != 0) fail("memfd_create");
+    if (!mark || ::ftruncate(mark.get(), sizeof *mark_) != 0) fail("memfd_create", errno);
     void* const page =
         ::mmap(nullptr, sizeof *mark_, PROT_READ | PROT_WRITE, MAP_SHARED, mark.get(), 0);
-    if (page == MAP_FAILED) fail("mmap");
+    if (page == MAP_FAILED) fail("mmap", errno);
     mark_ = static_cast<std::atomic<std::uint64_t>*>(page);
     LaunchSpec spec;
     spec.argv = {own_program(), worker_flag, stem_.string()};
@@ -89,9 +94,9 @@ class ProcessChannel final : public WorkerChannel {
   [[nodiscard]] double hello_within() const override { return kHelloWithin; }
 
  private:
-  [[noreturn]] static void fail(const char* call) {
+  [[noreturn]] static void fail(const char* call, int error) {
     throw ExecutorError(std::string("start a worker process: ") + call + ": " +
-                        std::strerror(errno));
+                        std::strerror(error));
   }
 
   void send() {
