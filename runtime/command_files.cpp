@@ -38,6 +38,12 @@ void rename_or_throw(const std::string& from, const std::string& to) {
   }
 }
 
+// What an earlier attempt left, which must not be taken for what the command makes.
+void remove_or_throw(const std::string& path) {
+  if (path.empty() || ::unlink(path.c_str()) == 0 || errno == ENOENT) return;
+  throw Error("cannot remove " + path + ": " + std::strerror(errno));
+}
+
 bool is_regular(const std::string& path) {
   std::error_code ignored;
   return fs::is_regular_file(path, ignored);
@@ -117,13 +123,13 @@ void CommandFiles::prepare(const CommandUse& use) {
   }
   use_.depfile = use.depfile;
   for (std::size_t i = 0; i < outputs_.size(); ++i) {
-    ::unlink(temporary_[i].c_str());  // of an attempt that was killed
+    remove_or_throw(temporary_[i]);
     if (!use.out[i] && ::rename(outputs_[i].c_str(), aside_[i].c_str()) != 0 && errno != ENOENT) {
       throw Error("cannot move " + outputs_[i] + " aside: " + std::strerror(errno));
     }
     use_.out.push_back(use.out[i]);
   }
-  ::unlink((use_.depfile ? temporary_depfile_ : depfile_).c_str());
+  remove_or_throw(use_.depfile ? temporary_depfile_ : depfile_);
 }
 
 std::vector<std::string> CommandFiles::take_depfile() {
