@@ -6,6 +6,7 @@
 
 #include "cache/compress.h"
 #include "cache/frame.h"
+#include "cache/maintain.h"
 #include "cache/objects.h"
 #include "cache/packs.h"
 #include "cache/values.h"
@@ -135,6 +136,7 @@ TEST(Bounds, NothingIsReachedThroughALink) {
     fs::rename(pack, dir.path() / "elsewhere");
     fs::create_symlink(dir.path() / "elsewhere", pack);
     EXPECT_EQ(store.value("a"), "");
+    EXPECT_THROW((void)collect(*store.store), CacheError) << "it is no pack that can be left out";
   }
   fs::create_directory_symlink(dir.path() / "c", dir.path() / "link");
   try {
