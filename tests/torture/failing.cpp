@@ -57,7 +57,30 @@ std::vector<int> errors_of(const Call& call) {
     case SYS_access:
     case SYS_statfs:
     case SYS_chmod:
+    case SYS_fchmodat:
+    case SYS_utimensat:
     case SYS_getdents64: return {EIO};
+    case SYS_link:
+    case SYS_linkat: return {ENOSPC, EIO, EDQUOT};
+    case SYS_sendto:
+    case SYS_recvfrom: return {EINTR, kHalf};
+    case SYS_sendmsg:
+    case SYS_recvmsg:
+    case SYS_poll:
+    case SYS_ppoll:
+    case SYS_epoll_wait:
+    case SYS_epoll_pwait: return {EINTR};
+    case SYS_epoll_ctl: return {ENOSPC, ENOMEM};
+    case SYS_pipe2:
+    case SYS_socketpair:
+    case SYS_epoll_create1:
+    case SYS_eventfd2:
+    case SYS_timerfd_create:
+    case SYS_memfd_create: return {EMFILE};
+    case SYS_pidfd_open: return {EMFILE, ENOSYS};
+    case SYS_fork:
+    case SYS_vfork: return {EAGAIN};
+    case SYS_execve: return {ENOMEM};
     case SYS_fcntl: return errors_of_lock(call);
     case SYS_mmap: {
       const bool of_a_file = static_cast<int>(call.arguments[4]) >= 0;
@@ -89,10 +112,10 @@ std::string text_of(const Call& call, const Order& way) {
 }  // namespace
 
 FailedOnce fail_once(std::uint64_t n, const std::function<int()>& body,
-                     const std::function<bool(const Call&)>& of_interest) {
+                     const std::function<bool(const Call&)>& of_interest, Follow follow) {
   FailedOnce failed;
   std::uint64_t next = 0;
-  failed.ending = trace(body, [&](const Call& call) -> Order {
+  const auto decide = [&](const Call& call) -> Order {
     if (!call.entering || !failed.where.empty() || !of_interest(call)) return {};
     for (const Order& way : ways_to_fail(call)) {
       if (next++ != n) continue;
@@ -100,7 +123,8 @@ FailedOnce fail_once(std::uint64_t n, const std::function<int()>& body,
       return way;
     }
     return {};
-  });
+  };
+  failed.ending = trace(body, decide, follow);
   return failed;
 }
 

@@ -17,7 +17,8 @@ struct FailedOnce {
   std::string where;  // "openat gives EMFILE, number 17"; empty: there are not so many
 };
 [[nodiscard]] FailedOnce fail_once(std::uint64_t n, const std::function<int()>& body,
-                                   const std::function<bool(const Call&)>& of_interest);
+                                   const std::function<bool(const Call&)>& of_interest,
+                                   Follow follow = Follow::threads);
 
 // Runs it in this process: 0 where it gives 0, 1 for one clear error (its text in `error_file`), 2
 // for anything else that is thrown, 3 where it gives anything else.

@@ -6,8 +6,7 @@
 #include <stook/stook.hpp>
 
 #include "tests/torture/failing.h"
-#include "tests/torture/line.h"
-#include "tests/torture/operation.h"
+#include "tests/torture/whole_run.h"
 
 namespace stook::torture {
 
@@ -62,157 +61,44 @@ struct Together : Task<Together, std::string()> {
 
 namespace {
 
-namespace fs = std::filesystem;
-
 constexpr std::uint64_t kQuickStep = 7;  // no multiple of the ways in which one call fails
 
-CacheOptions silent() {
-  CacheOptions options;
-  options.warn = [](std::string_view) {};
-  return options;
-}
+void write_input(const std::string& text) { std::ofstream("input") << text; }
 
-RunOptions one_job() {
-  RunOptions options;
-  options.jobs = 1;
-  return options;
-}
-
-std::string right_answer() {
+std::string expected() {
   const std::string input = read_text("input");
   const std::string word = input.substr(0, input.find(' '));
-  return word + " " + word + " " + std::to_string(std::size_t{1100} << 10);
+  const std::string size = std::to_string(std::size_t{1100} << 10);
+  return word + " " + word + " " + size + ", " + word + " " + size + ", " + word;
 }
 
-struct Seen {
-  std::size_t ran = 0;
-  bool right = false;
-};
-
-// All results of a cache, each asked for by itself.
-Seen ask(const fs::path& directory, Steps& steps) {
-  const std::string right = right_answer();
-  const Cache cache(directory, silent());
+// All results of the cache, each asked for by itself.
+Answer ask(Steps& steps) {
+  const Cache cache("cache", silent());
   steps.opened();
   const auto outcome = Together::make().run_graph(one_job());
-  Seen seen;
-  seen.ran = outcome.stats.ran;
-  seen.right = outcome.value == right;
   const auto large = LargeText::make().run_graph(one_job());
   const auto left = InDirectory::make().run_graph(one_job());
-  seen.ran += large.stats.ran + left.stats.ran;
-  seen.right = seen.right && right.starts_with(left.value + " ") &&
-               large.value.starts_with(left.value) && large.value.size() == (1100u << 10);
   steps.done();
-  seen.right = seen.right && read_text(InDirectory::make().task_directory() / "file") == left.value;
-  return seen;
-}
-
-struct Scenario {
-  std::string name;
-  std::string input;
-  std::size_t runs;  // so many tasks are executed when nothing fails
-};
-
-class FailingRun {
- public:
-  FailingRun(Line& line, const Scenario& scenario, fs::path good, fs::path place)
-      : line_(line), scenario_(scenario), good_(std::move(good)), place_(std::move(place)) {}
-
-  // The n-th way to fail. False: there are not so many.
-  bool fail(std::uint64_t n) {
-    copy_cache(good_, place_ / "cache");
-    std::ofstream(place_ / "input") << scenario_.input;
-    steps_.reset();
-    *seen_ = Seen();
-    const auto [ending, where] = fail_once(
-        n, [this] { return look(); },
-        [this](const Call&) {
-          return steps_.count() == 0 && (steps_.is_open() || line_.nightly());
-        });
-    if (where.empty()) return false;
-    const bool disk = where.find("EIO") != std::string::npos;
-    if (const std::string fault = check(ending, disk); !fault.empty()) {
-      line_.violation(scenario_.name + ", " + where + ": " + fault);
-    }
-    return true;
-  }
-
- private:
-  int look() {
-    fs::current_path(place_);
-    return perform(
-        [this] {
-          *seen_ = ask("cache", steps_);
-          return 0;
-        },
-        "error");
-  }
-
-  std::string check(const Ending& ending, bool disk) {
-    const std::string error = read_text(place_ / "error");
-    if (auto fault = fault_of(ending, error); !fault.empty()) return fault;
-    const Seen first = *seen_;
-    if (ending.status == 0 && !first.right) return "what it says is wrong";
-    steps_.reset();
-    *seen_ = Seen();
-    const Ending again = run_child([this] { return look(); });
-    if (!again.exited || again.status != 0) {
-      return "then it cannot be asked: " + read_text(place_ / "error");
-    }
-    if (!seen_->right) return "then what it says is wrong; before: " + error;
-    const std::size_t ran = first.ran + seen_->ran;
-    if (disk || ran <= scenario_.runs) return {};
-    return "executed are " + std::to_string(first.ran) + " and then " + std::to_string(seen_->ran) +
-           " tasks, not " + std::to_string(scenario_.runs) + "; the error: " + error;
-  }
-
-  Line& line_;
-  const Scenario& scenario_;
-  const fs::path good_;
-  const fs::path place_;
-  Steps steps_;
-  SharedValue<Seen> seen_;
-};
-
-void build(Line& line, const fs::path& good) {
-  const Ending built = run_child([&] {
-    fs::current_path(line.directory());
-    std::ofstream("input") << "first and more";
-    Steps steps;
-    return ask(good, steps).right ? 0 : 1;
-  });
-  if (!built.exited || built.status != 0) line.violation("it cannot be built at all");
-}
-
-int run(Line& line) {
-  if (const std::string why = why_no_tracing(); !why.empty()) line.skip(why);
-  const fs::path good = line.directory() / "good";
-  build(line, good);
-  const std::vector<Scenario> scenarios = {{"asked", "first and more", 0},
-                                           {"same again", "first and something else", 2},
-                                           {"changed", "second", 5}};
-  std::string figure;
-  for (const Scenario& scenario : scenarios) {
-    if (!line.wants(scenario.name)) continue;
-    const std::uint64_t trials = line.in_slices(kSlices, [&](int slice) {
-      const fs::path place = line.directory() / ("place" + std::to_string(slice));
-      fs::create_directories(place);
-      FailingRun runs(line, scenario, good, place);
-      const std::uint64_t step = line.nightly() ? 1 : kQuickStep, first = line.seed() % step;
-      std::uint64_t done = 0;
-      for (auto n = first + slice * step; runs.fail(n); n += kSlices * step) ++done;
-      return done;
-    });
-    figure += ", " + scenario.name + " " + std::to_string(trials);
-  }
-  return line.finish("runs in which a system call fails" + figure);
+  const std::string word = read_text(InDirectory::make().task_directory() / "file");
+  return {outcome.stats.ran + large.stats.ran + left.stats.ran,
+          outcome.value + ", " + large.value.substr(0, word.size()) + " " +
+              std::to_string(large.value.size()) + ", " + left.value};
 }
 
 }  // namespace
 }  // namespace stook::torture
 
 int main(int argc, char** argv) {
-  stook::torture::Line line(argc, argv);
-  return stook::torture::run(line);
+  using namespace stook::torture;
+  Line line(argc, argv);
+  const WholeRun whole{.prepare = [] { write_input("first and more"); },
+                       .ask = ask,
+                       .expected = expected,
+                       .quick_step = kQuickStep};
+  const std::vector<Scenario> scenarios = {
+      {"asked", [] {}, 0},
+      {"same again", [] { write_input("first and something else"); }, 2},
+      {"changed", [] { write_input("second"); }, 5}};
+  return line.finish("runs in which a system call fails" + fail_whole_runs(line, whole, scenarios));
 }

@@ -14,6 +14,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
 #include <map>
 #include <stdexcept>
 #include <system_error>
@@ -63,10 +64,20 @@ Ending ending_of(int status) {
   return ending;
 }
 
-// One traced process and its threads.
+// The process that a thread belongs to.
+pid_t process_of(pid_t thread) {
+  std::ifstream status("/proc/" + std::to_string(thread) + "/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with("Tgid:")) return static_cast<pid_t>(std::stol(line.substr(5)));
+  }
+  return thread;
+}
+
+// One traced process, its threads, and what it has started where that is followed.
 class Trace {
  public:
-  Trace(pid_t pid, const std::function<Order(const Call&)>& decide) : pid_(pid), decide_(decide) {}
+  Trace(pid_t pid, const std::function<Order(const Call&)>& decide, Follow follow)
+      : pid_(pid), decide_(decide), follow_(follow) {}
   Ending run();
 
  private:
@@ -75,6 +86,8 @@ class Trace {
     int error = 0;  // to be given at the exit
     bool begun = false;
   };
+  Thread& thread_of(pid_t id);
+  void kill_the_rest();
   void stopped(pid_t thread, int status);
   void at_call(pid_t id, Thread& thread);
   void obey(pid_t id, Thread& thread, const Order& order);
@@ -84,6 +97,7 @@ class Trace {
 
   const pid_t pid_;
   const std::function<Order(const Call&)>& decide_;
+  const Follow follow_;
   std::map<pid_t, Thread> threads_;
   bool killed_ = false;
 };
@@ -92,7 +106,11 @@ Ending Trace::run() {
   int status = 0;
   if (waitpid(pid_, &status, __WALL) != pid_) fail("waitpid");
   if (!WIFSTOPPED(status)) throw std::runtime_error("the child cannot be traced");
-  control(PTRACE_SETOPTIONS, pid_, PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACECLONE | PTRACE_O_EXITKILL);
+  std::uintptr_t options = PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACECLONE | PTRACE_O_EXITKILL;
+  if (follow_ == Follow::processes) {
+    options |= PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACEEXEC;
+  }
+  control(PTRACE_SETOPTIONS, pid_, options);
   threads_[pid_].begun = true;
   resume(pid_);
   Ending ending;
@@ -112,17 +130,36 @@ Ending Trace::run() {
     }
     threads_.erase(thread);
   }
+  kill_the_rest();
   ending.killed = killed_;
   return ending;
 }
 
-void Trace::stopped(pid_t id, int status) {
+// Who has ended is waited for by whoever started it, or by nobody.
+void Trace::kill_the_rest() {
+  threads_.erase(pid_);
+  for (const auto& [id, thread] : threads_) kill(id, SIGKILL);
+  for (const auto& [id, thread] : threads_) {
+    int status = 0;
+    while (waitpid(id, &status, __WALL) == id && WIFSTOPPED(status)) {}
+  }
+}
+
+Trace::Thread& Trace::thread_of(pid_t id) {
+  const auto found = threads_.find(id);
+  if (found != threads_.end()) return found->second;
   Thread& thread = threads_[id];
+  if (follow_ == Follow::processes) thread.call.of_child = process_of(id) != pid_;
+  return thread;
+}
+
+void Trace::stopped(pid_t id, int status) {
+  Thread& thread = thread_of(id);
   const int signal = WSTOPSIG(status);
   if (signal == kCallStop) {
     at_call(id, thread);
   } else if (status >> 16 != 0) {
-    resume(id);  // it has started a thread
+    resume(id);  // it has started a thread or a process, or another program
   } else if (signal == SIGSTOP && !thread.begun) {
     resume(id);  // it is one
   } else {
@@ -193,14 +230,14 @@ std::string why_no_tracing() {
 }
 
 Ending trace(const std::function<int()>& body, const std::function<Order(const Call&)>& decide,
-             unsigned seconds) {
+             Follow follow, unsigned seconds) {
   const pid_t pid = fork_child();
   if (pid == 0) {
     if (control(PTRACE_TRACEME, 0) != 0) _exit(126);
     raise(SIGSTOP);
     be_child(body, seconds);
   }
-  return Trace(pid, decide).run();
+  return Trace(pid, decide, follow).run();
 }
 
 pid_t start_child(const std::function<int()>& body, unsigned seconds) {
@@ -265,18 +302,58 @@ bool leaves_something(const Call& call) {
 }
 
 std::string call_name(long number) {
-  static const std::map<long, const char*> names = {
-      {SYS_read, "read"},           {SYS_write, "write"},         {SYS_open, "open"},
-      {SYS_close, "close"},         {SYS_stat, "stat"},           {SYS_fstat, "fstat"},
-      {SYS_lstat, "lstat"},         {SYS_mmap, "mmap"},           {SYS_munmap, "munmap"},
-      {SYS_pread64, "pread"},       {SYS_pwrite64, "pwrite"},     {SYS_access, "access"},
-      {SYS_fcntl, "fcntl"},         {SYS_fsync, "fsync"},         {SYS_fdatasync, "fdatasync"},
-      {SYS_ftruncate, "ftruncate"}, {SYS_fallocate, "fallocate"}, {SYS_rename, "rename"},
-      {SYS_renameat, "renameat"},   {SYS_renameat2, "renameat2"}, {SYS_mkdir, "mkdir"},
-      {SYS_rmdir, "rmdir"},         {SYS_unlink, "unlink"},       {SYS_unlinkat, "unlinkat"},
-      {SYS_openat, "openat"},       {SYS_newfstatat, "fstatat"},  {SYS_statx, "statx"},
-      {SYS_getdents64, "getdents"}, {SYS_statfs, "statfs"},       {SYS_chmod, "chmod"},
-      {SYS_futex, "futex"},         {SYS_clone3, "clone3"},       {SYS_lseek, "lseek"}};
+  static const std::map<long, const char*> names = {{SYS_read, "read"},
+                                                    {SYS_write, "write"},
+                                                    {SYS_open, "open"},
+                                                    {SYS_close, "close"},
+                                                    {SYS_stat, "stat"},
+                                                    {SYS_fstat, "fstat"},
+                                                    {SYS_lstat, "lstat"},
+                                                    {SYS_mmap, "mmap"},
+                                                    {SYS_munmap, "munmap"},
+                                                    {SYS_pread64, "pread"},
+                                                    {SYS_pwrite64, "pwrite"},
+                                                    {SYS_access, "access"},
+                                                    {SYS_fcntl, "fcntl"},
+                                                    {SYS_fsync, "fsync"},
+                                                    {SYS_fdatasync, "fdatasync"},
+                                                    {SYS_ftruncate, "ftruncate"},
+                                                    {SYS_fallocate, "fallocate"},
+                                                    {SYS_rename, "rename"},
+                                                    {SYS_renameat, "renameat"},
+                                                    {SYS_renameat2, "renameat2"},
+                                                    {SYS_mkdir, "mkdir"},
+                                                    {SYS_rmdir, "rmdir"},
+                                                    {SYS_unlink, "unlink"},
+                                                    {SYS_unlinkat, "unlinkat"},
+                                                    {SYS_openat, "openat"},
+                                                    {SYS_newfstatat, "fstatat"},
+                                                    {SYS_statx, "statx"},
+                                                    {SYS_getdents64, "getdents"},
+                                                    {SYS_statfs, "statfs"},
+                                                    {SYS_chmod, "chmod"},
+                                                    {SYS_futex, "futex"},
+                                                    {SYS_clone3, "clone3"},
+                                                    {SYS_lseek, "lseek"},
+                                                    {SYS_vfork, "vfork"},
+                                                    {SYS_execve, "execve"},
+                                                    {SYS_pidfd_open, "pidfd_open"},
+                                                    {SYS_pipe2, "pipe2"},
+                                                    {SYS_socketpair, "socketpair"},
+                                                    {SYS_poll, "poll"},
+                                                    {SYS_sendto, "sendto"},
+                                                    {SYS_sendmsg, "sendmsg"},
+                                                    {SYS_recvfrom, "recvfrom"},
+                                                    {SYS_recvmsg, "recvmsg"},
+                                                    {SYS_epoll_wait, "epoll_wait"},
+                                                    {SYS_epoll_ctl, "epoll_ctl"},
+                                                    {SYS_epoll_create1, "epoll_create1"},
+                                                    {SYS_eventfd2, "eventfd2"},
+                                                    {SYS_timerfd_create, "timerfd_create"},
+                                                    {SYS_memfd_create, "memfd_create"},
+                                                    {SYS_link, "link"},
+                                                    {SYS_linkat, "linkat"},
+                                                    {SYS_utimensat, "utimensat"}};
   const auto found = names.find(number);
   return found != names.end() ? found->second : "call " + std::to_string(number);
 }

@@ -1,4 +1,5 @@
-// tracer.h - runs a function in a child process and stops each of its threads at every system call.
+// tracer.h - runs a function in a child process and stops each of its threads at every system call,
+// and those of the processes it starts, where that is wanted.
 // Unaware of what the calls are for. Linux on x86-64; not thread-safe: one child at a time.
 #pragma once
 
@@ -17,12 +18,13 @@ struct Call {
   long number = -1;
   std::array<std::uint64_t, 6> arguments{};
   bool entering = true;
-  long result = 0;  // at the exit: what it returned, -errno where it failed
+  long result = 0;        // at the exit: what it returned, -errno where it failed
+  bool of_child = false;  // of a process that the traced one has started
 };
 
 enum class Verdict : std::uint8_t {
   go,
-  kill,     // SIGKILL for the whole process; at the entry the call does not happen
+  kill,     // SIGKILL for the whole traced process; at the entry the call does not happen
   fail,     // at the entry: the call does not happen, and `error` is what it gives
   shorten,  // at the entry: half of the size in its third argument
 };
@@ -39,6 +41,8 @@ struct Ending {
   bool killed = false;  // by an Order
 };
 
+enum class Follow : std::uint8_t { threads, processes };
+
 // The signal that ends a child which takes longer than it may.
 inline constexpr int kHungSignal = 14;  // SIGALRM
 
@@ -46,9 +50,10 @@ inline constexpr int kHungSignal = 14;  // SIGALRM
 [[nodiscard]] std::string why_no_tracing();
 
 // `body` runs in a child and gives its exit status; `decide` is asked, in this process, at every
-// entry and every exit. A child that takes more than `seconds` is ended by kHungSignal.
+// entry and every exit. A child that takes more than `seconds` is ended by kHungSignal. Processes
+// that are followed and outlive it are killed.
 Ending trace(const std::function<int()>& body, const std::function<Order(const Call&)>& decide,
-             unsigned seconds = 30);
+             Follow follow = Follow::threads, unsigned seconds = 30);
 
 // The same without stopping at anything.
 Ending run_child(const std::function<int()>& body, unsigned seconds = 30);
