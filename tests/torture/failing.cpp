@@ -128,6 +128,19 @@ FailedOnce fail_once(std::uint64_t n, const std::function<int()>& body,
   return failed;
 }
 
+FailedOnce kill_once(std::uint64_t n, const std::function<int()>& body,
+                     const std::function<bool(const Call&)>& of_interest, Follow follow) {
+  FailedOnce killed;
+  std::uint64_t next = 0;
+  const auto decide = [&](const Call& call) -> Order {
+    if (!call.entering || !killed.where.empty() || !of_interest(call) || next++ != n) return {};
+    killed.where = "killed before " + call_name(call.number) + ", number " + std::to_string(n);
+    return {Verdict::kill, 0};
+  };
+  killed.ending = trace(body, decide, follow);
+  return killed;
+}
+
 int perform(const std::function<int()>& body, const fs::path& error_file) {
   std::string text;
   int status = 0;

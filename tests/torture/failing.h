@@ -1,4 +1,5 @@
-// failing.h - runs something in which a system call fails, once, in one of the ways it can.
+// failing.h - runs something in which a system call fails, once, in one of the ways it can, or at
+// one of whose calls it is killed.
 #pragma once
 
 #include <cstdint>
@@ -17,6 +18,11 @@ struct FailedOnce {
   std::string where;  // "openat gives EMFILE, number 17"; empty: there are not so many
 };
 [[nodiscard]] FailedOnce fail_once(std::uint64_t n, const std::function<int()>& body,
+                                   const std::function<bool(const Call&)>& of_interest,
+                                   Follow follow = Follow::threads);
+
+// SIGKILL before the n-th call of interest, for the process that makes it.
+[[nodiscard]] FailedOnce kill_once(std::uint64_t n, const std::function<int()>& body,
                                    const std::function<bool(const Call&)>& of_interest,
                                    Follow follow = Follow::threads);
 

@@ -1,107 +1,18 @@
 // Line 3, of tasks in worker processes: each system call of a worker, or of the driver while it has
 // workers, fails once in each way it can.
-#include <fstream>
-#include <stook/stook.hpp>
+#include <stook/init.hpp>
 
-#include "tests/torture/failing.h"
-#include "tests/torture/whole_run.h"
-
-namespace stook::torture {
-
-// The first word of the file; what follows makes no difference.
-struct WordOf : Task<WordOf, std::string()> {
-  File input{"input"};
-  std::string run_task() {
-    std::string word;
-    std::ifstream file(*input);
-    if (!(file >> word)) throw std::runtime_error("cannot read the input");
-    return word;
-  }
-};
-
-// A result too large to travel with its message, a directory, an input found meanwhile.
-struct Long : Task<Long, std::string()> {
-  Future<std::string> word = WordOf::make();
-  std::string run_task() {
-    std::string text = *word;
-    std::uint64_t state = text.size();
-    while (text.size() < (std::size_t{1100} << 10)) {
-      state = state * 6364136223846793005u + 1442695040888963407u;
-      text += static_cast<char>(state >> 56);
-    }
-    std::ofstream file(task_directory() / "file");
-    if (!(file << *word).flush()) throw std::runtime_error("cannot write the file");
-    std::printf("printed\n");
-    return text;
-  }
-};
-
-struct Both : Task<Both, std::string()> {
-  Future<std::string> large = Long::make();
-  Future<std::string> word = WordOf::make();
-  std::string run_task() {
-    add_input(File("extra"));
-    std::string extra;
-    std::ifstream file("extra");
-    if (!(file >> extra)) throw std::runtime_error("cannot read the file");
-    return large->substr(0, word->size()) + " " + *word + " " + extra;
-  }
-};
-
-namespace {
-
-constexpr std::uint64_t kQuickStep = 61;  // no multiple of the ways in which one call fails
-
-void write(const char* path, const std::string& text) { std::ofstream(path) << text; }
-
-RunOptions one_worker() {
-  RunOptions options = one_job();
-  options.executor = processes(1);
-  return options;
-}
-
-std::string expected() {
-  const std::string input = read_text("input");
-  const std::string word = input.substr(0, input.find(' '));
-  return word + " " + word + " " + read_text("extra") + ", " + word + " " +
-         std::to_string(std::size_t{1100} << 10) + ", " + word;
-}
-
-Answer ask(Steps& steps) {
-  const Cache cache("cache", silent());
-  steps.opened();
-  const auto outcome = Both::make().run_graph(one_worker());
-  steps.done();
-  const auto large = Long::make().run_graph(one_job());
-  const std::string word = read_text(Long::make().task_directory() / "file");
-  return {outcome.stats.ran + large.stats.ran,
-          outcome.value + ", " + large.value.substr(0, word.size()) + " " +
-              std::to_string(large.value.size()) + ", " + word};
-}
-
-}  // namespace
-}  // namespace stook::torture
+#include "tests/torture/workers_run.h"
 
 int main(int argc, char** argv) {
   using namespace stook::torture;
   stook::init(argc, argv);
   Line line(argc, argv);
-  const auto same = [] { write("input", "first and something else"); };
-  const auto changed = [] { write("input", "second"); };
-  WholeRun whole{.prepare =
-                     [] {
-                       write("input", "first and more");
-                       write("extra", "extra");
-                     },
-                 .ask = ask,
-                 .expected = expected,
-                 .found = {"extra"},
-                 .in_workers = true,
-                 .quick_step = kQuickStep};
-  std::string figure = fail_whole_runs(
-      line, whole, {{"worker, same again", same, 1}, {"worker, changed", changed, 3}});
-  whole.in_workers = false;
-  figure += fail_whole_runs(line, whole,
-                            {{"driver, same again", same, 1}, {"driver, changed", changed, 3}});
-  return line.finish("runs in which a system call fails" + figure);
+  std::string figure = "runs in which a system call fails";
+  for (const bool in_workers : {true, false}) {
+    WholeRun whole = workers_run(in_workers);
+    whole.quick_step = 61;  // no multiple of the ways in which one call fails
+    figure += harm_whole_runs(line, whole, Harm::fails, workers_scenarios(in_workers));
+  }
+  return line.finish(figure);
 }

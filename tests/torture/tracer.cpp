@@ -192,8 +192,9 @@ void Trace::at_call(pid_t id, Thread& thread) {
 
 void Trace::obey(pid_t id, Thread& thread, const Order& order) {
   if (order.verdict == Verdict::kill) {
-    killed_ = true;
-    kill(pid_, SIGKILL);
+    const pid_t process = thread.call.of_child ? process_of(id) : pid_;
+    killed_ = killed_ || process == pid_;
+    kill(process, SIGKILL);
     return;
   }
   if (thread.call.entering && order.verdict != Verdict::go) {

@@ -24,7 +24,7 @@ struct Call {
 
 enum class Verdict : std::uint8_t {
   go,
-  kill,     // SIGKILL for the whole traced process; at the entry the call does not happen
+  kill,     // SIGKILL for the whole process that calls; at the entry the call does not happen
   fail,     // at the entry: the call does not happen, and `error` is what it gives
   shorten,  // at the entry: half of the size in its third argument
 };
@@ -38,7 +38,7 @@ struct Ending {
   bool exited = false;
   int status = 0;       // of exit(), where it exited
   int signal = 0;       // that ended it, where one did
-  bool killed = false;  // by an Order
+  bool killed = false;  // itself, by an Order
 };
 
 enum class Follow : std::uint8_t { threads, processes };

@@ -10,26 +10,27 @@ namespace {
 
 namespace fs = std::filesystem;
 
-class FailingRuns {
+class HarmedRuns {
  public:
-  FailingRuns(Line& line, const WholeRun& whole, const Scenario& scenario, fs::path good,
-              fs::path place)
-      : line_(line), whole_(whole), scenario_(scenario), good_(std::move(good)),
+  HarmedRuns(Line& line, const WholeRun& whole, Harm harm, const Scenario& scenario, fs::path good,
+             fs::path place)
+      : line_(line), whole_(whole), harm_(harm), scenario_(scenario), good_(std::move(good)),
         place_(std::move(place)) {}
 
-  // The n-th way to fail. False: there are not so many.
-  bool fail(std::uint64_t n) {
+  // The n-th harm. False: there are not so many.
+  bool harm(std::uint64_t n) {
     copy_place();
     fs::current_path(place_);
     scenario_.change();
     forget();
-    const auto [ending, where] = fail_once(
-        n, [this] { return look(); },
-        [this](const Call& call) {
-          return call.of_child == whole_.in_workers && steps_.count() == 0 &&
-                 (steps_.is_open() || line_.nightly());
-        },
-        whole_.in_workers ? Follow::processes : Follow::threads);
+    const auto body = [this] { return look(); };
+    const auto of_interest = [this](const Call& call) {
+      return call.of_child == whole_.in_workers && steps_.count() == 0 &&
+             (steps_.is_open() || line_.nightly());
+    };
+    const Follow follow = whole_.in_workers ? Follow::processes : Follow::threads;
+    const auto [ending, where] = harm_ == Harm::fails ? fail_once(n, body, of_interest, follow)
+                                                      : kill_once(n, body, of_interest, follow);
     if (where.empty()) return false;
     const bool disk = where.find("EIO") != std::string::npos;
     if (const std::string fault = check(ending, disk, n); !fault.empty()) {
@@ -93,10 +94,10 @@ class FailingRuns {
   }
 
   std::string check(const Ending& ending, bool disk, std::uint64_t n) {
-    const std::string error = read_text("error");
-    if (auto fault = fault_of(ending, error); !fault.empty()) return fault;
+    const std::string error = ending.killed ? "it was killed" : read_text("error");
+    if (auto fault = fault_of(ending, error); !ending.killed && !fault.empty()) return fault;
     const std::size_t first = *ran_;
-    if (ending.status == 0 && !is_right()) return "what it says is wrong";
+    if (ending.exited && ending.status == 0 && !is_right()) return "what it says is wrong";
     const std::string before = "; before: " + error;
     if (auto fault = look_without(n); !fault.empty()) return "then " + fault + before;
     if (auto fault = look_again(); !fault.empty()) return "then " + fault + before;
@@ -112,6 +113,7 @@ class FailingRuns {
 
   Line& line_;
   const WholeRun& whole_;
+  const Harm harm_;
   const Scenario& scenario_;
   const fs::path good_;
   const fs::path place_;
@@ -133,7 +135,7 @@ void build(Line& line, const WholeRun& whole, const fs::path& good) {
 
 }  // namespace
 
-std::string fail_whole_runs(Line& line, const WholeRun& whole,
+std::string harm_whole_runs(Line& line, const WholeRun& whole, Harm harm,
                             const std::vector<Scenario>& scenarios) {
   if (const std::string why = why_no_tracing(); !why.empty()) line.skip(why);
   const fs::path good = line.directory() / "good";
@@ -143,10 +145,10 @@ std::string fail_whole_runs(Line& line, const WholeRun& whole,
     if (!line.wants(scenario.name)) continue;
     const std::uint64_t trials = line.in_slices(kSlices, [&](int slice) {
       const fs::path place = line.directory() / ("place" + std::to_string(slice));
-      FailingRuns runs(line, whole, scenario, good, place);
+      HarmedRuns runs(line, whole, harm, scenario, good, place);
       const std::uint64_t step = line.nightly() ? 1 : whole.quick_step, first = line.seed() % step;
       std::uint64_t done = 0;
-      for (auto n = first + slice * step; runs.fail(n); n += kSlices * step) ++done;
+      for (auto n = first + slice * step; runs.harm(n); n += kSlices * step) ++done;
       return done;
     });
     figure += ", " + scenario.name + " " + std::to_string(trials);
