@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <limits>
+#include <numeric>
 #include <set>
+#include <utility>
 
 namespace stook::torture {
 namespace {
@@ -14,6 +16,7 @@ class Search {
  public:
   explicit Search(const std::vector<std::vector<Done>>& histories) : histories_(histories) {}
 
+  // True: there is an order.
   bool run() {
     std::vector<Place> work{{std::vector<std::uint32_t>(histories_.size()), 0}};
     while (!work.empty()) {
@@ -21,6 +24,7 @@ class Search {
       work.pop_back();
       take_reads(place);
       if (is_end(place)) return true;
+      remember(place);
       if (!seen_.insert({place.at, place.value}).second) continue;
       const std::int64_t latest = first_end(place);
       for (std::size_t p = 0; p < histories_.size(); ++p) {
@@ -35,11 +39,47 @@ class Search {
     return false;
   }
 
+  // What was done around the end of the longest order.
+  [[nodiscard]] std::string where() const {
+    const std::int64_t stuck = first_end(furthest_);
+    std::vector<std::pair<std::int64_t, std::string>> lines;
+    for (std::size_t p = 0; p < histories_.size(); ++p) {
+      for (std::size_t i = 0; i < histories_[p].size(); ++i) {
+        const Done& done = histories_[p][i];
+        if (done.end < stuck - kAround || done.begin > stuck + kAround) continue;
+        lines.emplace_back(done.begin, text_of(done, p, stuck, i < furthest_.at[p]));
+      }
+    }
+    std::sort(lines.begin(), lines.end());
+    std::string text = "it would hold " + std::to_string(furthest_.value) + " there";
+    for (const auto& line : lines) text += "\n    " + line.second;
+    return text;
+  }
+
  private:
+  static constexpr std::int64_t kAround = 20'000'000;
+
   struct Place {
     std::vector<std::uint32_t> at;
     std::uint64_t value = 0;
   };
+
+  static std::string text_of(const Done& done, std::size_t process, std::int64_t from,
+                             bool placed) {
+    const char* const what = done.kind == Done::Kind::read ? "reads "
+                             : done.value == 0             ? "clears "
+                                                           : "writes ";
+    return std::string(placed ? "" : "(not placed) ") + "process " + std::to_string(process) + " " +
+           what + std::to_string(done.value) + " from " + std::to_string(done.begin - from) +
+           " to " + std::to_string(done.end - from);
+  }
+
+  void remember(const Place& place) {
+    const auto length = std::accumulate(place.at.begin(), place.at.end(), std::uint64_t{0});
+    if (length < longest_) return;
+    longest_ = length;
+    furthest_ = place;
+  }
 
   [[nodiscard]] const Done* next_of(const Place& place, std::size_t p) const {
     return place.at[p] < histories_[p].size() ? &histories_[p][place.at[p]] : nullptr;
@@ -74,12 +114,15 @@ class Search {
 
   const std::vector<std::vector<Done>>& histories_;
   std::set<std::pair<std::vector<std::uint32_t>, std::uint64_t>> seen_;
+  std::uint64_t longest_ = 0;
+  Place furthest_;
 };
 
 }  // namespace
 
-bool is_linearizable(const std::vector<std::vector<Done>>& histories) {
-  return Search(histories).run();
+std::string why_no_order(const std::vector<std::vector<Done>>& histories) {
+  Search search(histories);
+  return search.run() ? "" : search.where();
 }
 
 }  // namespace stook::torture

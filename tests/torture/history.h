@@ -15,7 +15,9 @@ struct Done {
   std::int64_t begin = 0, end = 0;
 };
 
-// histories[p]: what process p did, in its order. At first the key holds none.
-[[nodiscard]] bool is_linearizable(const std::vector<std::vector<Done>>& histories);
+// histories[p]: what process p did, in its order. At first the key holds none. Empty: there is an
+// order; else where the longest one that could be found ends, and what was done around that moment,
+// a line each, in nanoseconds from it.
+[[nodiscard]] std::string why_no_order(const std::vector<std::vector<Done>>& histories);
 
 }  // namespace stook::torture

@@ -161,9 +161,10 @@ std::uint64_t together(Line& line, int processes, int operations, std::uint64_t 
     std::uint64_t noted = 0;
     for (const auto& [key, of_key] : histories) {
       for (const auto& of_process : of_key) noted += of_process.size();
-      if (!is_linearizable(of_key))
-        line.violation(name_of(key) + " has a history without an order, part " +
-                       std::to_string(seed));
+      const std::string why = why_no_order(of_key);
+      if (why.empty()) continue;
+      line.violation(name_of(key) + " has a history without an order, part " +
+                     std::to_string(seed) + "; " + why);
     }
     return noted;
   });
