@@ -359,7 +359,10 @@ void Indexer::index_tails(std::span<const Tail> tails, Outcome& outcome) {
                      [](const Item& a, const Item& b) { return a.seq < b.seq; });
   }
   for (const Item& item : batch.items) {
-    if (item.kind == ItemKind::record || item.kind == ItemKind::given) view_.record(item);
+    const bool overtaken = item.kind == ItemKind::record && !STOOK_MUTANT("overtaken-tail") &&
+                           connection_->ingest.is_overtaken(item);
+    const bool answers = item.kind == ItemKind::record || item.kind == ItemKind::given;
+    if (answers && !overtaken) view_.record(item);  // other threads see it at once
   }
   // No id that a record holds may be given to a key that is met before it.
   std::uint64_t last_id = 0;

@@ -148,6 +148,11 @@ void Ingest::settle_keys(std::vector<Work>& works) {
   }
 }
 
+bool Ingest::is_overtaken(const Item& item) {
+  const auto row = rows.find(item.key);
+  return (row && row->seq > item.seq) || item.seq < class_of(item.class_ref).cleared_seq;
+}
+
 // The key has been seen before.
 void Ingest::settle_known(Work& work) {
   const Item& item = *work.item;

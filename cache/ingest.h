@@ -34,6 +34,8 @@ class Ingest {
   void begin();  // a transaction: others may have changed the classes
   void apply(const Batch& batch, std::span<const Item> items, Outcome& outcome);
 
+  // Was its key, or its class, cleared or published again after this record was begun?
+  [[nodiscard]] bool is_overtaken(const Item& item);
   // Dependents of records of this class with other versions become suspect.
   void check_version(std::string_view name, std::uint32_t version, Outcome& outcome);
 

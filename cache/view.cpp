@@ -199,15 +199,31 @@ KnownKey& View::with_id(KnownKey& known) {
 // --- Being told ------------------------------------------------------------------------------
 
 // A change that is noticed after this finds the record and looks whether it was overtaken. One that
-// was noticed before, but after the record had got its number, could not.
+// was noticed before, but after the record had got its number, could not: it is looked at first, or
+// other threads would see for a moment what has been cleared.
 void View::record_own(const Item& item, std::uint64_t change) {
   own_pack_ = item.pack;
-  record(item);
-  if (seen_change_ != change && !STOOK_MUTANT("overtaken")) drop_overtaken(item);
+  {
+    const std::lock_guard lock(mutex_);
+    if (seen_change_ == change || STOOK_MUTANT("overtaken")) return enter(item);
+  }
+  const std::lock_guard reading(reading_);
+  bool overtaken = false;
+  try {
+    overtaken = take_overtaken(item);
+  } catch (...) {
+    record(item);
+    throw;
+  }
+  if (!overtaken) record(item);
 }
 
 void View::record(const Item& item) {
   const std::lock_guard lock(mutex_);
+  enter(item);
+}
+
+void View::enter(const Item& item) {
   KnownKey& known = known_.at(item.key);
   if (item.seq < known.seq) return;
   // Known already, and perhaps doubted since.

@@ -93,11 +93,12 @@ class View {
   bool read_tail(const Shared::PackLength& pack, std::uint64_t position, Batch& batch);
   void record_of_another(const Batch& batch, const Item& item);
   [[nodiscard]] bool is_good(const UpstreamSeen& seen);
-  void drop_overtaken(const Item& item);
   void query(std::span<const Key> keys, std::span<Entry> entries,
              std::span<const std::size_t> missing);
   void load_all(Tables& tables);
-  // The next four REQUIRE that mutex_ is held.
+  [[nodiscard]] bool take_overtaken(const Item& item);  // REQUIRES: reading_ is held
+  // The next five REQUIRE that mutex_ is held.
+  void enter(const Item& item);
   void take_row(KnownKey& known, const Row& row);
   void correct(const Key& key, const Entry& entry, std::uint64_t seq);
   Entry answer(KnownKey& known);

@@ -160,18 +160,21 @@ void View::follow(std::uint64_t change) {
   if (seen_change_ + 1 == change) seen_change_ = change;
 }
 
-void View::drop_overtaken(const Item& item) {
-  const std::lock_guard reading(reading_);
+// Was this record of ours overtaken before it was known here? Then what overtook it is known now.
+bool View::take_overtaken(const Item& item) {
   const ReadTransaction transaction(tables().database);
-  if (const auto row = tables().rows.find(item.key); row && row->seq >= item.seq) {
-    const std::lock_guard lock(mutex_);
-    return take_row(known_.at(item.key), *row);
+  const auto row = tables().rows.find(item.key);
+  const std::uint64_t cleared = cleared_seq(item.class_ref);
+  const std::lock_guard lock(mutex_);
+  if (row && row->seq >= item.seq) {
+    take_row(known_.at(item.key), *row);
+    return true;
   }
-  if (const std::uint64_t cleared = cleared_seq(item.class_ref); cleared > item.seq) {
-    const std::lock_guard lock(mutex_);
-    KnownKey* const known = known_.find(item.key);
-    if (known != nullptr && known->seq < cleared) clear_known(*known, cleared);
-  }
+  if (cleared <= item.seq) return false;
+  KnownKey& known = known_.at(item.key);
+  if (known.entry.id == 0) known.entry.id = item.id;
+  if (known.seq < cleared) clear_known(known, cleared);
+  return true;
 }
 
 }  // namespace stook::detail

@@ -305,6 +305,32 @@ TEST(Order, ARecordWhoseClassWasClearedWhileItWasWrittenIsNoAnswer) {
   clear_while_written([](TestStore& two, const std::string&) { two->clear_class("Task"); });
 }
 
+// What was cleared before others could read it is brought in by one of them: nobody there sees it.
+TEST(Order, WhatWasOvertakenIsNotSeenWhileItIsBroughtIn) {
+  const TemporaryDirectory dir;
+  TestStore writes(dir.path()), clears(dir.path()), reads(dir.path());
+  const auto name = [](int i) { return "key" + std::to_string(i); };
+  writes.publish("first", "value");
+  for (int i = 0; i < 100; i += 2) writes.publish(name(i), "value");  // others are new
+  writes->flush();
+  Entry last;
+  for (int i = 0; i < 100; ++i) last = writes.publish(name(i), "another value");
+  {
+    const AtCalls between([&](const std::string& call, const std::string& path) {
+      if (call == "pwrite" && path.ends_with(".pack")) clears->clear_class("Task");
+    });
+    writes->make_readable(last);
+  }
+  ASSERT_EQ(reads.state("first"), RecordState::missing);  // it has heard of all that
+  int looks = 0, seen = 0;
+  const AtCalls while_it_works([&](const std::string& call, const std::string&) {
+    if (call == "pread64") seen += reads.state(name(looks++)) == RecordState::fresh;
+  });
+  reads->flush();
+  EXPECT_GT(looks, 0);
+  EXPECT_EQ(seen, 0);
+}
+
 // The index cannot know of the key yet, nor can who clears.
 TEST(Order, AClearOfAClassReachesWhatIsNotYetWritten) {
   const TemporaryDirectory dir;
