@@ -1,6 +1,7 @@
 #include "tests/torture/history.h"
 
 #include <algorithm>
+#include <iterator>
 #include <limits>
 #include <numeric>
 #include <set>
@@ -39,7 +40,7 @@ class Search {
     return false;
   }
 
-  // What was done around the end of the longest order.
+  // What was done around the end of the longest order, and the last writes before.
   [[nodiscard]] std::string where() const {
     const std::int64_t stuck = first_end(furthest_);
     std::vector<std::pair<std::int64_t, std::string>> lines;
@@ -50,6 +51,16 @@ class Search {
         lines.emplace_back(done.begin, text_of(done, p, stuck, i < furthest_.at[p]));
       }
     }
+    std::vector<std::pair<std::int64_t, std::string>> writes;
+    for (std::size_t p = 0; p < histories_.size(); ++p) {
+      for (const Done& done : histories_[p]) {
+        if (done.kind == Done::Kind::read || done.end >= stuck - kAround) continue;
+        writes.emplace_back(done.end, text_of(done, p, stuck, true));
+      }
+    }
+    std::sort(writes.begin(), writes.end());
+    const auto last = static_cast<std::ptrdiff_t>(std::min<std::size_t>(writes.size(), 6));
+    std::copy(writes.end() - last, writes.end(), std::back_inserter(lines));
     std::sort(lines.begin(), lines.end());
     std::string text = "it would hold " + std::to_string(furthest_.value) + " there";
     for (const auto& line : lines) text += "\n    " + line.second;
