@@ -302,9 +302,21 @@ std::uint32_t Shared::register_pack(std::uint32_t number) {
   return handle;
 }
 
+// What one has seen the others must not miss because growth() has not moved yet: whoever meets a
+// length before its publisher has moved it does that for him.
 void Shared::publish_length(std::uint32_t handle, std::uint64_t length) {
-  state_->pack[handle].length.store(length, std::memory_order_release);
-  state_->growth.fetch_add(1, std::memory_order_release);
+  state_->pack[handle].length.store(length | kUntoldLength);
+  (void)length_of(handle);
+}
+
+std::uint64_t Shared::length_of(std::uint32_t handle) const {
+  std::atomic<std::uint64_t>& cell = state_->pack[handle].length;
+  std::uint64_t found = cell.load(std::memory_order_acquire);
+  const std::uint64_t length = found & ~kUntoldLength;
+  if (found == length || STOOK_MUTANT("untold-length")) return length;
+  state_->growth.fetch_add(1);
+  cell.compare_exchange_strong(found, length);
+  return length;
 }
 
 std::uint64_t Shared::growth() const { return state_->growth.load(std::memory_order_acquire); }
@@ -314,7 +326,7 @@ std::vector<Shared::PackLength> Shared::packs() const {
   std::vector<PackLength> result(count);
   for (std::uint32_t i = 0; i < count; ++i) {
     const PackCell& cell = state_->pack[i];
-    result[i] = {cell.number.load(), cell.length.load(std::memory_order_acquire),
+    result[i] = {cell.number.load(), length_of(i),
                  cell.slot == slot_ || os_is_locked(fd_.get(), kFirstSlotByte + cell.slot)};
   }
   return result;
@@ -325,7 +337,7 @@ std::uint64_t Shared::length_of_others() const {
   std::uint64_t sum = 0;
   for (std::uint32_t i = 0; i < count; ++i) {
     const PackCell& cell = state_->pack[i];
-    if (cell.slot != slot_) sum += cell.length.load(std::memory_order_acquire);
+    if (cell.slot != slot_) sum += length_of(i);
   }
   return sum;
 }

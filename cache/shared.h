@@ -93,6 +93,7 @@ class Shared {
 
  private:
   class TableLock;
+  [[nodiscard]] std::uint64_t length_of(std::uint32_t handle) const;
   void join();
   void map();
   void refuse_company();

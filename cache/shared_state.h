@@ -17,7 +17,7 @@
 namespace stook::detail {
 
 inline constexpr std::uint64_t kSharedMagic =
-    0x31304d48534b5453;  // "STKSHM01": bump with the layout
+    0x32304d48534b5453;  // "STKSHM02": bump with the layout
 inline constexpr std::uint64_t kSessionByte = 0;
 inline constexpr std::uint64_t kWriterByte = 1;
 inline constexpr std::uint64_t kFirstSlotByte = 16;
@@ -31,6 +31,9 @@ struct ClaimCell {
   std::uint32_t owner;  // slot + 1; 0: empty
   std::uint32_t unused;
 };
+
+// In a length that `growth` does not count yet.
+inline constexpr std::uint64_t kUntoldLength = std::uint64_t{1} << 63;
 
 struct PackCell {
   std::atomic<std::uint64_t> length;

@@ -260,6 +260,24 @@ TEST_F(SharedTest, ATableThatIsHalfChangedIsPutRight) {
   for (const ClaimCell& cell : state.cell) ASSERT_EQ(cell.owner, 0u);
 }
 
+// One who was stopped, or has died, between the length and the counter.
+TEST_F(SharedTest, AGrowthThatOneHasSeenIsToldToAll) {
+  Shared one(file(), false);
+  one.admit_others();
+  Shared two(file(), false);
+  one.publish_length(one.register_pack(7), 100);
+  const Fd fd = os_open(file(), O_RDWR);
+  const SharedMapping mapping = SharedMapping::map(fd.get(), sizeof(SharedState));
+  static_cast<SharedState*>(mapping.data())->pack[0].length = 200 | kUntoldLength;
+  const std::uint64_t before = one.growth();
+  EXPECT_EQ(two.packs().at(0).length, 200u);
+  const std::uint64_t told = one.growth();
+  EXPECT_NE(told, before);
+  EXPECT_EQ(two.packs().at(0).length, 200u);
+  EXPECT_EQ(two.length_of_others(), 200u);
+  EXPECT_EQ(one.growth(), told) << "once";
+}
+
 TEST_F(SharedTest, AFullTableOfPacksSaysSo) {
   Shared one(file(), false);
   one.admit_others();
