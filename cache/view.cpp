@@ -269,10 +269,14 @@ void View::confirm(std::span<const Key> keys) {
 
 bool View::peek(const Key& key, Entry& entry) {
   const std::lock_guard lock(mutex_);
+  const KnownKey* known = sure(key);
+  if (known != nullptr) entry = known->entry;
+  return known != nullptr;
+}
+
+const KnownKey* View::sure(const Key& key) {
   const KnownKey* known = known_.find(key);
-  if (known == nullptr || known->entry.id == 0 || known->unsure) return false;
-  entry = known->entry;
-  return true;
+  return known == nullptr || known->entry.id == 0 || known->unsure ? nullptr : known;
 }
 
 void View::remember(const Key& key, const Entry& entry, std::uint64_t seq) {

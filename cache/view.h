@@ -84,21 +84,23 @@ class View {
   [[nodiscard]] std::vector<std::uint64_t> take_used();
 
  private:
-  void start_anew(std::uint64_t change);
+  using Positions = std::map<std::uint32_t, std::uint64_t>;  // by pack: it was read up to here
+  void catch_up(bool anew, std::uint64_t change);
   [[nodiscard]] bool is_pinned(KnownKey& known, std::uint64_t own_indexed,
                                std::uint64_t last_clear);
   [[nodiscard]] std::uint64_t cleared_seq(std::uint32_t class_ref);
-  void read_tails();
+  [[nodiscard]] Batch read_tails(const Positions& from, Positions& read);
   [[nodiscard]] bool is_outdated(const Frame& frame);
   bool read_tail(const Shared::PackLength& pack, std::uint64_t position, Batch& batch);
-  void record_of_another(const Batch& batch, const Item& item);
-  [[nodiscard]] bool is_good(const UpstreamSeen& seen);
   void query(std::span<const Key> keys, std::span<Entry> entries,
              std::span<const std::size_t> missing);
   void load_all(Tables& tables);
   [[nodiscard]] bool take_overtaken(const Item& item);  // REQUIRES: reading_ is held
-  // The next five REQUIRE that mutex_ is held.
+  // The next eight REQUIRE that mutex_ is held.
   void enter(const Item& item);
+  void enter_of_another(const Batch& batch, const Item& item);
+  [[nodiscard]] bool is_good(const UpstreamSeen& seen);
+  const KnownKey* sure(const Key& key);  // null: what is known of it is no ground for others
   void take_row(KnownKey& known, const Row& row);
   void correct(const Key& key, const Entry& entry, std::uint64_t seq);
   Entry answer(KnownKey& known);
@@ -111,9 +113,9 @@ class View {
   ClassNames& names_;
   const Warn warn_;
 
-  std::mutex reading_;                                // the connection and the positions
-  std::unique_ptr<Tables> tables_;                    // opened when first needed
-  std::map<std::uint32_t, std::uint64_t> positions_;  // other packs were read up to here
+  std::mutex reading_;              // the connection and the positions
+  std::unique_ptr<Tables> tables_;  // opened when first needed
+  Positions positions_;             // of other packs
   std::atomic<std::uint64_t> seen_growth_{~0ull};
   std::atomic<std::uint64_t> seen_change_{~0ull};
 

@@ -28,31 +28,8 @@ void View::refresh() {
   if (!changing && shared_.changes() == seen_change_ && shared_.growth() == seen_growth_) return;
   const std::lock_guard reading(reading_);
   const std::uint64_t change = shared_.changes();
-  if (changing || change != seen_change_) start_anew(change);
-  if (shared_.growth() != seen_growth_) read_tails();
-}
-
-void View::start_anew(std::uint64_t change) {
-  const ReadTransaction transaction(tables().database);
-  positions_.clear();
-  std::uint64_t own_indexed = 0;
-  for (const PackMark& mark : tables().packs.all()) {
-    positions_[mark.number] = mark.indexed;
-    if (mark.number == own_pack_) own_indexed = mark.indexed;
-  }
-  std::uint64_t last_clear = 0;  // of any class
-  for (const ClassRow& type : tables().classes.all()) {
-    last_clear = std::max(last_clear, type.cleared_seq);
-  }
-  const std::lock_guard lock(mutex_);
-  known_.drop_unless([&](KnownKey& known) { return is_pinned(known, own_indexed, last_clear); });
-  rows_ = tables().rows.last_id();
-  known_.complete = rows_ == 0;
-  moving_ = false;
-  queried_ = 0;
-  today_ = today();
-  seen_growth_ = ~0ull;
-  seen_change_ = change;
+  const bool anew = changing || change != seen_change_;
+  if (anew || shared_.growth() != seen_growth_) catch_up(anew, change);
 }
 
 void View::forget() {
@@ -61,8 +38,49 @@ void View::forget() {
     const std::lock_guard lock(mutex_);
     if (known_.size() < kMostKnown) return;
   }
-  start_anew(shared_.changes());
-  read_tails();
+  catch_up(true, shared_.changes());
+}
+
+// `anew`: what the index knows better is dropped. In one step for other threads: they may be past
+// refresh(), and must not miss for a moment what is dropped and comes back from a tail, nor see
+// what was there before it.
+void View::catch_up(bool anew, std::uint64_t change) {
+  const std::uint64_t growth = shared_.growth();  // before the lengths: they may be newer
+  const ReadTransaction transaction(tables().database);
+  Positions indexed;
+  std::uint64_t own_indexed = 0;
+  std::uint64_t last_clear = 0;  // of any class
+  if (anew) {
+    for (const PackMark& mark : tables().packs.all()) {
+      indexed[mark.number] = mark.indexed;
+      if (mark.number == own_pack_) own_indexed = mark.indexed;
+    }
+    for (const ClassRow& type : tables().classes.all()) {
+      last_clear = std::max(last_clear, type.cleared_seq);
+    }
+  }
+  Positions read;
+  const Batch batch = read_tails(anew ? indexed : positions_, read);
+  std::unique_lock lock(mutex_);
+  if (anew) {
+    known_.drop_unless([&](KnownKey& known) { return is_pinned(known, own_indexed, last_clear); });
+    rows_ = tables().rows.last_id();
+    known_.complete = rows_ == 0;
+    moving_ = false;
+    queried_ = 0;
+    today_ = today();
+  }
+  for (const Item& item : batch.items) {
+    if (STOOK_MUTANT("catch-up-at-once")) {
+      lock.unlock();
+      lock.lock();
+    }
+    enter_of_another(batch, item);
+  }
+  if (anew) positions_.swap(indexed);
+  for (const auto& [pack, end] : read) positions_[pack] = end;
+  seen_growth_ = growth;
+  if (anew) seen_change_ = change;
 }
 
 // Is this more than the index has? What is in this process's pack and not yet indexed; ids of keys
@@ -98,19 +116,17 @@ bool View::is_outdated(const Frame& frame) {
 }
 
 // In the order of all packs: what a record was made of may lie in a later one.
-void View::read_tails() {
-  const std::uint64_t growth = shared_.growth();  // before the lengths: they may be newer
-  const ReadTransaction transaction(tables().database);
+Batch View::read_tails(const Positions& from, Positions& read) {
   Batch batch;
   for (const Shared::PackLength& pack : shared_.packs()) {
-    std::uint64_t& position = positions_[pack.number];
+    const auto known = from.find(pack.number);
+    const std::uint64_t position = known != from.end() ? known->second : 0;
     if (pack.number == own_pack_ || position >= pack.length) continue;
-    if (read_tail(pack, position, batch)) position = pack.length;
+    if (read_tail(pack, position, batch)) read[pack.number] = pack.length;
   }
   std::stable_sort(batch.items.begin(), batch.items.end(),
                    [](const Item& a, const Item& b) { return a.seq < b.seq; });
-  for (const Item& item : batch.items) record_of_another(batch, item);
-  seen_growth_ = growth;
+  return batch;
 }
 
 bool View::read_tail(const Shared::PackLength& pack, std::uint64_t position, Batch& batch) {
@@ -128,8 +144,8 @@ bool View::read_tail(const Shared::PackLength& pack, std::uint64_t position, Bat
 }
 
 // Whoever wrote it may not have known that what it was made of is cleared, or another by now.
-void View::record_of_another(const Batch& batch, const Item& item) {
-  record(item);
+void View::enter_of_another(const Batch& batch, const Item& item) {
+  enter(item);
   if (item.kind != ItemKind::record || STOOK_MUTANT("unfounded-tail")) return;
   const auto upstream = batch.upstream_of(item);
   if (std::all_of(upstream.begin(), upstream.end(),
@@ -138,22 +154,17 @@ void View::record_of_another(const Batch& batch, const Item& item) {
   Entry doubted = entry_of(item);
   if (doubted.state == RecordState::fresh) doubted.state = RecordState::suspect;
   doubted.doubt = Doubt::upstream_changed;
-  const std::lock_guard lock(mutex_);
   correct(item.key, doubted, item.seq);
 }
 
 bool View::is_good(const UpstreamSeen& seen) {
   if (is_constant(seen)) return true;
-  Entry entry;
-  if (!peek(seen.key, entry)) {
-    const auto row = tables().rows.find(seen.key);
-    if (!row) return false;
-    const std::lock_guard lock(mutex_);
-    KnownKey& known = known_.at(seen.key);
-    take_row(known, *row);
-    entry = known.entry;
-  }
-  return is_good_for(entry, seen.digest);
+  if (const KnownKey* known = sure(seen.key)) return is_good_for(known->entry, seen.digest);
+  const auto row = tables().rows.find(seen.key);
+  if (!row) return false;
+  KnownKey& known = known_.at(seen.key);
+  take_row(known, *row);
+  return is_good_for(known.entry, seen.digest);
 }
 
 void View::follow(std::uint64_t change) {

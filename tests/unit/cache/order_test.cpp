@@ -331,6 +331,32 @@ TEST(Order, WhatWasOvertakenIsNotSeenWhileItIsBroughtIn) {
   EXPECT_EQ(seen, 0);
 }
 
+// What only a tail has is dropped and read again whenever states change: other threads see it all
+// the time.
+TEST(Order, WhatIsReadAgainIsThereMeanwhile) {
+  const TemporaryDirectory dir;
+  TestStore looks(dir.path());
+  in_dying_process([&] {
+    TestStore writes(dir.path());
+    for (int i = 0; i < 50; ++i) {
+      writes->make_readable(writes.publish("key", std::to_string(i)));
+    }
+    _exit(0);  // closing nothing: the index has none of it
+  });
+  const Digest last = looks.entry("key").digest;
+  ASSERT_EQ(last, digest_of("49"));
+  dynamic_cast<PackStore&>(*looks.store).shared().announce_change();  // and never tells it
+  std::atomic<int> wrong{0};
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 3; ++t) {
+    threads.emplace_back([&] {
+      for (int i = 0; i < 1'000; ++i) wrong += looks.entry("key").digest != last;
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(wrong, 0);
+}
+
 // The index cannot know of the key yet, nor can who clears.
 TEST(Order, AClearOfAClassReachesWhatIsNotYetWritten) {
   const TemporaryDirectory dir;
