@@ -9,10 +9,10 @@ int main(int argc, char** argv) {
   stook::init(argc, argv);
   Line line(argc, argv);
   std::string figure = "runs in which one is killed";
-  for (const bool in_workers : {true, false}) {
-    WholeRun whole = workers_run(in_workers);
-    whole.quick_step = 31;
-    figure += harm_whole_runs(line, whole, Harm::killed, workers_scenarios(in_workers));
+  for (const Workers& workers : kWorkers) {
+    WholeRun whole = workers_run(workers);
+    whole.quick_step = 47;
+    figure += harm_whole_runs(line, whole, Harm::killed, workers_scenarios(workers));
   }
   return line.finish(figure);
 }

@@ -9,10 +9,10 @@ int main(int argc, char** argv) {
   stook::init(argc, argv);
   Line line(argc, argv);
   std::string figure = "runs in which a system call fails";
-  for (const bool in_workers : {true, false}) {
-    WholeRun whole = workers_run(in_workers);
-    whole.quick_step = 61;  // no multiple of the ways in which one call fails
-    figure += harm_whole_runs(line, whole, Harm::fails, workers_scenarios(in_workers));
+  for (const Workers& workers : kWorkers) {
+    WholeRun whole = workers_run(workers);
+    whole.quick_step = 89;  // no multiple of the ways in which one call fails
+    figure += harm_whole_runs(line, whole, Harm::fails, workers_scenarios(workers));
   }
   return line.finish(figure);
 }

@@ -51,9 +51,17 @@ namespace {
 
 void write(const char* path, const std::string& text) { std::ofstream(path) << text; }
 
-RunOptions one_worker() {
+RunOptions elsewhere(bool by_files) {
   RunOptions options = one_job();
-  options.executor = processes(1);
+  if (by_files) {
+    using detail::class_info;
+    for (const auto* info : {&class_info<WordOf>(), &class_info<Long>(), &class_info<Both>()}) {
+      options.prefixes[info->name] = "";
+    }
+    options.result_wait = 0.5;
+  } else {
+    options.executor = processes(1);
+  }
   return options;
 }
 
@@ -64,10 +72,10 @@ std::string expected() {
          std::to_string(std::size_t{1100} << 10) + ", " + word;
 }
 
-Answer ask(Steps& steps) {
+Answer ask(Steps& steps, bool by_files) {
   const Cache cache("cache", silent());
   steps.opened();
-  const auto outcome = Both::make().run_graph(one_worker());
+  const auto outcome = Both::make().run_graph(elsewhere(by_files));
   steps.done();
   const auto large = Long::make().run_graph(one_job());
   const std::string word = read_text(Long::make().task_directory() / "file");
@@ -78,21 +86,21 @@ Answer ask(Steps& steps) {
 
 }  // namespace
 
-WholeRun workers_run(bool in_workers) {
+WholeRun workers_run(const Workers& workers) {
   WholeRun whole;
   whole.prepare = [] {
     write("input", "first and more");
     write("extra", "extra");
   };
-  whole.ask = ask;
+  whole.ask = [by_files = workers.by_files](Steps& steps) { return ask(steps, by_files); };
   whole.expected = expected;
   whole.found = {"extra"};
-  whole.in_workers = in_workers;
+  whole.in_workers = workers.harmed;
   return whole;
 }
 
-std::vector<Scenario> workers_scenarios(bool in_workers) {
-  const std::string whose = in_workers ? "worker" : "driver";
+std::vector<Scenario> workers_scenarios(const Workers& workers) {
+  const std::string whose = workers.name;
   return {{whose + ", same again", [] { write("input", "first and something else"); }, 1},
           {whose + ", changed", [] { write("input", "second"); }, 3}};
 }

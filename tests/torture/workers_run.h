@@ -6,7 +6,17 @@
 
 namespace stook::torture {
 
-[[nodiscard]] WholeRun workers_run(bool in_workers);
-[[nodiscard]] std::vector<Scenario> workers_scenarios(bool in_workers);
+struct Workers {
+  const char* name;
+  bool by_files;
+  bool harmed;  // they themselves, not their driver
+};
+inline constexpr Workers kWorkers[] = {{"worker", false, true},
+                                       {"driver of workers", false, false},
+                                       {"behind a prefix", true, true},
+                                       {"driver with a prefix", true, false}};
+
+[[nodiscard]] WholeRun workers_run(const Workers& workers);
+[[nodiscard]] std::vector<Scenario> workers_scenarios(const Workers& workers);
 
 }  // namespace stook::torture
