@@ -7,7 +7,7 @@ int main(int argc, char** argv) {
   using namespace stook::torture;
   Line line(argc, argv);
   WholeRun whole = commands_run();
-  whole.quick_step = 23;
+  whole.quick_step = 53;
   return line.finish("drivers killed" +
                      harm_whole_runs(line, whole, Harm::killed, commands_scenarios()));
 }

@@ -10,7 +10,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::uint64_t kQuickStep = 5;  // entries and exits, by turns
+constexpr std::uint64_t kQuickStep = 9;  // entries and exits, by turns
 
 // Rebuilds it, or opens a cache in which a rebuild was killed.
 struct Killed {

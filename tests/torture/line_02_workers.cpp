@@ -11,7 +11,7 @@ int main(int argc, char** argv) {
   std::string figure = "runs in which one is killed";
   for (const Workers& workers : kWorkers) {
     WholeRun whole = workers_run(workers);
-    whole.quick_step = 47;
+    whole.quick_step = 97;
     figure += harm_whole_runs(line, whole, Harm::killed, workers_scenarios(workers));
   }
   return line.finish(figure);

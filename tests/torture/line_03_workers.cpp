@@ -11,7 +11,7 @@ int main(int argc, char** argv) {
   std::string figure = "runs in which a system call fails";
   for (const Workers& workers : kWorkers) {
     WholeRun whole = workers_run(workers);
-    whole.quick_step = 89;  // no multiple of the ways in which one call fails
+    whole.quick_step = 193;  // no multiple of the ways in which one call fails
     figure += harm_whole_runs(line, whole, Harm::fails, workers_scenarios(workers));
   }
   return line.finish(figure);
