@@ -3,36 +3,17 @@
 // difference, has made suspect. It says what is right or one clear error; afterwards nothing is
 // wrong, and what was there before is not computed again but for what the disk did not give back.
 #include <fstream>
-#include <stook/stook.hpp>
 
 #include "tests/torture/failing.h"
+#include "tests/torture/first_word.h"
 #include "tests/torture/whole_run.h"
 
 namespace stook::torture {
 
-// The first word of the file; what follows makes no difference.
-struct FirstWord : Task<FirstWord, std::string()> {
-  File input{"input"};
-  std::string run_task() {
-    std::string word;
-    std::ifstream file(*input);
-    if (!(file >> word)) throw std::runtime_error("cannot read the input");
-    return word;
-  }
-};
-
 // An object of its own.
 struct LargeText : Task<LargeText, std::string()> {
   Future<std::string> word = FirstWord::make();
-  std::string run_task() {
-    std::string text = *word;
-    std::uint64_t state = text.size();
-    while (text.size() < (std::size_t{1100} << 10)) {
-      state = state * 6364136223846793005u + 1442695040888963407u;
-      text += static_cast<char>(state >> 56);
-    }
-    return text;
-  }
+  std::string run_task() { return grown(*word); }
 };
 
 struct InDirectory : Task<InDirectory, std::string()> {
@@ -68,7 +49,7 @@ void write_input(const std::string& text) { std::ofstream("input") << text; }
 std::string expected() {
   const std::string input = read_text("input");
   const std::string word = input.substr(0, input.find(' '));
-  const std::string size = std::to_string(std::size_t{1100} << 10);
+  const std::string size = std::to_string(kGrown);
   return word + " " + word + " " + size + ", " + word + " " + size + ", " + word;
 }
 

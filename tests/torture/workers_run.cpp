@@ -1,43 +1,26 @@
 #include "tests/torture/workers_run.h"
 
 #include <fstream>
-#include <stook/stook.hpp>
 
 #include "tests/torture/failing.h"
+#include "tests/torture/first_word.h"
 
 namespace stook::torture {
 
-// The first word of the file; what follows makes no difference.
-struct WordOf : Task<WordOf, std::string()> {
-  File input{"input"};
-  std::string run_task() {
-    std::string word;
-    std::ifstream file(*input);
-    if (!(file >> word)) throw std::runtime_error("cannot read the input");
-    return word;
-  }
-};
-
 // A result too large to travel with its message, a directory, an input found meanwhile.
 struct Long : Task<Long, std::string()> {
-  Future<std::string> word = WordOf::make();
+  Future<std::string> word = FirstWord::make();
   std::string run_task() {
-    std::string text = *word;
-    std::uint64_t state = text.size();
-    while (text.size() < (std::size_t{1100} << 10)) {
-      state = state * 6364136223846793005u + 1442695040888963407u;
-      text += static_cast<char>(state >> 56);
-    }
     std::ofstream file(task_directory() / "file");
     if (!(file << *word).flush()) throw std::runtime_error("cannot write the file");
     std::printf("printed\n");
-    return text;
+    return grown(*word);
   }
 };
 
 struct Both : Task<Both, std::string()> {
   Future<std::string> large = Long::make();
-  Future<std::string> word = WordOf::make();
+  Future<std::string> word = FirstWord::make();
   std::string run_task() {
     add_input(File("extra"));
     std::string extra;
@@ -55,7 +38,7 @@ RunOptions elsewhere(bool by_files) {
   RunOptions options = one_job();
   if (by_files) {
     using detail::class_info;
-    for (const auto* info : {&class_info<WordOf>(), &class_info<Long>(), &class_info<Both>()}) {
+    for (const auto* info : {&class_info<FirstWord>(), &class_info<Long>(), &class_info<Both>()}) {
       options.prefixes[info->name] = "";
     }
     options.result_wait = 0.5;
@@ -68,8 +51,8 @@ RunOptions elsewhere(bool by_files) {
 std::string expected() {
   const std::string input = read_text("input");
   const std::string word = input.substr(0, input.find(' '));
-  return word + " " + word + " " + read_text("extra") + ", " + word + " " +
-         std::to_string(std::size_t{1100} << 10) + ", " + word;
+  return word + " " + word + " " + read_text("extra") + ", " + word + " " + std::to_string(kGrown) +
+         ", " + word;
 }
 
 Answer ask(Steps& steps, bool by_files) {
@@ -84,25 +67,38 @@ Answer ask(Steps& steps, bool by_files) {
               std::to_string(large.value.size()) + ", " + word};
 }
 
+struct Workers {
+  const char* name;
+  bool by_files;
+  bool harmed;  // they themselves, not their driver
+};
+constexpr Workers kWorkers[] = {{"worker", false, true},
+                                {"driver of workers", false, false},
+                                {"behind a prefix", true, true},
+                                {"driver with a prefix", true, false}};
+
 }  // namespace
 
-WholeRun workers_run(const Workers& workers) {
-  WholeRun whole;
-  whole.prepare = [] {
-    write("input", "first and more");
-    write("extra", "extra");
-  };
-  whole.ask = [by_files = workers.by_files](Steps& steps) { return ask(steps, by_files); };
-  whole.expected = expected;
-  whole.found = {"extra"};
-  whole.in_workers = workers.harmed;
-  return whole;
-}
-
-std::vector<Scenario> workers_scenarios(const Workers& workers) {
-  const std::string whose = workers.name;
-  return {{whose + ", same again", [] { write("input", "first and something else"); }, 1},
-          {whose + ", changed", [] { write("input", "second"); }, 3}};
+std::string harm_workers(Line& line, Harm harm, std::uint64_t quick_step) {
+  std::string figure;
+  for (const Workers& workers : kWorkers) {
+    WholeRun whole;
+    whole.prepare = [] {
+      write("input", "first and more");
+      write("extra", "extra");
+    };
+    whole.ask = [&workers](Steps& steps) { return ask(steps, workers.by_files); };
+    whole.expected = expected;
+    whole.found = {"extra"};
+    whole.in_workers = workers.harmed;
+    whole.quick_step = quick_step;
+    const std::string whose = workers.name;
+    figure += harm_whole_runs(
+        line, whole, harm,
+        {{whose + ", same again", [] { write("input", "first and something else"); }, 1},
+         {whose + ", changed", [] { write("input", "second"); }, 3}});
+  }
+  return figure;
 }
 
 }  // namespace stook::torture

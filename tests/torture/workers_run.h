@@ -1,22 +1,13 @@
-// workers_run.h - a program whose tasks are executed by a worker process: a result that is an
-// object, a directory, an input that is found. Its main() begins with stook::init().
+// workers_run.h - a program whose tasks are executed by a worker process, or by one each behind a
+// prefix that hears and tells by files: a result that is an object, a directory, an input that is
+// found. Its main() begins with stook::init().
 #pragma once
 
 #include "tests/torture/whole_run.h"
 
 namespace stook::torture {
 
-struct Workers {
-  const char* name;
-  bool by_files;
-  bool harmed;  // they themselves, not their driver
-};
-inline constexpr Workers kWorkers[] = {{"worker", false, true},
-                                       {"driver of workers", false, false},
-                                       {"behind a prefix", true, true},
-                                       {"driver with a prefix", true, false}};
-
-[[nodiscard]] WholeRun workers_run(const Workers& workers);
-[[nodiscard]] std::vector<Scenario> workers_scenarios(const Workers& workers);
+// Does harm to them, and to their driver. Returns a part of the figure as harm_whole_runs() does.
+[[nodiscard]] std::string harm_workers(Line& line, Harm harm, std::uint64_t quick_step);
 
 }  // namespace stook::torture
