@@ -63,6 +63,7 @@ void View::catch_up(bool anew, std::uint64_t change) {
   const Batch batch = read_tails(anew ? indexed : positions_, read);
   std::unique_lock lock(mutex_);
   if (anew) {
+    seen_change_ = ~0ull;  // where the index cannot be read in the middle: anew next time, too
     known_.drop_unless([&](KnownKey& known) { return is_pinned(known, own_indexed, last_clear); });
     rows_ = tables().rows.last_id();
     known_.complete = rows_ == 0;
