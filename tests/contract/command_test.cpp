@@ -1,4 +1,4 @@
-// Command: programs that make files from files, and inputs that a task finds while it runs.
+// Command: programs that make files from files.
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
@@ -9,55 +9,20 @@
 #include <stook/command.hpp>
 
 #include "runtime/run.h"
-#include "tests/support/outcomes.h"
-#include "tests/support/temp_cache.h"
+#include "tests/support/commands.h"
 
 namespace {
 
 using namespace stook;
-using stook::test::TempCache;
-using stook::test::TempDirectory;
 namespace fs = std::filesystem;
+using stook::test::Commands;
 using stook::test::contains;
+using stook::test::entries_in;
+using stook::test::failure_of;
 using stook::test::read;
+using stook::test::run_counts;
+using stook::test::shell;
 using stook::test::write;
-
-// `script` gets the inputs, then the outputs, as $1, $2, ...
-CommandArguments shell(const std::string& script) {
-  return {.argv = {"sh", "-c", script, "sh", "{in}", "{out}"}};
-}
-
-Counts run_counts(const TaskRef<Command>& command) {
-  return command.run_graph().stats.by_class["stook::Command"];
-}
-
-// The text of the only failure.
-std::string failure_of(const Future<CommandResult>& command) {
-  try {
-    (void)command.run_graph();
-  } catch (const TaskFailed& error) {
-    EXPECT_EQ(error.failures().size(), 1u);
-    return error.failures().at(0).cause;
-  }
-  ADD_FAILURE() << "it did not fail";
-  return {};
-}
-
-// Names of files in the tree that a command should have removed.
-std::size_t entries_in(const fs::path& directory) {
-  return static_cast<std::size_t>(
-      std::distance(fs::directory_iterator(directory), fs::directory_iterator()));
-}
-
-struct Commands : testing::Test {
-  TempCache cache;
-  TempDirectory tree;
-  [[nodiscard]] std::string at(const std::string& name) const { return (tree / name).string(); }
-
-  TaskRef<Command> copy(const std::string& from, const std::string& to) const {
-    return Command::make({.argv = {"cp", "{in}", "{out}"}, .inputs = {from}, .outputs = {to}});
-  }
-};
 
 TEST_F(Commands, MakeAFileFromAFile) {
   write(at("a"), "text");
@@ -67,7 +32,7 @@ TEST_F(Commands, MakeAFileFromAFile) {
   ASSERT_EQ(result.outputs.size(), 1u);
   EXPECT_EQ(result.outputs[0].path, at("deep/er/b"));
   EXPECT_EQ(read(at("deep/er/b")), "text");
-  EXPECT_EQ(entries_in(at("deep/er")), 1u) << "no temporary file is left";
+  EXPECT_EQ(entries_in(at("deep/er")), 1) << "no temporary file is left";
   EXPECT_EQ(run_counts(command).cached, 1u);
   write(at("a"), "other");
   EXPECT_EQ(run_counts(command).ran, 1u);
@@ -92,7 +57,7 @@ TEST_F(Commands, FailureTellsStatusCommandAndOutput) {
   EXPECT_TRUE(contains(cause, "sh -c ")) << cause;
   EXPECT_TRUE(contains(cause, at("b"))) << cause;
   EXPECT_EQ(read(at("b")), "earlier");
-  EXPECT_EQ(entries_in(tree.path()), 1u);
+  EXPECT_EQ(entries_in(tree.path()), 1);
 }
 
 TEST_F(Commands, SignalIsNamed) {
@@ -132,7 +97,7 @@ TEST_F(Commands, OutputMadeWhereItIs) {
   EXPECT_EQ(read(at("b")), "earlier");
   EXPECT_EQ(run_counts(command("echo new > \"$1\"")).ran, 1u);
   EXPECT_EQ(read(at("b")), "new\n");
-  EXPECT_EQ(entries_in(tree.path()), 1u);
+  EXPECT_EQ(entries_in(tree.path()), 1);
 }
 
 TEST_F(Commands, OutputDeletedOrChangedIsMadeAgain) {
@@ -173,106 +138,6 @@ TEST_F(Commands, TwoVersionsOfACommandTakeTurns) {
   }
 }
 
-struct WithDepfile : Commands {
-  // Reads the input and the header without saying so, but for its depfile.
-  [[nodiscard]] TaskRef<Command> compile(const std::string& script = "") const {
-    return Command::make(
-        {.argv = {"sh", "-c",
-                  "cat \"$1\" \"$2\" | grep -v '^#' > \"$3\"; " + script +
-                      " printf 'x.o: %s \\\\\\n %s\\n%s:\\n' \"$1\" \"$2\" \"$2\" > \"$4\"",
-                  "sh", "{in}", at("h"), "{out}", "{depfile}"},
-         .inputs = {at("a")},
-         .outputs = {at("b")}});
-  }
-  WithDepfile() {
-    write(at("a"), "source\n");
-    write(at("h"), "header\n");
-  }
-};
-
-TEST_F(WithDepfile, HeaderChangedRunsAgain) {
-  const auto command = compile();
-  EXPECT_EQ(run_counts(command).ran, 1u);
-  EXPECT_EQ(entries_in(tree.path()), 3u) << "the depfile is gone";
-  EXPECT_EQ(run_counts(command).cached, 1u);
-  write(at("h"), "HEADER\n");
-  EXPECT_EQ(run_counts(command).ran, 1u);
-  EXPECT_EQ(read(at("b")), "source\nHEADER\n");
-  EXPECT_EQ(run_counts(command).cached, 1u);
-}
-
-TEST_F(WithDepfile, HeaderTouchedOnlyIsNotAChange) {
-  const auto command = compile();
-  EXPECT_EQ(run_counts(command).ran, 1u);
-  fs::last_write_time(at("h"), fs::last_write_time(at("h")) - std::chrono::hours(1));
-  EXPECT_EQ(run_counts(command).cached, 1u);
-  fs::last_write_time(at("h"), fs::last_write_time(at("h")) + std::chrono::minutes(1));
-  EXPECT_EQ(run_counts(command).cached, 1u);
-}
-
-TEST_F(WithDepfile, ChangeThatIsTakenBackRunsNothing) {
-  const auto command = compile();
-  EXPECT_EQ(run_counts(command).ran, 1u);
-  write(at("h"), "other\n");
-  write(at("h"), "header\n");
-  EXPECT_EQ(run_counts(command).cached, 1u);
-}
-
-TEST_F(WithDepfile, ClearedElsewhereAndProvenUnchanged) {
-  const auto command = compile();
-  const auto last =
-      Command::make({.argv = {"cp", "{in}", "{out}"}, .inputs = {command}, .outputs = {at("c")}});
-  EXPECT_EQ(run_counts(last).ran, 2u);
-  command.clear_task();
-  const Counts counts = run_counts(last);
-  EXPECT_EQ(counts.ran, 1u);
-  EXPECT_EQ(counts.unchanged, 1u);
-}
-
-TEST_F(WithDepfile, CommentChangedStopsAtTheSameOutput) {
-  const auto object = compile();
-  const auto program =
-      Command::make({.argv = {"cp", "{in}", "{out}"}, .inputs = {object}, .outputs = {at("c")}});
-  EXPECT_EQ(run_counts(program).ran, 2u);
-  write(at("h"), "# a comment\nheader\n");
-  Counts counts = run_counts(program);
-  EXPECT_EQ(counts.ran, 1u);
-  EXPECT_EQ(counts.unchanged, 1u);
-  write(at("h"), "# a comment\nanother header\n");
-  EXPECT_EQ(run_counts(program).ran, 2u);
-  EXPECT_EQ(read(at("c")), "source\nanother header\n");
-}
-
-TEST_F(WithDepfile, HeaderRemovedWithItsIncludeIsNoFailure) {
-  const auto command = [&] {
-    return Command::make(
-        {.argv = {"sh", "-c", "cat $(cat \"$1\") > \"$2\"; echo x.o: $(cat \"$1\") > \"$3\"", "sh",
-                  "{in}", "{out}", "{depfile}"},
-         .inputs = {at("a")},
-         .outputs = {at("b")}});
-  };
-  write(at("a"), at("h"));
-  EXPECT_EQ(run_counts(command()).ran, 1u);
-  write(at("g"), "other\n");
-  write(at("a"), at("g"));
-  fs::remove(at("h"));
-  EXPECT_EQ(run_counts(command()).ran, 1u);
-  EXPECT_EQ(read(at("b")), "other\n");
-  write(at("h"), "nobody reads it any more\n");
-  EXPECT_EQ(run_counts(command()).cached, 1u);
-}
-
-TEST_F(WithDepfile, HeaderChangedWhileTheCommandRanIsNotFresh) {
-  const auto command = compile("test -e \"$2.changed\" || { touch \"$2.changed\"; "
-                               "echo late > \"$2\"; };");
-  EXPECT_EQ(run_counts(command).ran, 1u);
-  EXPECT_EQ(read(at("b")), "source\nheader\n");
-  EXPECT_EQ(read(at("h")), "late\n");
-  EXPECT_EQ(run_counts(command).ran, 1u);
-  EXPECT_EQ(read(at("b")), "source\nlate\n");
-  EXPECT_EQ(run_counts(command).cached, 1u);
-}
-
 TEST_F(Commands, InputChangedWhileTheCommandRanIsNotFresh) {
   write(at("a"), "early\n");
   CommandArguments arguments = shell("cp \"$1\" \"$2\"; test -e \"$1.changed\" || "
@@ -285,29 +150,6 @@ TEST_F(Commands, InputChangedWhileTheCommandRanIsNotFresh) {
   EXPECT_EQ(run_counts(Command::make(arguments)).ran, 1u);
   EXPECT_EQ(read(at("b")), "early\n");
   EXPECT_EQ(run_counts(Command::make(arguments)).cached, 1u);
-}
-
-TEST_F(Commands, DepfileByTheCommandsOwnName) {
-  write(at("h"), "one");
-  const auto command = Command::make(
-      {.argv = {"sh", "-c", "cp \"$1\" \"$2\"; echo x: \"$1\" > \"$2.d\"", "sh", at("h"), at("b")},
-       .outputs = {at("b")},
-       .depfile = at("b.d")});
-  EXPECT_EQ(run_counts(command).ran, 1u);
-  EXPECT_EQ(run_counts(command).cached, 1u);
-  write(at("h"), "two");
-  EXPECT_EQ(run_counts(command).ran, 1u);
-}
-
-TEST_F(Commands, DepfileThatIsMissingOrNone) {
-  EXPECT_TRUE(contains(failure_of(Command::make({.argv = {"true", "{depfile}"}})),
-                       "did not make its depfile"));
-  EXPECT_TRUE(contains(
-      failure_of(Command::make({.argv = {"sh", "-c", "echo hello > \"$1\"", "sh", "{depfile}"}})),
-      "not in Makefile syntax: line 1"));
-  EXPECT_TRUE(
-      contains(failure_of(Command::make({.argv = {"truncate", "-s", "67108865", "{depfile}"}})),
-               "larger than 64 MiB"));
 }
 
 TEST_F(Commands, ManyUpstreamAsAList) {
@@ -482,7 +324,7 @@ TEST_F(Commands, StoppedRunKillsAllTheyStarted) {
   EXPECT_TRUE(result.stopped);
   EXPECT_EQ(rest, "");
   EXPECT_EQ(read(at("b")), "earlier");
-  EXPECT_EQ(entries_in(tree.path()), 2u);
+  EXPECT_EQ(entries_in(tree.path()), 2);
 }
 
 TEST_F(Commands, WhatIsLeftRunningIsEnded) {
@@ -508,63 +350,6 @@ TEST_F(Commands, AreNamedByTheirArguments) {
 }
 
 // --- Inputs that a task of the user's finds ---------------------------------------------------
-
-struct ReadsList : Task<ReadsList, std::string(std::string)> {
-  File list;
-  explicit ReadsList(const std::string& name) : list(name) {}
-  std::string run_task() {
-    std::ifstream names(*list);
-    std::string text;
-    for (std::string name; std::getline(names, name);) {
-      add_input(File(name));
-      text += fs::exists(name) ? read(name) : "-";
-    }
-    return text;
-  }
-};
-
-TEST_F(Commands, FoundInputsOfAnyTask) {
-  RunOptions in_processes;
-  in_processes.executor = processes(1);
-  RunOptions in_prefix;
-  in_prefix.prefixes = {{ReadsList::make("").task_name(), "env"}};
-  for (const RunOptions& options : {RunOptions(), in_processes, in_prefix}) {
-    const std::string list =
-        at("list " + std::to_string(options.prefixes.size()) + options.executor.name());
-    write(list, at("a") + "\n" + at("b") + "\n" + list + "\n");
-    write(at("a"), "A");
-    fs::remove(at("b"));
-    const auto task = ReadsList::make(list);
-    EXPECT_EQ(task.run_graph(options).value, "A-" + read(list));
-    EXPECT_EQ(task.run_graph(options).stats.ran, 0u);
-    write(at("b"), "B");
-    EXPECT_EQ(task.run_graph(options).value, "AB" + read(list)) << "one that was not there appears";
-    EXPECT_TRUE(contains(task.why(), "found")) << task.why();
-    fs::remove(at("a"));
-    EXPECT_EQ(task.run_graph(options).value, "-B" + read(list));
-    cache.close();
-    fs::remove(cache.root() / "index.sqlite");
-    cache.open();
-    EXPECT_EQ(task.run_graph(options).stats.ran, 0u);
-    write(at("a"), "again");
-    EXPECT_EQ(task.run_graph(options).value, "againB" + read(list));
-  }
-}
-
-// Relative to where the task works.
-TEST_F(Commands, FoundInputsOfWorkersInAnotherDirectory) {
-  RunOptions options;
-  options.executor = processes(1);
-  options.working_directory = at("");
-  write(at("list"), "a\n");
-  write(at("a"), "A");
-  const auto task = ReadsList::make(at("list"));
-  EXPECT_EQ(task.run_graph(options).value, "A");
-  EXPECT_EQ(task.run_graph(options).stats.ran, 0u);
-  write(at("a"), "B");
-  EXPECT_EQ(task.run_graph(options).value, "B");
-}
-
 TEST_F(Commands, RunInTheDriverWhateverTheExecutor) {
   write(at("a"), "text");
   RunOptions options;
@@ -575,30 +360,6 @@ TEST_F(Commands, RunInTheDriverWhateverTheExecutor) {
   EXPECT_EQ(read(at("b")), "by a task");
   fs::remove(at("b"));
   EXPECT_EQ(made.run_graph(options).stats.ran, 1u);
-}
-
-bool holds_second = true;
-
-struct Changing : Task<Changing, int()> {
-  Future<int> first, second;
-  struct One : Task<One, int(int)> {
-    const int n;
-    explicit One(int number) : n(number) {}
-    int run_task() { return n; }
-  };
-  Changing() {
-    first = One::make(1);
-    if (holds_second) second = One::make(2);
-  }
-  int run_task() { return *first + (second ? *second : 0); }
-};
-
-TEST_F(Commands, UpstreamThatIsGoneIsNotTakenForFound) {
-  holds_second = true;
-  EXPECT_EQ(Changing::make().run_graph().value, 3);
-  holds_second = false;
-  Changing::One::make(1).clear_task();
-  EXPECT_EQ(Changing::make().run_graph().value, 1);
 }
 
 }  // namespace

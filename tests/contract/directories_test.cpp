@@ -13,6 +13,7 @@ namespace {
 
 namespace fs = std::filesystem;
 using namespace stook;
+using stook::test::entries_in;
 using stook::test::failures_of;
 using stook::test::read;
 using stook::test::write;
@@ -36,10 +37,6 @@ struct Unpacks : Task<Unpacks, int(std::string, bool)> {
   }
 };
 
-std::size_t entries_in(const fs::path& directory) {
-  return static_cast<std::size_t>(std::distance(fs::directory_iterator(directory), {}));
-}
-
 class ReadOnlyTree : public testing::TestWithParam<bool> {};
 
 TEST_P(ReadOnlyTree, IsReplacedAndGivenBack) {
@@ -61,8 +58,8 @@ TEST_P(ReadOnlyTree, IsReplacedAndGivenBack) {
   write(files / "in", "four");
   EXPECT_EQ(task.run_graph().stats.ran, 1u);
   EXPECT_EQ(read(file), "four");
-  EXPECT_EQ(entries_in(task.task_directory().parent_path()), 1u) << "the last good one is left";
-  EXPECT_EQ(entries_in(cache.root() / "spool" / "trash"), 0u);
+  EXPECT_EQ(entries_in(task.task_directory().parent_path()), 1) << "the last good one is left";
+  EXPECT_EQ(entries_in(cache.root() / "spool" / "trash"), 0);
   // Else the cache could not be removed.
   for (const fs::path& path : {task.task_directory(), file.parent_path()}) {
     fs::permissions(path, fs::perms(0755));
@@ -168,7 +165,7 @@ TEST(DeadAttempt, MayLeaveWhatCannotBeRead) {
   ASSERT_NO_THROW(cache.reopen());
   EXPECT_EQ(read(data / "file"), "good");
   EXPECT_EQ(Simple::make().run_graph().stats.ran, 0u);
-  EXPECT_EQ(entries_in(cache.root() / "spool" / "trash"), 0u);
+  EXPECT_EQ(entries_in(cache.root() / "spool" / "trash"), 0);
 }
 
 struct Locks : Task<Locks, int()> {

@@ -25,6 +25,7 @@ using stook::test::TempCache;
 using stook::test::TempDirectory;
 namespace fs = std::filesystem;
 using stook::test::contains;
+using stook::test::entries_in;
 using stook::test::failures_of;
 using stook::test::read;
 using stook::test::write;
@@ -291,7 +292,7 @@ TEST(TaskprocFault, Line13_OddPathsAndArguments) {
     EXPECT_EQ(read(Odd::make(odd).get_result()), odd);
   }
   ASSERT_TRUE(fs::is_directory(directory / odd));
-  EXPECT_EQ(std::distance(fs::directory_iterator(directory.path()), {}), 1) << "nothing beside it";
+  EXPECT_EQ(entries_in(directory.path()), 1) << "nothing beside it";
 }
 
 std::barrier<>* together = nullptr;
