@@ -141,12 +141,12 @@ void set_for_pilots(int socket) {
 FileLink::FileLink(const std::filesystem::path& directory)
     : alive_path_(directory / "alive"), in_(os_open(directory / "in", O_RDONLY)),
       out_(os_open(directory / "out", O_CREAT | O_EXCL | O_WRONLY | O_APPEND)),
-      alive_(os_open(alive_path_, O_RDWR)), can_tell_(alive_ && os_is_locked(alive_.get(), 0)) {}
+      driver_(alive_path_) {}
 
 // Opened by its name each time: network file systems look for it anew only then.
 bool FileLink::given_up() const {
   if (!os_open(alive_path_, O_RDWR) && (errno == ENOENT || errno == ESTALE)) return true;
-  return can_tell_ && !os_is_locked(alive_.get(), 0);
+  return driver_.is_gone();
 }
 
 std::size_t FileLink::read(std::span<std::byte> to) {

@@ -12,6 +12,7 @@
 #include <span>
 #include <string>
 
+#include "runtime/alive.h"
 #include "src/os.h"
 #include "src/result.h"
 
@@ -72,8 +73,7 @@ class FileLink final : public DriverLink {
   const std::filesystem::path alive_path_;
   const Fd in_;
   const Fd out_;
-  const Fd alive_;
-  const bool can_tell_;  // whether the driver lives
+  const DriverWatch driver_;
   std::uint64_t offset_ = 0;
   std::chrono::steady_clock::time_point looked_;
   std::atomic<bool> closed_ = false;

@@ -10,6 +10,7 @@
 #include <mutex>
 #include <thread>
 
+#include "runtime/alive.h"
 #include "runtime/executors/spool.h"
 #include "runtime/job_runner.h"
 #include "runtime/task_output.h"
@@ -33,8 +34,7 @@ void ask_to_stop(int) {
 class JobWatch {
  public:
   JobWatch(const SpoolFiles& files, TaskOutput& output, const std::string& alive)
-      : files_(files), output_(output), alive_(alive.empty() ? Fd() : os_open(alive, O_RDWR)),
-        thread_([this] { watch(); }) {}
+      : files_(files), output_(output), driver_(alive), thread_([this] { watch(); }) {}
   ~JobWatch() {
     {
       const std::lock_guard lock(mutex_);
@@ -48,19 +48,16 @@ class JobWatch {
 
  private:
   void watch() {
-    // Where the lock cannot be seen from here nothing follows from its not being seen later.
-    const bool can_tell = alive_ && os_is_locked(alive_.get(), 0);
     std::unique_lock lock(mutex_);
     while (!wake_.wait_for(lock, kWatchEvery, [this] { return stop_; })) {
       output_.watch();
-      if (can_tell && !os_is_locked(alive_.get(), 0)) os_end_group();
-      if (files_.given_up()) os_end_group();
+      if (driver_.is_gone() || files_.given_up()) os_end_group();
     }
   }
 
   const SpoolFiles& files_;
   TaskOutput& output_;
-  const Fd alive_;
+  const DriverWatch driver_;
   std::mutex mutex_;
   std::condition_variable wake_;
   bool stop_ = false;

@@ -230,7 +230,7 @@ bool os_is_locked(int fd, std::uint64_t byte) {
   lock.l_whence = SEEK_SET;
   lock.l_start = static_cast<off_t>(byte);
   lock.l_len = 1;
-  return retried([&] { return fcntl(fd, F_OFD_GETLK, &lock); }) == 0 && lock.l_type != F_UNLCK;
+  return retried([&] { return fcntl(fd, F_OFD_GETLK, &lock); }) != 0 || lock.l_type != F_UNLCK;
 }
 
 SharedMapping::SharedMapping(SharedMapping&& other) noexcept

@@ -83,7 +83,8 @@ enum class LockMode { shared, exclusive };
 [[nodiscard]] bool os_try_lock(int fd, std::uint64_t byte, LockMode mode);
 [[nodiscard]] bool os_lock(int fd, std::uint64_t byte, LockMode mode);  // waits; may convert
 void os_unlock(int fd, std::uint64_t byte) noexcept;
-// Does another open file description hold this byte?
+// Does another open file description hold this byte? Yes where the system does not say: nobody who
+// lives is taken for dead.
 [[nodiscard]] bool os_is_locked(int fd, std::uint64_t byte);
 
 // Memory shared by all who map the same file; anonymous where fd is -1.

@@ -8,9 +8,9 @@
 #include <algorithm>
 #include <chrono>
 
+#include "runtime/alive.h"
 #include "runtime/executors/pilot_link.h"
 #include "src/job.h"
-#include "src/mutant.h"
 #include "src/os.h"
 
 #include <stook/errors.hpp>
@@ -34,9 +34,8 @@ class PilotFiles final : public PilotLink, public std::enable_shared_from_this<P
     directory_ = directory;
     heard_ = std::move(heard);
     in_ = os_open(directory / "in", O_CREAT | O_TRUNC | O_WRONLY | O_APPEND);
-    alive_ = os_open(directory / "alive", O_CREAT | O_RDWR);
+    alive_ = hold_alive(directory / "alive");
     if (!in_ || !alive_) throw ExecutorError("cannot write into " + directory.string());
-    if (!STOOK_MUTANT("lock-pilot")) (void)os_try_lock(alive_.get(), 0, LockMode::exclusive);
     read();
     beat();
   }

@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "runtime/alive.h"
 #include "src/build_id.h"
 #include "src/hash.h"
 #include "src/mutant.h"
@@ -82,13 +83,7 @@ AliveFile::~AliveFile() {
 }
 
 const fs::path& AliveFile::path() {
-  if (!lock_) {
-    lock_ = os_open(path_, O_CREAT | O_RDWR);
-    // Where the file system has no locks the workers cannot tell, and go on.
-    if (lock_ && !STOOK_MUTANT("lock-alive")) {
-      (void)os_try_lock(lock_.get(), 0, LockMode::exclusive);
-    }
-  }
+  if (!lock_) lock_ = hold_alive(path_);
   return path_;
 }
 

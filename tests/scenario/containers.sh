@@ -33,8 +33,8 @@ left() {
     grep -qF -- "$work/" "$file" 2> /dev/null && tr '\0' ' ' < "$file" && echo
   done 2> /dev/null
 }
-gone() {   # gone NAME: all of them are, ten seconds from now at the latest
-  local until=$((SECONDS + 10)) began=$EPOCHREALTIME
+gone() {   # gone NAME: all of them are; a minute only ends what would wait for ever
+  local until=$((SECONDS + 60)) began=$EPOCHREALTIME
   while [[ $(left) ]] && ((SECONDS < until)); do pause; done
   if [[ $(left) ]]; then
     bad "$1: there is left"

@@ -19,9 +19,11 @@ namespace fs = std::filesystem;
 
 constexpr int kHalf = -1;  // not an error: half of the bytes
 
-// A lock can be refused, and waiting for one interrupted; letting go of one always succeeds.
+// A lock can be refused, asking for one too, and waiting for one interrupted; letting go of one
+// always succeeds.
 std::vector<int> errors_of_lock(const Call& call) {
   const auto command = static_cast<int>(call.arguments[1]);
+  if (command == F_GETLK || command == F_OFD_GETLK) return {ENOLCK};
   const bool waits = command == F_SETLKW || command == F_OFD_SETLKW;
   if (!waits && command != F_SETLK && command != F_OFD_SETLK) return {};
   const std::string lock = read_memory(call.thread, call.arguments[2], sizeof(short));
