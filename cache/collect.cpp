@@ -55,7 +55,7 @@ class Collect {
   void read_rows(Ingest& ingest);
   [[nodiscard]] bool may_go(const Row& row) const;
   void evict(Row& row);
-  [[nodiscard]] bool has_garbage(std::uint32_t pack, std::uint64_t size);
+  [[nodiscard]] bool has_garbage(std::uint32_t pack, std::uint64_t size, std::uint64_t indexed);
   void look_at_packs(Ingest& ingest);
   void look_at_what_came();
   void remove_objects();
@@ -76,7 +76,7 @@ class Collect {
   std::unordered_set<std::uint64_t> evicted_;
   std::unordered_set<std::string> objects_;  // file names that records still speak of
   std::vector<std::pair<std::uint32_t, std::uint64_t>> sizes_;  // of the packs
-  std::unordered_map<std::uint32_t, std::uint64_t> looked_at_;  // packs, up to their last frame
+  std::unordered_map<std::uint32_t, std::uint64_t> looked_at_;  // packs, up to what has rows
   std::unordered_set<std::uint32_t> living_;                    // packs of processes that are alive
   std::vector<std::uint32_t> old_packs_;
   // Of a version that this program does not read. What they speak of is not known: they stay as
@@ -106,8 +106,10 @@ void Collect::evict(Row& row) {
   evicted_.insert(row.entry.id);
   ++report.evicted;
   row.kind = RecordKind::transient;
+  // Who finds it doubted must not take it for good, as he may what is only not kept.
+  const bool doubted = row.entry.state == RecordState::suspect && !STOOK_MUTANT("evict-doubt");
   row.entry.state = RecordState::missing;
-  row.entry.doubt = Doubt::not_kept;
+  if (!doubted) row.entry.doubt = Doubt::not_kept;
 }
 
 void Collect::choose(Ingest& ingest) {
@@ -153,11 +155,12 @@ bool Collect::still_counts(const Frame& frame) const {
   return found != by_key_.end() && rows_[found->second].seq == frame.seq;
 }
 
-bool Collect::has_garbage(std::uint32_t pack, std::uint64_t size) {
+// What came after the rows were read has none.
+bool Collect::has_garbage(std::uint32_t pack, std::uint64_t size, std::uint64_t indexed) {
   bool garbage = false;
   Packs::Visitor visitor;
   visitor.frame = [&](const Frame& frame, std::uint64_t offset, std::uint64_t length) {
-    looked_at_[pack] = offset + length;
+    if (offset < indexed || STOOK_MUTANT("came-before-packs")) looked_at_[pack] = offset + length;
     const Row* row = is_record(frame.kind) ? row_at(frame, pack, offset) : nullptr;
     const bool keeps_value = row != nullptr && row->entry.state != RecordState::missing;
     if (keeps_value && frame.in_object) objects_.insert(to_hex(frame.object));
@@ -200,7 +203,8 @@ void Collect::rewrite_packs(Ingest& ingest) {
   for (const auto& [pack, size] : sizes_) {
     if (size == 0) continue;
     report.bytes_before += size;
-    if (has_garbage(pack, size) && !has_more(ingest, pack) && !options_.dry_run) {
+    if (has_garbage(pack, size, ingest.packs.find(pack).indexed) && !has_more(ingest, pack) &&
+        !options_.dry_run) {
       rewrite(ingest, pack, size);
     } else {
       report.bytes_after += size;

@@ -306,5 +306,48 @@ TEST(Collect, WhoWaitsComesInWhenTheCollectorIsKilled) {
   EXPECT_TRUE(verify(*store.store).good());
 }
 
+// What was doubted when its value went is no ground for what is published after that.
+TEST(Evicted, DoubtOutlivesTheValue) {
+  const TemporaryDirectory dir;
+  {
+    TestStore store(dir.path());
+    store.publish("input", "value");
+    store.publish("up", "value", {store.seen("input")});
+  }
+  {
+    TestStore store(dir.path());
+    const UpstreamSeen up = store.seen("up");  // as a run does that was planned before the clear
+    (void)store->clear(key_of("input"));
+    ASSERT_EQ(store.state("up"), RecordState::suspect);
+    CollectOptions all;
+    all.max_bytes = 0;
+    EXPECT_GT(collect(*store.store, all).evicted, 0u);
+    ASSERT_EQ(store.state("up"), RecordState::missing);
+    store.publish("down", "value", {up});
+    store->flush();
+    EXPECT_EQ(store.state("down"), RecordState::suspect);
+  }
+  EXPECT_EQ(TestStore(dir.path()).state("down"), RecordState::suspect);
+  std::filesystem::remove(dir.path() / "index.sqlite");
+  EXPECT_EQ(TestStore(dir.path()).state("down"), RecordState::suspect);
+}
+
+// Published by another thread when the rows have been read and the packs have not.
+TEST(Collect, ObjectsOfWhatCameBetweenRowsAndPacksStay) {
+  const TemporaryDirectory dir;
+  TestStore store(dir.path());
+  store.publish("old", "value");
+  store->flush();
+  const std::string large(3 << 20, 'x');
+  {
+    const AtCalls at([&, first = true](const std::string& call, const std::string& path) mutable {
+      if (call != "lstat" || !path.ends_with(".pack") || !std::exchange(first, false)) return;
+      std::thread([&] { store->make_readable(store.publish("large", large)); }).join();
+    });
+    (void)collect(*store.store);
+  }
+  EXPECT_TRUE(store.value("large") == large) << store.why;
+}
+
 }  // namespace
 }  // namespace stook::detail
