@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <set>
 
@@ -114,6 +115,7 @@ void PackWriter::sync_with_next(Object object) {
   while (objects_.size() >= kMostObjects && !STOOK_MUTANT("most-objects")) sync_written(lock);
   meet_failures(since);
   objects_.push_back(std::move(object));
+  ++objects_given_;
 }
 
 void PackWriter::throw_write_error() const {
@@ -160,6 +162,7 @@ void PackWriter::sync_written(Lock& lock) {
   busy_ = true;
   std::vector<Object> objects;
   objects.swap(objects_);
+  const std::uint64_t given = objects_given_;
   const std::uint64_t target = written_;
   lock.unlock();
   bool good = sync_objects(objects);
@@ -167,6 +170,7 @@ void PackWriter::sync_written(Lock& lock) {
   const int error = errno;
   lock.lock();
   busy_ = false;
+  objects_synced_ = given;
   synced_ = target;  // a failed sync is not repeated: the system has dropped the pages by then
   if (!good) {
     ++sync_failures_;
@@ -211,8 +215,11 @@ std::uint64_t PackWriter::sync_failures() const {
 
 void PackWriter::sync_all(Lock& lock, std::uint64_t since) {
   const std::uint64_t target = appended_;
+  const std::uint64_t objects = STOOK_MUTANT("objects-till-now") ? ~0ull : objects_given_;
   write_all(lock);
-  while (synced_ < target || !objects_.empty()) sync_written(lock);
+  while (synced_ < target || objects_synced_ < std::min(objects, objects_given_)) {
+    sync_written(lock);
+  }
   meet_failures(since);
 }
 

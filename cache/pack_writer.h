@@ -97,7 +97,9 @@ class PackWriter {
   std::vector<std::byte> writing_;
   std::vector<Key> releasing_;
   std::vector<Object> objects_;
-  std::uint64_t appended_ = 0;  // end of the buffer, as an offset of the file
+  std::uint64_t objects_given_ = 0;
+  std::uint64_t objects_synced_ = 0;  // so many of them
+  std::uint64_t appended_ = 0;        // end of the buffer, as an offset of the file
   std::uint64_t written_ = 0;
   std::uint64_t synced_ = 0;
   int write_error_ = 0;  // of the last attempt to write; 0: none

@@ -1,6 +1,8 @@
 // Syncs that fail, and packs that cannot be begun: who has to hear of it does, and nothing is left.
 #include "cache/pack_writer.h"
 
+#include <fcntl.h>
+
 #include <future>
 
 #include "cache/shared_state.h"
@@ -53,6 +55,22 @@ TEST_F(PackWriterTest, AFailedSyncInTheBackgroundIsMetByTheNextSync) {
   warned.get_future().wait();
   EXPECT_THROW(writer.sync(), CacheError);
   EXPECT_NO_THROW(writer.sync());
+}
+
+// Others publish large values meanwhile: theirs are not waited for.
+TEST_F(PackWriterTest, ASyncEndsWhileMoreObjectsCome) {
+  const auto give = [&] {
+    const fs::path path = dir_.path() / "object";
+    writer_.sync_with_next({os_open(path, O_CREAT | O_RDWR), path});
+  };
+  append(writer_);
+  give();
+  int came = 0;
+  const AtCalls at([&](const std::string& call, const std::string&) {
+    if (call == "fdatasync" && came++ < 1000) give();
+  });
+  writer_.sync();
+  EXPECT_LT(came, 10);
 }
 
 TEST_F(PackWriterTest, APackThatCannotBeUsedIsNotLeftThere) {
