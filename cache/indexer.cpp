@@ -220,6 +220,7 @@ void Indexer::after_commit(Outcome& outcome) {
     const std::lock_guard lock(mutex_);
     committing_ = false;
   }
+  view_.end_change();
   if (outcome.states_moved && !STOOK_MUTANT("tell-changes")) {
     shared_.note_change();
   } else if (outcome.confirmed) {

@@ -123,6 +123,7 @@ void Ingest::settle_keys(std::vector<Work>& works) {
     return std::tie(a.key, a.seq) < std::tie(b.key, b.seq);
   });
   olds_.clear();
+  std::vector<View::Id> added;
   for (std::size_t i = 0; i < order.size(); ++i) {
     if (i + 1 < order.size() && order[i + 1].key == order[i].key) {
       works[order[i].at].skip = true;  // superseded within the batch
@@ -130,8 +131,13 @@ void Ingest::settle_keys(std::vector<Work>& works) {
     }
     const Key key{{static_cast<std::uint64_t>(order[i].key.first),
                    static_cast<std::uint64_t>(order[i].key.second)}};
-    if (!rows.insert_key(key, order[i].id)) settle_known(works[order[i].at]);
+    if (rows.insert_key(key, order[i].id)) {
+      added.push_back({key, order[i].id});
+    } else {
+      settle_known(works[order[i].at]);
+    }
   }
+  view_.settle(added);
   for (Work& work : works) {
     const Item& item = *work.item;
     if (!work.is_new() || work.skip || item.kind != ItemKind::record) continue;
@@ -177,7 +183,11 @@ void Ingest::settle_known(Work& work) {
 // edge can lead from it.
 Entry Ingest::upstream(const Key& key) {
   Entry known;
-  if (view_.peek(key, known)) return known;
+  bool settled = false;
+  if (view_.peek(key, known, settled)) {
+    if (!settled && !STOOK_MUTANT("settled-id")) settle_id(key, known);
+    return known;
+  }
   if (const auto row = rows.find(key)) {
     view_.remember(key, row->entry, row->seq);
     return row->entry;
@@ -188,6 +198,19 @@ Entry Ingest::upstream(const Key& key) {
   if (rows.insert_key(key, row.entry.id)) rows.insert(row);
   view_.remember(key, row.entry, 0);
   return row.entry;
+}
+
+// Edges lead from the id that the index has, whatever this process has thought of.
+void Ingest::settle_id(const Key& key, Entry& known) {
+  if (const auto row = rows.find(key)) {
+    known.id = row->entry.id;
+  } else if (rows.insert_key(key, known.id)) {
+    Row fresh;
+    fresh.key = key;
+    fresh.entry.id = known.id;
+    rows.insert(fresh);
+  }
+  view_.correct_id(key, known.id);
 }
 
 std::size_t Ingest::suspect(std::span<const std::uint64_t> of, Doubt doubt, Outcome& outcome) {

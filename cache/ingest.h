@@ -67,6 +67,7 @@ class Ingest {
   void apply_confirmed(const Item& item, Outcome& outcome);
   void clear_row(const Row& row, std::string_view class_name, std::uint64_t seq, Outcome& outcome);
   Entry upstream(const Key& key);
+  void settle_id(const Key& key, Entry& known);
   ClassRow& class_of(std::uint32_t ref);
 
   ClassNames& names_;

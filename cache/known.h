@@ -23,6 +23,8 @@ struct KnownKey {
   bool exposed = false;         // ... and a pack holds it
   bool used_today = false;      // the index knows, or has been told, that it was
   bool unsure = false;          // read from the index while a transaction changed it
+  bool corrected = false;       // by the transaction that is under way: newer than the index
+  bool settled = false;         // the id is the one that the index has
   std::uint32_t class_ref = 0;  // of a record of this process
 };
 

@@ -200,7 +200,11 @@ Entry PackStore::append(Frame& frame, const Publication& publication,
   if (kind == ItemKind::record || kind == ItemKind::given) {
     try {
       note_own(item, change);
-    } catch (const std::exception& error) { throw AcceptedError(frame.key, error.what()); }
+    } catch (const std::exception& error) {
+      // Of an id nothing ends a claim: only a record is there all the same.
+      if (kind == ItemKind::given) throw;
+      throw AcceptedError(frame.key, error.what());
+    }
   }
   return entry_of(item);
 }
@@ -269,6 +273,7 @@ void PackStore::confirm(std::span<const Key> keys) {
 
 void PackStore::expose_id(const Key& key, std::uint64_t id, std::string_view class_name) {
   if (!view_.must_expose(key)) return;
+  shared_.tell_id(key, id);
   Publication publication;
   publication.key = key;
   publication.id = id;
@@ -277,6 +282,35 @@ void PackStore::expose_id(const Key& key, std::uint64_t id, std::string_view cla
   frame.kind = FrameKind::id_given;
   append(frame, publication, {}, ItemKind::given, {});
   if (!STOOK_MUTANT("expose-id")) writer_->write();
+}
+
+// Whoever executes the key has thought of an id, and may have made a directory of that name.
+std::uint64_t PackStore::show_id(const Key& key, std::string_view class_name) {
+  for (;;) {
+    const std::uint64_t told = shared_.told_id(key);
+    const std::uint64_t id = id_of(key);  // after that: there are no claims before the last word
+    if (!view_.must_expose(key)) return id;
+    if (told == 0) {
+      if (shared_.claim(key, id)) return show_claimed(key, id, class_name);
+      continue;
+    }
+    const std::uint64_t shown = STOOK_MUTANT("told-id") ? id : told;
+    expose_id(key, shown, class_name);
+    return shown;
+  }
+}
+
+std::uint64_t PackStore::show_claimed(const Key& key, std::uint64_t id,
+                                      std::string_view class_name) {
+  try {
+    id = look_at_claimed(key, id).id;
+    expose_id(key, id, class_name);
+  } catch (...) {
+    release(key);
+    throw;
+  }
+  release(key);
+  return id;
 }
 
 void PackStore::make_readable(const Entry& entry) {
@@ -297,14 +331,16 @@ void PackStore::flush() {
 // --- Claims ----------------------------------------------------------------------------------
 
 Claim PackStore::claim(const Key& key, Entry& entry) {
+  const std::uint64_t id = entry.id != 0 ? entry.id : shared_.take_id();
   {
     std::shared_lock making(making_, std::defer_lock);  // a worker may write objects from now on
     if (!STOOK_MUTANT("lock-claims")) making.lock();
-    if (!shared_.claim(key)) return Claim::held;
+    if (!shared_.claim(key, id)) return Claim::held;
   }
   Entry now;
   try {
-    now = look_at_claimed(key, entry.id);
+    now = look_at_claimed(key, id);
+    if (now.id != id && now.pack == 0) shared_.tell_id(key, now.id);
   } catch (...) {  // nobody was told that it is claimed
     if (!STOOK_MUTANT("release-unknown")) release(key);
     throw;
@@ -320,11 +356,11 @@ Claim PackStore::claim(const Key& key, Entry& entry) {
 
 Entry PackStore::look_at_claimed(const Key& key, std::uint64_t id) {
   try {
-    return view_.claimed(key);
+    return view_.claimed(key, id);
   } catch (const DatabaseError& error) {
     index_failed(error);
     Entry entry;
-    entry.id = id != 0 ? id : shared_.take_id();
+    entry.id = id;
     return entry;
   }
 }

@@ -33,6 +33,7 @@ class PackStore final : public Store {
 
   std::uint64_t id_of(const Key& key) override;
   void expose_id(const Key& key, std::uint64_t id, std::string_view class_name) override;
+  std::uint64_t show_id(const Key& key, std::string_view class_name) override;
   Entry publish(const Publication& publication) override;
   void make_readable(const Entry& entry) override;
   void confirm(std::span<const Key> keys) override;
@@ -77,6 +78,7 @@ class PackStore final : public Store {
   void note_own(const Item& item, std::uint64_t change);
   void take_stored(const StoredValue& stored, Frame& frame);
   Entry look_at_claimed(const Key& key, std::uint64_t id);
+  std::uint64_t show_claimed(const Key& key, std::uint64_t id, std::string_view class_name);
   void append_mark(FrameKind kind, const Key& key, std::string_view class_name);
   Invalidated invalidate(const std::function<void(Indexer::Transaction&)>& append);
   void index_failed(const DatabaseError& error);  // throws what is no damage

@@ -350,7 +350,7 @@ bool Shared::is_alone() {
   return true;
 }
 
-bool Shared::claim(const Key& key) {
+bool Shared::claim(const Key& key, std::uint64_t id) {
   const TableLock lock(*this);
   std::uint32_t at = find_cell(*state_, key);
   if (const std::uint32_t owner = state_->cell[at].owner;
@@ -366,9 +366,21 @@ bool Shared::claim(const Key& key) {
                      " tasks are being executed at once, which is "
                      "all it can hold; lower --jobs");
   }
-  state_->cell[at] = {key.high, key.low, slot_ + 1, 0};
+  state_->cell[at] = {key.high, key.low, id, slot_ + 1, 0};
   ++state_->claims;
   return true;
+}
+
+void Shared::tell_id(const Key& key, std::uint64_t id) {
+  const TableLock lock(*this);
+  ClaimCell& cell = state_->cell[find_cell(*state_, key)];
+  if (cell.owner == slot_ + 1) cell.id = id;
+}
+
+std::uint64_t Shared::told_id(const Key& key) {
+  const TableLock lock(*this);
+  const ClaimCell& cell = state_->cell[find_cell(*state_, key)];
+  return cell.owner == 0 || slot_is_dead(cell.owner - 1) ? 0 : cell.id;
 }
 
 void Shared::release(std::span<const Key> keys) {

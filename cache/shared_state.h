@@ -17,7 +17,7 @@
 namespace stook::detail {
 
 inline constexpr std::uint64_t kSharedMagic =
-    0x32304d48534b5453;  // "STKSHM02": bump with the layout
+    0x33304d48534b5453;  // "STKSHM03": bump with the layout
 inline constexpr std::uint64_t kSessionByte = 0;
 inline constexpr std::uint64_t kWriterByte = 1;
 inline constexpr std::uint64_t kFirstSlotByte = 16;
@@ -28,6 +28,7 @@ inline constexpr std::uint32_t kMostClaims = kClaimCells / 4 * 3;
 
 struct ClaimCell {
   std::uint64_t high, low;
+  std::uint64_t id;     // that its owner has thought of; 0: none, or the packs have it
   std::uint32_t owner;  // slot + 1; 0: empty
   std::uint32_t unused;
 };

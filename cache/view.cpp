@@ -152,6 +152,8 @@ void View::load_all(Tables& tables) {
 // What a transaction of this process has corrected is newer than the row that is still seen, of the
 // same record.
 void View::take_row(KnownKey& known, const Row& row) {
+  known.entry.id = row.entry.id;
+  known.settled = true;
   if (row.seq < known.seq || (moving_ && row.seq == known.seq && row.seq != 0)) return;
   known.entry = row.entry;
   known.seq = row.seq;
@@ -168,16 +170,17 @@ Entry View::current(const Key& key) {
 std::uint64_t View::id_of(const Key& key) {
   if (const Entry entry = current(key); entry.id != 0) return entry.id;
   const std::lock_guard lock(mutex_);
-  return with_id(known_.at(key)).entry.id;
+  KnownKey& known = known_.at(key);
+  return with_id(known, known.entry.id != 0 ? 0 : shared_.take_id()).entry.id;
 }
 
-Entry View::claimed(const Key& key) {
+Entry View::claimed(const Key& key, std::uint64_t id) {
   refresh();
   {
     const std::lock_guard lock(mutex_);
     KnownKey* known = known_.find(key);
     if (known == nullptr && known_.complete) known = &known_.at(key);
-    if (known != nullptr) return answer(with_id(*known));
+    if (known != nullptr) return answer(with_id(*known, id));
   }
   Entry entry;
   const std::size_t at = 0;
@@ -185,12 +188,12 @@ Entry View::claimed(const Key& key) {
   // Another thread may have dropped what is known meanwhile; what was found has its id.
   if (entry.id != 0 && !STOOK_MUTANT("claimed-id")) return entry;
   const std::lock_guard lock(mutex_);
-  return with_id(known_.at(key)).entry;
+  return with_id(known_.at(key), id).entry;
 }
 
-KnownKey& View::with_id(KnownKey& known) {
+KnownKey& View::with_id(KnownKey& known, std::uint64_t id) {
   if (known.entry.id == 0) {
-    known.entry.id = shared_.take_id();
+    known.entry.id = id;
     known.id_only = true;
   }
   return known;
@@ -229,7 +232,7 @@ void View::enter(const Item& item) {
   // Known already, and perhaps doubted since.
   if (item.seq == known.seq && !STOOK_MUTANT("known-once")) return;
   // A key's id never changes; one that was only thought of gives way to one that was recorded.
-  const bool recorded = known.entry.id != 0 && (!known.id_only || known.exposed);
+  const bool recorded = known.settled || (known.entry.id != 0 && (!known.id_only || known.exposed));
   const std::uint64_t id = recorded ? known.entry.id : item.id;
   if (item.kind == ItemKind::given) {
     known.id_only = known.id_only || known.entry.id == 0;
@@ -267,11 +270,13 @@ void View::confirm(std::span<const Key> keys) {
   }
 }
 
-bool View::peek(const Key& key, Entry& entry) {
+bool View::peek(const Key& key, Entry& entry, bool& settled) {
   const std::lock_guard lock(mutex_);
   const KnownKey* known = sure(key);
-  if (known != nullptr) entry = known->entry;
-  return known != nullptr;
+  if (known == nullptr) return false;
+  entry = known->entry;
+  settled = known->settled;
+  return true;
 }
 
 const KnownKey* View::sure(const Key& key) {
@@ -282,6 +287,8 @@ const KnownKey* View::sure(const Key& key) {
 void View::remember(const Key& key, const Entry& entry, std::uint64_t seq) {
   const std::lock_guard lock(mutex_);
   KnownKey& known = known_.at(key);
+  known.entry.id = entry.id;
+  known.settled = true;
   if (seq < known.seq) return;
   known.entry = entry;
   known.seq = seq;
@@ -293,20 +300,40 @@ void View::correct_id(const Key& key, std::uint64_t id) {
   KnownKey& known = known_.at(key);
   known.entry.id = id;
   known.id_only = false;
+  known.settled = true;
+}
+
+void View::settle(std::span<const Id> ids) {
+  constexpr std::size_t kAtOnce = 256;  // others wait
+  for (std::size_t at = 0; at < ids.size(); at += kAtOnce) {
+    const std::lock_guard lock(mutex_);
+    for (const Id& settled : ids.subspan(at, std::min(kAtOnce, ids.size() - at))) {
+      KnownKey* const known = known_.find(settled.key);
+      if (known == nullptr) continue;
+      known->entry.id = settled.id;
+      known->settled = true;
+    }
+  }
 }
 
 void View::correct_state(const Key& key, const Entry& entry, std::uint64_t seq) {
   const std::lock_guard lock(mutex_);
   moving_ = true;
-  correct(key, entry, seq);
+  if (KnownKey* const known = correct(key, entry, seq)) known->corrected = true;
 }
 
-void View::correct(const Key& key, const Entry& entry, std::uint64_t seq) {
+void View::end_change() {
+  const std::lock_guard lock(mutex_);
+  moving_ = false;
+}
+
+KnownKey* View::correct(const Key& key, const Entry& entry, std::uint64_t seq) {
   KnownKey* known = known_.find(key);
-  if (known == nullptr || known->seq > seq) return;
+  if (known == nullptr || known->seq > seq) return nullptr;
   known->entry.state = entry.state;
   known->entry.doubt = entry.doubt;
   known->entry.cause = entry.cause;
+  return known;
 }
 
 }  // namespace stook::detail

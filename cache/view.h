@@ -40,8 +40,8 @@ class View {
 
   // The id of a key that may have none yet.
   [[nodiscard]] std::uint64_t id_of(const Key& key);
-  // What is known of a key that has just been claimed; it has an id afterwards.
-  [[nodiscard]] Entry claimed(const Key& key);
+  // What is known of a key that has just been claimed. Its id is `id` where it has none yet.
+  [[nodiscard]] Entry claimed(const Key& key, std::uint64_t id);
 
   // Ids that this process has given and that no record has yet.
   [[nodiscard]] std::vector<std::uint64_t> unrecorded_ids();
@@ -56,11 +56,19 @@ class View {
   void confirm(std::span<const Key> keys);
 
   // --- For the indexer, which holds the write lock.
-  [[nodiscard]] bool peek(const Key& key, Entry& entry);
+  // `settled`: the id is the one that the index has. Two processes may have thought of different
+  // ones for an input, which nobody claims.
+  [[nodiscard]] bool peek(const Key& key, Entry& entry, bool& settled);
   void remember(const Key& key, const Entry& entry, std::uint64_t seq);
   void correct_id(const Key& key, std::uint64_t id);
+  struct Id {
+    Key key;
+    std::uint64_t id;
+  };
+  void settle(std::span<const Id> ids);  // new in the index
   // What is known of a record with this seq or an older one is in this state.
   void correct_state(const Key& key, const Entry& entry, std::uint64_t seq);
+  void end_change();                  // what was corrected is committed
   void refresh();                     // drops what moved, reads what others appended
   void follow(std::uint64_t change);  // this process made the change, and took part in it
 
@@ -102,9 +110,9 @@ class View {
   [[nodiscard]] bool is_good(const UpstreamSeen& seen);
   const KnownKey* sure(const Key& key);  // null: what is known of it is no ground for others
   void take_row(KnownKey& known, const Row& row);
-  void correct(const Key& key, const Entry& entry, std::uint64_t seq);
+  KnownKey* correct(const Key& key, const Entry& entry, std::uint64_t seq);  // null: it did not
   Entry answer(KnownKey& known);
-  KnownKey& with_id(KnownKey& known);
+  KnownKey& with_id(KnownKey& known, std::uint64_t id);
   [[nodiscard]] Tables& tables();
 
   const Layout& layout_;

@@ -64,10 +64,13 @@ void View::catch_up(bool anew, std::uint64_t change) {
   std::unique_lock lock(mutex_);
   if (anew) {
     seen_change_ = ~0ull;  // where the index cannot be read in the middle: anew next time, too
-    known_.drop_unless([&](KnownKey& known) { return is_pinned(known, own_indexed, last_clear); });
+    known_.drop_unless([&](KnownKey& known) {
+      known.corrected = known.corrected && moving_;
+      if (known.corrected && !STOOK_MUTANT("keep-corrected")) return true;
+      return is_pinned(known, own_indexed, last_clear);
+    });
     rows_ = tables().rows.last_id();
     known_.complete = rows_ == 0;
-    moving_ = false;
     queried_ = 0;
     today_ = today();
   }

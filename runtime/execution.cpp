@@ -206,8 +206,10 @@ const TaskSpec& NodeContext::spec() const { return execution_.plan_->nodes[node_
 std::uint64_t NodeContext::id() {
   Node& node = execution_.plan_->nodes[node_];
   const std::lock_guard lock(execution_.contexts_mutex_);
-  if (node.entry.id == 0) node.entry.id = execution_.store_.id_of(node.spec->key);
-  execution_.store_.expose_id(node.spec->key, node.entry.id, node.task().info.name);
+  Store& store = execution_.store_;
+  const std::string_view name = node.task().info.name;
+  if (executing_) store.expose_id(node.spec->key, node.entry.id, name);  // it is claimed
+  else node.entry.id = store.show_id(node.spec->key, name);
   return node.entry.id;
 }
 

@@ -72,10 +72,7 @@ std::size_t clear_class(const ClassInfo& info) {
 }
 
 std::uint64_t id_in_cache(const TaskSpec& spec) {
-  Store& store = current_store();
-  const std::uint64_t id = store.id_of(spec.key);
-  store.expose_id(spec.key, id, spec.info.name);
-  return id;
+  return current_store().show_id(spec.key, spec.info.name);
 }
 
 std::filesystem::path path_in_cache(const TaskSpec& spec, std::string_view name) {

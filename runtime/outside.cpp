@@ -311,6 +311,7 @@ class Outside::Impl {
     completion.node = flight.node;
     Node& node = plan_.nodes[flight.node];
     show_last(result.number, node, result.failed);
+    if (result.failed) show_id(node);
     bool accepted = false;
     try {
       settler_.settle(node, result, completion);
@@ -318,6 +319,13 @@ class Outside::Impl {
     } catch (...) { accepted = take_exception(completion, node.spec->key); }
     if (!accepted) store_.release(node.spec->key);
     finish(std::move(completion), flight.batch);
+  }
+
+  // Its logs are in a directory of that name, and another process may execute it next.
+  void show_id(const Node& node) {
+    try {
+      store_.expose_id(node.spec->key, node.entry.id, node.task().info.name);
+    } catch (const Error&) {}  // the failure is what counts
   }
 
   void show_last(std::uint64_t job, const Node& node, bool failed) {
@@ -335,6 +343,7 @@ class Outside::Impl {
     Node& node = plan_.nodes[flight.node];
     Completion completion;
     completion.node = flight.node;
+    show_id(node);
     settler_.settle_lost(node, lost, completion);
     show_last(lost.number, node, true);
     store_.release(node.spec->key);

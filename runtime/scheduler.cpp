@@ -271,8 +271,7 @@ void Scheduler::note_damage(Completion& completion) {
 
 Failure Scheduler::failure_of(NodeIndex index, std::string cause) {
   Node& node = plan_.nodes[index];
-  if (node.entry.id == 0) node.entry.id = store_.id_of(node.spec->key);
-  store_.expose_id(node.spec->key, node.entry.id, node.task().info.name);  // the user will see it
+  node.entry.id = store_.show_id(node.spec->key, node.task().info.name);  // the user will see it
   Failure failure;
   failure.class_name = node.task().info.name;
   failure.id = node.entry.id;

@@ -212,8 +212,12 @@ class Store {
   virtual std::uint64_t id_of(const Key& key) = 0;
 
   // The id is about to be seen outside of this process (in a directory's name, in a job document)
-  // before the key has a record: from now on it stays the key's, whatever dies.
+  // before the key has a record: from now on it stays the key's, whatever dies. For who has claimed
+  // the key.
   virtual void expose_id(const Key& key, std::uint64_t id, std::string_view class_name) = 0;
+
+  // The same for anybody: the id that is the key's from now on. That of whoever executes it now.
+  virtual std::uint64_t show_id(const Key& key, std::string_view class_name) = 0;
 
   // Makes a record the answer for its key; the claim on the key, if held, ends when others can see
   // it. It is visible to this process when this returns and survives its death after sync().

@@ -102,6 +102,12 @@ class MemoryStore final : public Store {
     });
   }
 
+  std::uint64_t show_id(const Key& key, std::string_view class_name) override {
+    const std::uint64_t id = id_of(key);
+    expose_id(key, id, class_name);
+    return id;
+  }
+
   Entry publish(const Publication& publication) override {
     return locked([&] {
       Item& item = items_[publication.key];

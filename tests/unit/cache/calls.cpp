@@ -60,6 +60,11 @@ ssize_t pwrite(int fd, const void* data, size_t size, off_t offset) {
   return syscall(SYS_pwrite64, fd, data, size, offset);
 }
 
+ssize_t pwrite64(int fd, const void* data, size_t size, off64_t offset) {
+  if (told != nullptr) tell("pwrite64", path_of(fd));
+  return syscall(SYS_pwrite64, fd, data, size, offset);
+}
+
 ssize_t pread64(int fd, void* data, size_t size, off64_t offset) {
   if (told != nullptr) tell("pread64", path_of(fd));
   return syscall(SYS_pread64, fd, data, size, offset);

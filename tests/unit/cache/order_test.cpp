@@ -397,5 +397,32 @@ TEST(Order, ACacheIsMadeOnce) {
   }
 }
 
+// Another thread asks when the clear is about to reach the index.
+TEST(Change, WhatIsClearedIsNotSeenAgainBeforeTheCommit) {
+  const TemporaryDirectory dir;
+  TestStore store(dir.path());
+  store.publish("key", "value");
+  store.publish("down", "value", {store.seen("key")});
+  store->flush();
+  ASSERT_EQ(store.state("key"), RecordState::fresh);
+  int asked = 0;
+  {
+    const AtCalls at([&](const std::string& call, const std::string& path) {
+      if (!call.starts_with("pwrite") || !path.ends_with("-wal")) return;
+      std::thread([&] {
+        ++asked;
+        EXPECT_EQ(store.state("key"), RecordState::missing);
+        EXPECT_EQ(store.state("down"), RecordState::suspect);
+      }).join();
+    });
+    (void)store->clear(key_of("key"));
+  }
+  EXPECT_GT(asked, 0);
+  EXPECT_EQ(store.state("key"), RecordState::missing);
+  store.publish("key", "another value");
+  EXPECT_EQ(store.state("key"), RecordState::fresh);
+  EXPECT_EQ(store.state("down"), RecordState::suspect);
+}
+
 }  // namespace
 }  // namespace stook::detail

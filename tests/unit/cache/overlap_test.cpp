@@ -172,7 +172,8 @@ TEST(Overlap, WhatIsReadAgainStaysDoubted) {
   entry.state = RecordState::suspect;
   view.correct_state(item.key, entry, item.seq);
   view.record(item);
-  ASSERT_TRUE(view.peek(item.key, entry));
+  bool settled = false;
+  ASSERT_TRUE(view.peek(item.key, entry, settled));
   EXPECT_EQ(entry.state, RecordState::suspect);
 }
 
@@ -185,7 +186,8 @@ TEST(Overlap, WhatIsReadWhileStatesMoveIsNoGroundForOthers) {
   Entry entry;
   view.correct_state(key_of("another"), entry, 1);
   EXPECT_EQ(store.state("K"), RecordState::fresh);
-  EXPECT_FALSE(view.peek(key_of("K"), entry));
+  bool settled = false;
+  EXPECT_FALSE(view.peek(key_of("K"), entry, settled));
 }
 
 // The packs do not say which versions the programs have that are under way.
