@@ -100,6 +100,11 @@ PackStore::PackStore(const std::filesystem::path& directory, const StoreOptions&
 }
 
 PackStore::~PackStore() {
+  if (shared_.is_anothers()) {  // and so are the threads and connections
+    (void)indexer_.release();
+    (void)writer_.release();
+    return;
+  }
   try {
     note_use();
   } catch (const Error& error) { warn_(error.what()); }

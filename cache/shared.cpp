@@ -73,7 +73,7 @@ Shared::Shared(const std::filesystem::path& file, bool alone) : file_(file), alo
 }
 
 Shared::~Shared() {
-  if (state_ == nullptr) return;
+  if (state_ == nullptr || is_anothers()) return;
   const TableLock lock(*this);
   for (std::uint32_t at = 0; at < kClaimCells && state_->claims > 0;) {
     if (state_->cell[at].owner == slot_ + 1) {

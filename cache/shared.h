@@ -16,6 +16,7 @@
 #include <span>
 #include <vector>
 
+#include "src/forks.h"
 #include "src/os.h"
 
 #include <stook/key.hpp>
@@ -80,6 +81,9 @@ class Shared {
   [[nodiscard]] std::uint64_t length_of_others() const;  // of all packs but this process's
   [[nodiscard]] bool is_alone();                         // is no other process alive here?
 
+  // Is this a child that was forked from who has opened it? Then nothing of it may be used.
+  [[nodiscard]] bool is_anothers() const { return !fd_; }
+
   // --- Claims
   // False: somebody alive holds it. `id`: what it may be told of the key's before the packs tell
   // it; 0: nothing.
@@ -114,6 +118,7 @@ class Shared {
   bool first_ = false;
   Fd fd_;
   SharedMapping mapping_;
+  const ClosedInForks closed_in_forks_{fd_, &mapping_};
   SharedState* state_ = nullptr;
   std::uint32_t slot_ = ~0u;  // none yet
   std::mutex write_mutex_;    // file locks do not exclude threads of one process

@@ -256,6 +256,12 @@ SharedMapping SharedMapping::map(int fd, std::size_t size) {
   return mapping;
 }
 
+void SharedMapping::let_go() noexcept {
+  if (data_ == nullptr) return;
+  constexpr int kInItsPlace = MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS;
+  (void)mmap(data_, size_, PROT_READ | PROT_WRITE, kInItsPlace, -1, 0);
+}
+
 void os_wait(const std::atomic<std::uint32_t>& word, std::uint32_t expected,
              std::chrono::milliseconds timeout) noexcept {
   timespec limit = {};

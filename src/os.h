@@ -96,6 +96,7 @@ class SharedMapping {
   ~SharedMapping();
   [[nodiscard]] static SharedMapping map(int fd, std::size_t size);
 
+  void let_go() noexcept;  // its place is private memory from now on, zeros
   [[nodiscard]] void* data() const noexcept { return data_; }
   explicit operator bool() const noexcept { return data_ != nullptr; }
 

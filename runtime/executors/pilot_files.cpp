@@ -10,6 +10,7 @@
 
 #include "runtime/alive.h"
 #include "runtime/executors/pilot_link.h"
+#include "src/forks.h"
 #include "src/job.h"
 #include "src/os.h"
 
@@ -102,6 +103,7 @@ class PilotFiles final : public PilotLink, public std::enable_shared_from_this<P
   Fd in_;
   Fd out_;
   Fd alive_;
+  const ClosedInForks closed_in_forks_{alive_};
   std::vector<std::byte> buffer_ = std::vector<std::byte>(64 << 10);
   std::uint64_t offset_ = 0;
   std::chrono::microseconds pause_ = kFirstRead;

@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "src/forks.h"
 #include "src/job.h"
 #include "src/os.h"
 #include "src/result.h"
@@ -33,6 +34,7 @@ class AliveFile {
  private:
   const std::filesystem::path path_;
   Fd lock_;
+  const ClosedInForks closed_in_forks_{lock_};
 };
 
 class SpoolFiles {

@@ -202,6 +202,29 @@ TEST_F(SharedTest, TheDeadWakeWhoWaits) {
   EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(10));
 }
 
+// A task, or a library that it uses, has forked a helper that outlives its process.
+TEST_F(SharedTest, AForkKeepsNothingOfTheDead) {
+  int lives[2], ends[2];
+  ASSERT_TRUE(pipe(lives) == 0 && pipe(ends) == 0);
+  Shared one(file(), false);
+  one.admit_others();
+  in_dying_process([&] {
+    Shared two(file(), false);
+    (void)two.claim(key_of("a"));
+    char byte = 0;
+    close(ends[1]);
+    if (fork() == 0) {
+      (void)!write(lives[1], &byte, 1);
+      (void)!read(ends[0], &byte, 1);
+    } else {
+      (void)!read(lives[0], &byte, 1);
+    }
+    _exit(0);
+  });
+  EXPECT_TRUE(one.claim(key_of("a")));
+  for (const int end : {lives[0], lives[1], ends[0], ends[1]}) close(end);
+}
+
 // The change may be in the index: whoever writes there next tells of it.
 TEST_F(SharedTest, WhatTheDeadDidNotTellIsTold) {
   Shared one(file(), false);

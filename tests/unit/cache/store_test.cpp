@@ -200,5 +200,21 @@ TEST(Store, AHundredThousandSurviveReopening) {
   EXPECT_TRUE(store.warnings.empty());
 }
 
+// A child that was forked and ends as programs do destroys what it has of the parent's.
+TEST(Forked, EndingLeavesTheParentAlone) {
+  const TemporaryDirectory dir;
+  TestStore store(dir.path()), other(dir.path());
+  store.publish("first", "value");
+  store->flush();
+  Entry entry, theirs;
+  ASSERT_EQ(store->claim(key_of("second"), entry), Claim::acquired);
+  in_dying_process([&] { store.store.reset(); });
+  EXPECT_EQ(other->claim(key_of("second"), theirs), Claim::held);
+  store.publish("second", "value");
+  store->flush();
+  EXPECT_EQ(other.value("second"), "value") << other.why;
+  EXPECT_TRUE(store.warnings.empty());
+}
+
 }  // namespace
 }  // namespace stook::detail
