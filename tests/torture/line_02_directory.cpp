@@ -10,7 +10,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::uint64_t kQuickStep = 9;  // entries and exits, by turns
+constexpr std::uint64_t kQuickStep = 9, kQuickRebuildStep = 3;  // entries and exits, by turns
 
 // Rebuilds it, or opens a cache in which a rebuild was killed.
 struct Killed {
@@ -24,7 +24,8 @@ std::uint64_t kill_everywhere(Line& line, const Killed& operation, int slice) {
   const fs::path cache = line.directory() / ("cache" + std::to_string(slice));
   Steps steps;
   std::uint64_t kills = 0;
-  const std::uint64_t step = operation.opens && !line.nightly() ? kQuickStep : 1;
+  const std::uint64_t quick_step = operation.opens ? kQuickStep : kQuickRebuildStep;
+  const std::uint64_t step = line.nightly() ? 1 : quick_step;
   for (auto n = line.seed() % step + slice * step;; n += kSlices * step) {
     copy_cache(operation.prepared, cache);
     steps.reset();

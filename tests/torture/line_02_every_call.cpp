@@ -71,11 +71,13 @@ int run(Line& line) {
   const int rounds = line.nightly() ? 2 : 1;
   for (const Operation& operation : operations) {
     if (!line.wants(operation.name)) continue;
+    const std::uint64_t step = line.nightly() ? 1 : operation.quick_step;
+    const std::uint64_t first = line.seed() % step;
     const std::uint64_t kills = line.in_slices(kSlices, [&](int slice) {
       EveryCall every(line, operation, line.directory() / ("cache" + std::to_string(slice)));
       std::uint64_t done = 0;
       for (int round = 0; round < rounds; ++round) {
-        for (std::uint64_t n = slice; every.kill_at(n); n += kSlices) ++done;
+        for (auto n = first + slice * step; every.kill_at(n); n += kSlices * step) ++done;
       }
       return done;
     });

@@ -14,7 +14,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::uint64_t kQuickStep = 11;  // no multiple of the ways in which one call fails
+constexpr std::uint64_t kQuickStep = 23;  // no multiple of the ways in which one call fails
 
 struct DirectoryOperation {
   std::string name;

@@ -40,6 +40,8 @@ struct Operation {
   std::filesystem::path prepared;  // the cache it begins with
   // Opening and closing is all it does: what the others need not be disturbed in once more.
   bool opens_only = false;
+  // quick looks at every so manieth call and way, others for each seed.
+  std::uint64_t quick_step = 1;
 };
 
 // Publish, clear, collect, collect with eviction, reindex, opening after a crash, export, import;
