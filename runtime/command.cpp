@@ -17,6 +17,7 @@
 #include "runtime/task_output.h"
 #include "src/context.h"
 #include "src/hash.h"
+#include "src/mutant.h"
 #include "src/shown.h"
 
 #include <stook/errors.hpp>
@@ -255,7 +256,12 @@ struct Command::Work {
       made.push_back(restore_kept(keep / std::to_string(i), arguments.outputs[i], mark,
                                   digest_from_hex(kept->outputs[i].digest)));
     }
-    for (const CommandOutput& file : kept->found) found.add(found.look(file.path));
+    std::vector<FoundInput> now;
+    for (const CommandOutput& file : kept->found) {
+      now.push_back(found.look(file.path));
+      if (to_hex(now.back().digest) != file.digest) return {};  // changed just now: it runs
+    }
+    for (FoundInput& file : now) found.add(std::move(file));
     return enter(made);
   }
 
@@ -318,11 +324,14 @@ struct Command::Work {
   // What was read, as it is now; empty where something changed while the command ran.
   KeptFiles recheck(const std::vector<std::string>& depends, const Moment& start) {
     KeptFiles kept;
-    bool certain = true;
+    bool certain = true, all_checked = true;
     std::unordered_set<std::string> known;
     for (const auto* inputs : {&in, &implicit}) {
       for (const Input& input : *inputs) {
-        if (!input.checked) continue;
+        if (!input.checked) {  // what it holds is not in the lists that restored() goes by
+          all_checked = STOOK_MUTANT("kept-unchecked");
+          continue;
+        }
         known.insert(fs::path(input.path).lexically_normal().string());
         const Digest expected = digest_from_hex(input.digest);
         const bool held =
@@ -340,7 +349,7 @@ struct Command::Work {
       if (arguments.keep_outputs) kept.found.push_back({path, to_hex(input.digest)});
       found.add(std::move(input));
     }
-    return certain ? kept : KeptFiles{};
+    return certain && all_checked ? kept : KeptFiles{};
   }
 
   const Command& task;

@@ -51,14 +51,35 @@ bool is_regular(const std::string& path) {
 
 // The kernel stamps files by a clock that moves in ticks, or exactly when it was asked meanwhile. A
 // time set to the exact nanosecond of now is one that no later change of the file will have.
-MadeFile settled_file(const std::string& path, const Digest& digest) {
+// 0: it could not be set.
+std::int64_t set_exact_time(const std::string& path) {
   timespec times[2] = {};
   times[0].tv_nsec = UTIME_OMIT;
   ::clock_gettime(CLOCK_REALTIME, &times[1]);
-  const bool set = ::utimensat(AT_FDCWD, path.c_str(), times, 0) == 0;
-  MadeFile made{digest, stamp_of(path), false};
-  const std::int64_t wanted = times[1].tv_sec * std::int64_t{1'000'000'000} + times[1].tv_nsec;
-  made.settled = set && made.stamp.modified_ns == wanted && times[1].tv_nsec % 1000 != 0;
+  if (::utimensat(AT_FDCWD, path.c_str(), times, 0) != 0 || times[1].tv_nsec % 1000 == 0) return 0;
+  return times[1].tv_sec * std::int64_t{1'000'000'000} + times[1].tv_nsec;
+}
+
+// A file whose time was set before its content was looked at: what is changed, or replaced, after
+// that is not taken for it.
+struct Digested {
+  std::int64_t exact_time = 0;
+  std::int64_t inode = 0;
+  Digest digest;
+};
+
+Digested digested(const std::string& path) {
+  Digested file;
+  file.exact_time = set_exact_time(path);
+  file.inode = stamp_of(path).inode;
+  file.digest = digest_of_file(path);
+  return file;
+}
+
+MadeFile settled_file(const std::string& path, const Digested& file) {
+  MadeFile made{file.digest, stamp_of(path), false};
+  made.settled = file.exact_time != 0 && made.stamp.modified_ns == file.exact_time &&
+                 made.stamp.inode == file.inode;
   return made;
 }
 
@@ -158,15 +179,16 @@ std::vector<std::string> CommandFiles::take_depfile() {
 }
 
 std::vector<MadeFile> CommandFiles::publish(const fs::path& keep) {
-  std::vector<MadeFile> made;
+  std::vector<Digested> files;
   for (std::size_t i = 0; i < outputs_.size(); ++i) {
     if (is_regular(made_at(i))) {
-      made.push_back({digest_of_file(made_at(i)), {}, false});
+      files.push_back(digested(made_at(i)));
       continue;
     }
     throw Error("the command succeeded and did not make its output " + outputs_[i] +
                 (use_.out[i] ? " (by the name that {out} stood for)" : ""));
   }
+  std::vector<MadeFile> made;
   for (std::size_t i = 0; i < outputs_.size(); ++i) {
     if (!keep.empty()) {
       make_read_only(made_at(i));
@@ -175,7 +197,7 @@ std::vector<MadeFile> CommandFiles::publish(const fs::path& keep) {
     if (use_.out[i] && !STOOK_MUTANT("rename-output")) {
       rename_or_throw(temporary_[i], outputs_[i]);
     }
-    made[i] = settled_file(outputs_[i], made[i].digest);
+    made.push_back(settled_file(outputs_[i], files[i]));
   }
   published_ = true;
   for (const std::string& earlier : aside_) ::unlink(earlier.c_str());
@@ -188,10 +210,11 @@ MadeFile restore_kept(const fs::path& kept, const std::string& output, const std
   if (!parent.empty()) fs::create_directories(parent);
   const std::string temporary = name_beside(output, mark, "-");
   link_or_copy(kept, temporary);
+  const Digested file{set_exact_time(temporary), stamp_of(temporary).inode, digest};
   // Where the two are one file already, rename() would leave the temporary name.
   fs::rename(temporary, output);
   ::unlink(temporary.c_str());
-  return settled_file(output, digest);
+  return settled_file(output, file);
 }
 
 }  // namespace stook::detail

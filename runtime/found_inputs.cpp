@@ -135,11 +135,11 @@ Moment InputFinder::begin_reading() const {
 }
 
 FoundInput InputFinder::look(const std::string& path, const Moment& start) {
-  const FileStamp before = stamp_of(path);
   FoundInput found = look(path);
-  if (!before.exists() || before.newest_ns() > start.exact_ns) {
+  const FileStamp after = stamp_of(path);  // older than the start: so it was all the time
+  if (!after.exists() || after.newest_ns() > start.exact_ns) {
     found.certain = false;
-  } else if (before.newest_ns() >= start.tick_ns) {
+  } else if (after.newest_ns() >= start.tick_ns) {
     // In the tick of the start: as it should be if this run, or one before, knew it like this.
     Entry entry;
     store_.lookup({&found.spec->key, 1}, {&entry, 1});

@@ -362,4 +362,20 @@ TEST_F(Commands, RunInTheDriverWhateverTheExecutor) {
   EXPECT_EQ(made.run_graph(options).stats.ran, 1u);
 }
 
+// What a directory holds is in no list that could be compared: it runs.
+TEST_F(Commands, KeptOutputsOfADirectoryAreNotTakenForThoseOfAnother) {
+  fs::create_directory(at("assets"));
+  write(at("assets/a"), "one");
+  write(at("plain"), "text");
+  CommandArguments arguments = shell("cat \"$1\"/a \"$2\" > \"$3\"");
+  arguments.inputs = {Future<fs::path>(Directory(at("assets"))), at("plain")};
+  arguments.outputs = {at("b")};
+  arguments.keep_outputs = true;
+  EXPECT_EQ(run_counts(Command::make(arguments)).ran, 1u);
+  write(at("assets/a"), "two");
+  fs::remove(at("b"));
+  EXPECT_EQ(run_counts(Command::make(arguments)).ran, 1u);
+  EXPECT_EQ(read(at("b")), "twotext");
+}
+
 }  // namespace
