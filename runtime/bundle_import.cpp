@@ -55,6 +55,8 @@ class Import {
 
  private:
   void take(const BundleRecord& record);
+  void decide(const BundleRecord& record);
+  void take_object(const Frame& frame);
   bool is_here(const Frame& frame, const Entry& entry);
   bool is_of_avoided(const Frame& frame) const;
   bool bind_id(const Frame& frame, bool has_id, Entry& entry);
@@ -71,6 +73,7 @@ class Import {
   BundleReader& reader_;
   BundleIds ids_;
   const Workshop workshop_;
+  bool object_taken_ = false;        // of the record at hand
   std::unordered_set<Key> avoided_;  // nothing made of these is taken
   std::vector<Key> recent_;          // imported, and not looked at since
 };
@@ -136,7 +139,23 @@ bool Import::is_here(const Frame& frame, const Entry& entry) {
   return true;
 }
 
+// An object comes once, and a later record may have the same.
 void Import::take(const BundleRecord& record) {
+  object_taken_ = false;
+  decide(record);
+  const Frame& frame = record.frame;
+  if (!record.has_object || object_taken_ || STOOK_MUTANT("keep-skipped-object")) return;
+  if (!has_object(store_, frame.object, frame.stored_bytes)) take_object(frame);
+}
+
+void Import::take_object(const Frame& frame) {
+  object_taken_ = true;
+  const fs::path file = workshop_.path / "object";
+  reader_.take_object(file);
+  adopt_object(store_, file, frame.object);
+}
+
+void Import::decide(const BundleRecord& record) {
   const Frame& frame = record.frame;
   Entry entry = look_up(store_, frame.key);
   if (is_of_avoided(frame)) {
@@ -189,9 +208,7 @@ StoredValue Import::stored_value(const BundleRecord& record) {
   if (!frame.in_object) {
     stored.bytes.assign(frame.value.begin(), frame.value.end());
   } else if (record.has_object) {
-    const fs::path file = workshop_.path / "object";
-    reader_.take_object(file);
-    adopt_object(store_, file, frame.object);
+    take_object(frame);
   } else if (!has_object(store_, frame.object, frame.stored_bytes)) {
     reader_.refuse("the object of a record is missing: " + to_hex(frame.object));
   }

@@ -139,5 +139,26 @@ TEST_F(BundleImport, WhatHasANumberHereStaysOut) {
   store->release(key_of("K50"));
 }
 
+// An object comes with the first record that has it, and that one is not taken.
+TEST_F(BundleImport, ObjectsOfRecordsThatAreNotTakenAreThereForOthers) {
+  const std::string large(3 << 20, 'x');
+  const Fd bundle = os_open(from_.path() / "large", O_CREAT | O_EXCL | O_RDWR);
+  {
+    TestStore store(from_.path() / "another cache");
+    publish(store, "first", store->id_of(key_of("first")), large, false);
+    publish(store, "second", store->id_of(key_of("second")), large, false);
+    export_bundle(*store.store, bundle.get(), "large", {});
+  }
+  lseek(bundle.get(), 0, SEEK_SET);
+  TestStore store(to_.path());
+  for (const char* name : {"first", "second"}) {
+    publish(store, name, store->id_of(key_of(name)), "another value", false);
+    if (name == std::string("second")) (void)store->clear(key_of(name));
+  }
+  EXPECT_EQ(import_bundle(*store.store, bundle.get(), "large", false).imported, 1u);
+  EXPECT_EQ(store.value("first"), "another value");
+  EXPECT_TRUE(store.value("second") == large) << store.why;
+}
+
 }  // namespace
 }  // namespace stook::detail
