@@ -105,7 +105,9 @@ class SignalWatch {
     const int again = wait(grace_seconds * 1000);
     if (ending_) return;
     kill_all_started();
-    if (again == 0) store_.sync();
+    try {
+      if (again == 0) store_.sync();
+    } catch (const Error& error) { std::fprintf(stderr, "%s\n", error.what()); }
     ::_exit(exit_code());
   }
 

@@ -24,6 +24,8 @@ class JobSettler {
   // Both fill in `completion`; the claim is the caller's affair. settle() throws CacheError.
   void settle(Node& node, JobResult& result, Completion& completion);
   void settle_lost(Node& node, const LostJob& lost, Completion& completion);
+  // What an attempt that was given up moved aside is put back. Throws CacheError.
+  void give_back_directory(const Node& node) const { (void)adopted_directory(node); }
 
  private:
   void publish(Node& node, const JobResult& result, TaskDirectory* directory);

@@ -344,7 +344,9 @@ class Outside::Impl {
     Completion completion;
     completion.node = flight.node;
     show_id(node);
-    settler_.settle_lost(node, lost, completion);
+    try {
+      settler_.settle_lost(node, lost, completion);
+    } catch (...) { (void)take_exception(completion, node.spec->key); }
     show_last(lost.number, node, true);
     store_.release(node.spec->key);
     finish(std::move(completion), flight.batch);
@@ -371,16 +373,20 @@ class Outside::Impl {
     tell();
   }
 
-  // Nobody has begun it.
+  // Nobody has begun it, or who has is gone.
   void take_back(std::uint64_t job) {
     const auto found = flights_.find(job);
     if (found == flights_.end()) return;
     const Flight flight = found->second;
     flights_.erase(found);
-    store_.release(plan_.nodes[flight.node].spec->key);
     Completion completion;
     completion.node = flight.node;
     completion.kind = Completion::Kind::not_started;
+    const Node& node = plan_.nodes[flight.node];
+    try {
+      settler_.give_back_directory(node);
+    } catch (...) { (void)take_exception(completion, node.spec->key); }
+    store_.release(node.spec->key);
     finish(std::move(completion), flight.batch);
   }
 

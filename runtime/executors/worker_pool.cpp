@@ -284,7 +284,7 @@ void WorkerPool::start_worker() {
   try {
     worker->start();
     workers_.push_back(std::move(worker));
-  } catch (const ExecutorError& error) { give_up(error.what()); }
+  } catch (const std::exception& error) { give_up(error.what()); }  // its directory, say
 }
 
 void WorkerPool::give_up(const std::string& why) {
