@@ -184,6 +184,8 @@ void Indexer::run_transaction(const std::function<void(Transaction&)>& also, Out
       database.execute("ROLLBACK");
     } catch (const DatabaseError&) {  // the first error is the one to tell
     }
+    if (!STOOK_MUTANT("give-up-change")) view_.give_up_change();
+    unmark_clearing();
     throw;
   }
 }
@@ -241,6 +243,10 @@ void Indexer::remove_directories(std::span<const ClearedTask> tasks) {
     move_to_trash(layout_, task);
     shared_.release({&task.key, 1});
   }
+  unmark_clearing();
+}
+
+void Indexer::unmark_clearing() {
   if (clearing_.empty()) return;
   std::error_code ignored;
   std::filesystem::remove(std::exchange(clearing_, {}), ignored);

@@ -72,6 +72,7 @@ class Indexer {
   void index_tails(std::span<const Tail> tails, Outcome& outcome);
   void read_tail(const Tail& tail, Batch& batch, std::vector<PackMark>& marks);
   void remove_directories(std::span<const ClearedTask> tasks);
+  void unmark_clearing();
   [[nodiscard]] bool claim_cleared(const Key& key);
   void run_transaction(const std::function<void(Transaction&)>& also, Outcome& outcome);
   void after_commit(Outcome& outcome);

@@ -1,6 +1,7 @@
 #include "cache/objects.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -126,6 +127,16 @@ Fd Objects::create_temporary(std::filesystem::path& path) const {
 
 void Objects::move_into_place(const std::filesystem::path& from, const Hash128& name) const {
   const std::filesystem::path to = path_of(name);
+  struct stat there = {};
+  if (lstat(to.c_str(), &there) == 0 && !STOOK_MUTANT("sync-before-replacing")) {
+    // A synced record may rely on the one that goes.
+    const Fd fd = os_open(from, O_RDONLY);
+    if (!fd || !os_sync_data(fd.get())) {
+      const int error = errno;
+      unlink(from.c_str());
+      throw_cache_error("sync a result for", to, error);
+    }
+  }
   if (STOOK_MUTANT("rename-object") || os_rename(from, to)) return;
   std::error_code ignored;  // another process may create it first
   std::filesystem::create_directory(to.parent_path(), ignored);

@@ -6,6 +6,7 @@
 
 #include <cstdio>
 #include <mutex>
+#include <thread>
 
 #include "cache/compress.h"
 #include "cache/rebuild.h"
@@ -146,8 +147,13 @@ void PackStore::recover() {
     bool cleared = false;
     view_.read([&](View::Tables& tables) {
       const auto row = tables.rows.find_id(id);
-      cleared = row && row->entry.state == RecordState::missing &&
-                (row->entry.doubt == Doubt::cleared || row->entry.doubt == Doubt::never_ran);
+      if (!row || row->entry.state != RecordState::missing) return;
+      cleared = row->entry.doubt == Doubt::cleared;
+      if (row->entry.doubt != Doubt::never_ran) return;
+      // It was interrupted, and what it has left is for the next attempt, unless its class went.
+      for (const ClassRow& type : tables.classes.all()) {
+        cleared = cleared || (type.id == row->class_id && type.cleared_seq == row->seq);
+      }
     });
     return cleared;
   });
@@ -296,7 +302,8 @@ std::uint64_t PackStore::show_id(const Key& key, std::string_view class_name) {
     const std::uint64_t id = id_of(key);  // after that: there are no claims before the last word
     if (!view_.must_expose(key)) return id;
     if (told == 0) {
-      if (shared_.claim(key, id)) return show_claimed(key, id, class_name);
+      if (shared_.claim(key)) return show_claimed(key, class_name);
+      std::this_thread::sleep_for(std::chrono::microseconds(50));  // it is about to be told
       continue;
     }
     const std::uint64_t shown = STOOK_MUTANT("told-id") ? id : told;
@@ -305,10 +312,10 @@ std::uint64_t PackStore::show_id(const Key& key, std::string_view class_name) {
   }
 }
 
-std::uint64_t PackStore::show_claimed(const Key& key, std::uint64_t id,
-                                      std::string_view class_name) {
+std::uint64_t PackStore::show_claimed(const Key& key, std::string_view class_name) {
+  std::uint64_t id = 0;
   try {
-    id = look_at_claimed(key, id).id;
+    id = look_at_claimed(key, 0).id;
     expose_id(key, id, class_name);
   } catch (...) {
     release(key);
@@ -336,16 +343,15 @@ void PackStore::flush() {
 // --- Claims ----------------------------------------------------------------------------------
 
 Claim PackStore::claim(const Key& key, Entry& entry) {
-  const std::uint64_t id = entry.id != 0 ? entry.id : shared_.take_id();
   {
     std::shared_lock making(making_, std::defer_lock);  // a worker may write objects from now on
     if (!STOOK_MUTANT("lock-claims")) making.lock();
-    if (!shared_.claim(key, id)) return Claim::held;
+    if (!shared_.claim(key)) return Claim::held;
   }
   Entry now;
   try {
-    now = look_at_claimed(key, id);
-    if (now.id != id && now.pack == 0) shared_.tell_id(key, now.id);
+    now = look_at_claimed(key, entry.id);
+    if (now.pack == 0) shared_.tell_id(key, now.id);
   } catch (...) {  // nobody was told that it is claimed
     if (!STOOK_MUTANT("release-unknown")) release(key);
     throw;
@@ -361,11 +367,11 @@ Claim PackStore::claim(const Key& key, Entry& entry) {
 
 Entry PackStore::look_at_claimed(const Key& key, std::uint64_t id) {
   try {
-    return view_.claimed(key, id);
+    return view_.claimed(key);
   } catch (const DatabaseError& error) {
     index_failed(error);
     Entry entry;
-    entry.id = id;
+    entry.id = id != 0 ? id : shared_.take_id();
     return entry;
   }
 }

@@ -42,7 +42,7 @@ class PackStore final : public Store {
 
   Invalidated clear(const Key& key) override;
   Invalidated clear_class(std::string_view class_name) override;
-  void mark_damaged(const Key& key, std::string_view reason) override;
+  void mark_damaged(const Key& key, const Entry& entry, std::string_view reason) override;
   Invalidated check_versions(std::span<const ClassVersion> classes) override;
   std::vector<External> externals() override;
   Invalidated update_external(const Key& key, std::string_view fingerprint,
@@ -78,7 +78,7 @@ class PackStore final : public Store {
   void note_own(const Item& item, std::uint64_t change);
   void take_stored(const StoredValue& stored, Frame& frame);
   Entry look_at_claimed(const Key& key, std::uint64_t id);
-  std::uint64_t show_claimed(const Key& key, std::uint64_t id, std::string_view class_name);
+  std::uint64_t show_claimed(const Key& key, std::string_view class_name);
   void append_mark(FrameKind kind, const Key& key, std::string_view class_name);
   Invalidated invalidate(const std::function<void(Indexer::Transaction&)>& append);
   void index_failed(const DatabaseError& error);  // throws what is no damage

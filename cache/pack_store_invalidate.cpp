@@ -55,10 +55,18 @@ Invalidated PackStore::clear_class(std::string_view class_name) {
   });
 }
 
-void PackStore::mark_damaged(const Key& key, std::string_view reason) {
+void PackStore::mark_damaged(const Key& key, const Entry& entry, std::string_view reason) {
+  bool marked = false;
+  invalidate([&](Indexer::Transaction& transaction) {
+    const auto row = transaction.ingest.rows.find(key);
+    const bool same = !row || (row->entry.pack == entry.pack && row->entry.offset == entry.offset);
+    if (!same && !STOOK_MUTANT("damaged-one")) return;
+    append_mark(FrameKind::damaged, key, {});
+    marked = true;
+  });
+  if (!marked) return;
   warn_(std::string("result ") + to_hex(key) +
         " is not usable and will be computed again: " + std::string(reason));
-  invalidate([&](Indexer::Transaction&) { append_mark(FrameKind::damaged, key, {}); });
 }
 
 // In most runs nothing has changed: that is found out without taking the write lock. What others

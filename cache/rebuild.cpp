@@ -157,11 +157,13 @@ void Rebuild::gather(const Item& item, std::uint32_t at) {
     return;
   }
   Found& key = found(item.key);
-  key.class_ref = item.class_ref;
-  key.seq = item.seq;
+  const bool given = item.kind == ItemKind::given;
+  if (!given || key.record == kNone || STOOK_MUTANT("given-is-no-record")) {
+    key.class_ref = item.class_ref;
+    key.seq = item.seq;  // of the record, where there is one: a clear may lie between the two
+  }
   // A key that was executed while the index could not be read may have got another id: the one of
   // the record that counts names its directory.
-  const bool given = item.kind == ItemKind::given;
   if (key.id == 0 || (!given && !STOOK_MUTANT("last-id"))) key.id = item.id;
   if (given) return;
   key.record = at;
@@ -274,6 +276,7 @@ void Rebuild::write_rows(Ingest& ingest) {
     if (is_new) at->second = ingest.classes.find_or_add(store_.names().name(ref)).id;
     return at->second;
   };
+  const std::int64_t day = STOOK_MUTANT("rebuilt-is-used") ? 0 : today();
   std::vector<std::uint32_t> order(found_.size());
   for (std::uint32_t i = 0; i < order.size(); ++i) order[i] = i;
   std::sort(order.begin(), order.end(),
@@ -284,6 +287,7 @@ void Rebuild::write_rows(Ingest& ingest) {
     row.key = key.key;
     row.seq = key.seq;
     row.entry.id = key.id;
+    row.used = day;  // or collect() would take all of it for unused
     if (key.record != kNone) {
       const Item& item = batch_.items[key.record];
       row.entry = entry_of(item);

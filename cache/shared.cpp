@@ -350,7 +350,7 @@ bool Shared::is_alone() {
   return true;
 }
 
-bool Shared::claim(const Key& key, std::uint64_t id) {
+bool Shared::claim(const Key& key) {
   const TableLock lock(*this);
   std::uint32_t at = find_cell(*state_, key);
   if (const std::uint32_t owner = state_->cell[at].owner;
@@ -366,7 +366,7 @@ bool Shared::claim(const Key& key, std::uint64_t id) {
                      " tasks are being executed at once, which is "
                      "all it can hold; lower --jobs");
   }
-  state_->cell[at] = {key.high, key.low, id, slot_ + 1, 0};
+  state_->cell[at] = {key.high, key.low, 0, slot_ + 1, 0};
   ++state_->claims;
   return true;
 }

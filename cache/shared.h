@@ -85,10 +85,9 @@ class Shared {
   [[nodiscard]] bool is_anothers() const { return !fd_; }
 
   // --- Claims
-  // False: somebody alive holds it. `id`: what it may be told of the key's before the packs tell
-  // it; 0: nothing.
-  [[nodiscard]] bool claim(const Key& key, std::uint64_t id = 0);
-  void tell_id(const Key& key, std::uint64_t id);  // of a key that is claimed here: another one
+  [[nodiscard]] bool claim(const Key& key);  // false: somebody alive holds it
+  // Of a key that is claimed here, and of which no pack tells one yet.
+  void tell_id(const Key& key, std::uint64_t id);
   [[nodiscard]] std::uint64_t told_id(const Key& key);  // 0: nobody has claimed it and said one
   void release(std::span<const Key> keys);
   [[nodiscard]] bool nobody_executes();  // does nobody alive hold a claim?

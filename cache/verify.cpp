@@ -105,7 +105,7 @@ VerifyReport verify(Store& given, bool repair) {
     const std::string defect = defect_of(store, row, report);
     if (defect.empty()) continue;
     report.defects.push_back("result " + to_hex(row.key) + ": " + defect);
-    if (repair) store.mark_damaged(row.key, defect);
+    if (repair) store.mark_damaged(row.key, row.entry, defect);
   }
   return report;
 }

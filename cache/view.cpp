@@ -170,17 +170,16 @@ Entry View::current(const Key& key) {
 std::uint64_t View::id_of(const Key& key) {
   if (const Entry entry = current(key); entry.id != 0) return entry.id;
   const std::lock_guard lock(mutex_);
-  KnownKey& known = known_.at(key);
-  return with_id(known, known.entry.id != 0 ? 0 : shared_.take_id()).entry.id;
+  return with_id(known_.at(key)).entry.id;
 }
 
-Entry View::claimed(const Key& key, std::uint64_t id) {
+Entry View::claimed(const Key& key) {
   refresh();
   {
     const std::lock_guard lock(mutex_);
     KnownKey* known = known_.find(key);
     if (known == nullptr && known_.complete) known = &known_.at(key);
-    if (known != nullptr) return answer(with_id(*known, id));
+    if (known != nullptr) return answer(with_id(*known));
   }
   Entry entry;
   const std::size_t at = 0;
@@ -188,12 +187,12 @@ Entry View::claimed(const Key& key, std::uint64_t id) {
   // Another thread may have dropped what is known meanwhile; what was found has its id.
   if (entry.id != 0 && !STOOK_MUTANT("claimed-id")) return entry;
   const std::lock_guard lock(mutex_);
-  return with_id(known_.at(key), id).entry;
+  return with_id(known_.at(key)).entry;
 }
 
-KnownKey& View::with_id(KnownKey& known, std::uint64_t id) {
+KnownKey& View::with_id(KnownKey& known) {
   if (known.entry.id == 0) {
-    known.entry.id = id;
+    known.entry.id = shared_.take_id();
     known.id_only = true;
   }
   return known;
@@ -325,6 +324,12 @@ void View::correct_state(const Key& key, const Entry& entry, std::uint64_t seq) 
 void View::end_change() {
   const std::lock_guard lock(mutex_);
   moving_ = false;
+}
+
+void View::give_up_change() {
+  const std::lock_guard lock(mutex_);
+  moving_ = false;
+  seen_change_ = ~0ull;
 }
 
 KnownKey* View::correct(const Key& key, const Entry& entry, std::uint64_t seq) {

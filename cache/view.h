@@ -40,8 +40,8 @@ class View {
 
   // The id of a key that may have none yet.
   [[nodiscard]] std::uint64_t id_of(const Key& key);
-  // What is known of a key that has just been claimed. Its id is `id` where it has none yet.
-  [[nodiscard]] Entry claimed(const Key& key, std::uint64_t id);
+  // What is known of a key that has just been claimed; it has an id afterwards.
+  [[nodiscard]] Entry claimed(const Key& key);
 
   // Ids that this process has given and that no record has yet.
   [[nodiscard]] std::vector<std::uint64_t> unrecorded_ids();
@@ -69,6 +69,7 @@ class View {
   // What is known of a record with this seq or an older one is in this state.
   void correct_state(const Key& key, const Entry& entry, std::uint64_t seq);
   void end_change();                  // what was corrected is committed
+  void give_up_change();              // it is not, nor what was settled
   void refresh();                     // drops what moved, reads what others appended
   void follow(std::uint64_t change);  // this process made the change, and took part in it
 
@@ -112,7 +113,7 @@ class View {
   void take_row(KnownKey& known, const Row& row);
   KnownKey* correct(const Key& key, const Entry& entry, std::uint64_t seq);  // null: it did not
   Entry answer(KnownKey& known);
-  KnownKey& with_id(KnownKey& known, std::uint64_t id);
+  KnownKey& with_id(KnownKey& known);
   [[nodiscard]] Tables& tables();
 
   const Layout& layout_;

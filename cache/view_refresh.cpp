@@ -66,6 +66,7 @@ void View::catch_up(bool anew, std::uint64_t change) {
     seen_change_ = ~0ull;  // where the index cannot be read in the middle: anew next time, too
     known_.drop_unless([&](KnownKey& known) {
       known.corrected = known.corrected && moving_;
+      known.settled = false;  // by a change that was given up, perhaps
       if (known.corrected && !STOOK_MUTANT("keep-corrected")) return true;
       return is_pinned(known, own_indexed, last_clear);
     });

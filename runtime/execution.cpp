@@ -76,7 +76,7 @@ bool Execution::load(Node& node, std::string& why) {
     why = payload.reason();
   }
   node.value.reset();
-  store_.mark_damaged(node.spec->key, task_text(node.task()) + ": " + why);
+  store_.mark_damaged(node.spec->key, node.entry, task_text(node.task()) + ": " + why);
   return false;
 }
 

@@ -98,7 +98,8 @@ void JobSettler::settle_failure(Node& node, JobResult& result, Completion& compl
       result.damaged_input.is_zero() ? KeyTable::none : plan_.find(result.damaged_input);
   if (damaged != KeyTable::none && plan_.nodes[damaged].is_task()) {
     const Node& input = plan_.nodes[damaged];
-    store_.mark_damaged(input.spec->key, task_text(input.task()) + ": " + result.cause);
+    store_.mark_damaged(input.spec->key, input.entry,
+                        task_text(input.task()) + ": " + result.cause);
     completion.kind = Completion::Kind::damaged;
     completion.input = damaged;
     completion.cause = std::move(result.cause);

@@ -26,7 +26,7 @@ Value load_task(Store& store, const TaskSpec& task) {
   }
   const auto payload = store.read_value(entry, task.value_type.signature);
   if (!payload) {
-    store.mark_damaged(task.key, task_text(task) + ": " + payload.reason());
+    store.mark_damaged(task.key, entry, task_text(task) + ": " + payload.reason());
     throw NotReady("the result of " + task_text(task) + " cannot be read: " + payload.reason() +
                    "; run_graph() computes it again");
   }

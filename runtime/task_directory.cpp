@@ -108,7 +108,8 @@ void settle(Store& store, const Key& key, const Entry& entry, const fs::path& pa
     if (const auto record = store.read_record(entry)) {
       published = is_content(data, record->directory);
       if (!published && !is_content(previous, record->directory) && !STOOK_MUTANT("lost-content")) {
-        store.mark_damaged(key, "what it left in " + data.string() + " is not there any more");
+        store.mark_damaged(key, entry,
+                           "what it left in " + data.string() + " is not there any more");
       }
     }
   }

@@ -242,8 +242,9 @@ class Store {
   virtual Invalidated clear(const Key& key) = 0;
   virtual Invalidated clear_class(std::string_view class_name) = 0;
 
-  // A defect was found in the record: it no longer answers. Dependents stay as they are.
-  virtual void mark_damaged(const Key& key, std::string_view reason) = 0;
+  // A defect was found in the record that the entry speaks of: it no longer answers. Dependents
+  // stay as they are, and so does a record that has taken its place meanwhile.
+  virtual void mark_damaged(const Key& key, const Entry& entry, std::string_view reason) = 0;
 
   // Dependents of records of these classes that carry another version become suspect.
   virtual Invalidated check_versions(std::span<const ClassVersion> classes) = 0;

@@ -454,7 +454,10 @@ TEST(Processes, DirectoriesAreAllOrNothing) {
     ::setenv("STOOK_TEST_DIE", way, 1);
     RunOptions options = in_processes();
     options.rebuild = Rebuild::downstream;
-    cache->store().mark_damaged(Leaves::make("abc").key(), "told to");
+    const Key key = Leaves::make("abc").key();
+    detail::Entry entry;
+    cache->store().lookup({&key, 1}, {&entry, 1});
+    cache->store().mark_damaged(key, entry, "told to");
     EXPECT_EQ(failures_of(Leaves::make("abc"), options).size(), 1u) << way;
     ::unsetenv("STOOK_TEST_DIE");
     EXPECT_EQ(read(out), "the last good one") << way;

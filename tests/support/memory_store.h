@@ -160,7 +160,7 @@ class MemoryStore final : public Store {
     });
   }
 
-  void mark_damaged(const Key& key, std::string_view reason) override {
+  void mark_damaged(const Key& key, const Entry&, std::string_view reason) override {
     locked([&] {
       items_[key].entry.state = RecordState::missing;
       items_[key].entry.doubt = Doubt::damaged;

@@ -1,4 +1,6 @@
 // What two processes do to one cache at the same time without knowing it of each other.
+#include "cache/maintain.h"
+#include "cache/pack_store.h"
 #include "tests/unit/cache/support.h"
 
 namespace stook::detail {
@@ -101,6 +103,76 @@ TEST_F(Apart, TheIdOfAnAttemptThatShowedNothingIsForgotten) {
   two.publish("task", "value");
   two->make_readable(two.entry("task"));
   EXPECT_EQ(one.entry("task").id, second.id);
+}
+
+// An id is written down after the class was cleared, by who does not know the key: that is no
+// result.
+TEST(Rebuilt, AnIdAfterAClearIsNoRecord) {
+  const TemporaryDirectory dir;
+  {
+    TestStore clears(dir.path()), shows(dir.path());
+    const std::uint64_t id = clears.publish("key", "value").id;
+    clears->clear_class("Task");
+    clears->flush();
+    shows->expose_id(key_of("key"), id, "Task");
+    shows->flush();
+    ASSERT_EQ(shows.state("key"), RecordState::missing);
+  }
+  std::filesystem::remove(dir.path() / "index.sqlite");
+  EXPECT_EQ(TestStore(dir.path()).state("key"), RecordState::missing);
+}
+
+// Nothing is known of its last use then; it is not for collect() to take all of it.
+TEST(Rebuilt, WhatIsThereWasUsedToday) {
+  const TemporaryDirectory dir;
+  { TestStore(dir.path()).publish("key", "value"); }
+  std::filesystem::remove(dir.path() / "index.sqlite");
+  TestStore store(dir.path());
+  CollectOptions old;
+  old.older_than_days = 30;
+  EXPECT_EQ(collect(*store.store, old).evicted, 0u);
+}
+
+// Another process has computed again what was damaged, before this one met the damage.
+TEST_F(Apart, DamageOfARecordThatWasReplaced) {
+  one.publish("key", "damaged");
+  one->flush();
+  const Entry damaged = two.entry("key");
+  one.publish("key", "good");
+  one->flush();
+  two->mark_damaged(key_of("key"), damaged, "a test says so");
+  EXPECT_EQ(one.value("key"), "good") << one.why;
+  EXPECT_EQ(two.value("key"), "good") << two.why;
+  EXPECT_TRUE(two.warnings.empty());
+  two->mark_damaged(key_of("key"), two.entry("key"), "a test says so");
+  EXPECT_EQ(one.state("key"), RecordState::missing);
+}
+
+// A change that fails leaves no opinion behind: another process decides meanwhile.
+TEST_F(Apart, WhatWasCorrectedByAChangeThatFailed) {
+  one.publish("up", "value");
+  one.publish("down", "value", {one.seen("up")});
+  one->flush();
+  ASSERT_EQ(one.state("down"), RecordState::fresh);
+  auto& store = dynamic_cast<PackStore&>(*one.store);
+  EXPECT_THROW(store.indexer().exclusively([&](Indexer::Transaction& transaction) {
+    Item item;
+    item.kind = ItemKind::cleared_key;
+    item.key = key_of("up");
+    item.seq = store.shared().take_seq();
+    Batch batch;
+    batch.items.push_back(item);
+    transaction.ingest.apply(batch, batch.items, transaction.outcome);
+    throw CacheError("there is no space");
+  }),
+               CacheError);
+  EXPECT_EQ(one.state("down"), RecordState::fresh);
+  two.publish("up", "value");
+  two->flush();
+  two.publish("down", "another", {two.seen("up")});
+  two->flush();
+  EXPECT_EQ(one.state("up"), RecordState::fresh);
+  EXPECT_EQ(one.entry("down").digest, digest_of("another"));
 }
 
 }  // namespace

@@ -170,7 +170,7 @@ TEST_F(Invalidate, VersionsThatDiffer) {
 
 TEST_F(Invalidate, DamagedLeavesDependentsAlone) {
   publish_diamond(*store_);
-  (*store_)->mark_damaged(key_of("b"), "a test says so");
+  (*store_)->mark_damaged(key_of("b"), store_->entry("b"), "a test says so");
   EXPECT_EQ(states(*store_), "ffmfff");
   EXPECT_EQ(store_->entry("b").doubt, Doubt::damaged);
   EXPECT_EQ(store_->warnings.size(), 1u);

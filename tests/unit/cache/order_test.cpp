@@ -424,5 +424,22 @@ TEST(Change, WhatIsClearedIsNotSeenAgainBeforeTheCommit) {
   EXPECT_EQ(store.state("down"), RecordState::suspect);
 }
 
+// A synced record may have the same object, under the name that the new one takes.
+TEST(Order, AnObjectIsSyncedBeforeItTakesTheNameOfAnother) {
+  const TemporaryDirectory dir;
+  TestStore store(dir.path());
+  const std::string large(3 << 20, 'x');
+  store.publish("first", large);
+  store->sync();
+  std::vector<std::string> calls;
+  {
+    const AtCalls at([&](const std::string& call, const std::string& path) {
+      if (fs::path(path).filename().string().starts_with("new-")) calls.push_back(call);
+    });
+    store.publish("second", large);
+  }
+  EXPECT_EQ(calls, (std::vector<std::string>{"fdatasync", "rename"}));
+}
+
 }  // namespace
 }  // namespace stook::detail
