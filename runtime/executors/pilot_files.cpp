@@ -12,6 +12,7 @@
 #include "runtime/executors/pilot_link.h"
 #include "src/forks.h"
 #include "src/job.h"
+#include "src/mutant.h"
 #include "src/os.h"
 
 #include <stook/errors.hpp>
@@ -42,7 +43,8 @@ class PilotFiles final : public PilotLink, public std::enable_shared_from_this<P
   }
 
   void write(const std::vector<std::byte>& bytes) override {
-    if (closed_ || !os_write(in_.get(), bytes.data(), bytes.size())) return;
+    if (closed_) return;
+    if (!os_write(in_.get(), bytes.data(), bytes.size())) return give_up();
     pause_ = kFirstRead;
     read_timer_.cancel();
     read();
@@ -52,7 +54,7 @@ class PilotFiles final : public PilotLink, public std::enable_shared_from_this<P
 
   void close() override {
     if (std::exchange(closed_, true)) return;
-    ::unlink((directory_ / "alive").c_str());  // the pilot looks for it
+    give_up();
     read_timer_.cancel();
     beat_timer_.cancel();
   }
@@ -60,6 +62,12 @@ class PilotFiles final : public PilotLink, public std::enable_shared_from_this<P
   [[nodiscard]] std::string hint() const override { return {}; }
 
  private:
+  // The pilot looks for it. One that has missed a word would wait for it for ever: it ends, and
+  // what it had goes to others.
+  void give_up() const {
+    if (!STOOK_MUTANT("give-up-pilot")) ::unlink((directory_ / "alive").c_str());
+  }
+
   void read() {
     read_timer_.expires_after(pause_);
     read_timer_.async_wait([self = shared_from_this()](error_code error) {

@@ -3,11 +3,13 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include <boost/asio/io_context.hpp>
 
 #include <array>
 #include <chrono>
+#include <csignal>
 #include <fstream>
 
 #include "runtime/executors/pilot_link.h"
@@ -70,6 +72,26 @@ TEST_F(FileLinkTest, TheDriverHoldsALockWhileItLives) {
   const Fd seen = os_open(*pilot / "alive", O_RDWR);
   ASSERT_TRUE(seen);
   EXPECT_TRUE(os_is_locked(seen.get(), 0));
+  link->close();
+}
+
+// The disk is full: a pilot that missed a word would wait for it, and the driver for the pilot.
+TEST_F(FileLinkTest, APilotThatCannotBeToldIsGivenUp) {
+  boost::asio::io_context context;
+  const test::TempDirectory pilot;
+  const auto link = file_links(context)();
+  link->open(
+      pilot.path(), [](std::span<const std::byte>) {}, [] {});
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
+  const auto handler = std::signal(SIGXFSZ, SIG_IGN);
+  rlimit none = before;
+  none.rlim_cur = 0;
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &none), 0);
+  link->write(std::vector<std::byte>(10));
+  setrlimit(RLIMIT_FSIZE, &before);
+  std::signal(SIGXFSZ, handler);
+  EXPECT_FALSE(std::filesystem::exists(pilot / "alive"));
   link->close();
 }
 
