@@ -84,7 +84,8 @@ struct CommandArguments {
   // Where the command runs; empty: here.
   std::string directory = {};
   // The outputs are also kept in the cache, and those in the tree are hard links to them, read-only
-  // (copies, on another file system). One that is lost is put back without running the command.
+  // (copies, on another file system). One that is lost is put back without running the command,
+  // where all inputs are plain files or outputs of commands, and as they were.
   bool keep_outputs = false;
 };
 
