@@ -92,7 +92,7 @@ class SmallDisk {
     statvfs(place_.c_str(), &status);
     const std::size_t free = status.f_bavail * status.f_bsize;
     if (free < bytes) return false;
-    const Fd filler = os_open(place_ / "filler", O_CREAT | O_WRONLY);
+    const detail::Fd filler = detail::os_open(place_ / "filler", O_CREAT | O_WRONLY);
     return fallocate(filler.get(), 0, 0, static_cast<off_t>(free - bytes)) == 0 || free == bytes;
   }
   void make_room() const { fs::remove(place_ / "filler"); }
