@@ -303,7 +303,8 @@ std::uint64_t PackStore::show_id(const Key& key, std::string_view class_name) {
     if (!view_.must_expose(key)) return id;
     if (told == 0) {
       if (shared_.claim(key)) return show_claimed(key, class_name);
-      std::this_thread::sleep_for(std::chrono::microseconds(50));  // it is about to be told
+      // Between its owner's claim and his next step; nothing announces that, so it is asked again.
+      std::this_thread::sleep_for(std::chrono::microseconds(50));
       continue;
     }
     const std::uint64_t shown = STOOK_MUTANT("told-id") ? id : told;
