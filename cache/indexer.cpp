@@ -259,7 +259,9 @@ bool Indexer::claim_cleared(const Key& key) {
   } catch (const CacheError&) { return false; }  // no more can be claimed
   try {
     const Entry entry = view_.current(key);
-    if (entry.state == RecordState::missing && entry.doubt != Doubt::not_kept) return true;
+    const bool gone = entry.state == RecordState::missing && entry.doubt != Doubt::not_kept;
+    if (gone && shared_.hold_directories(key, true, {})) return true;
+    if (gone) clearing_.clear();  // somebody reads it: the mark stays for who is next alone
   } catch (const Error& error) { warn_(error.what()); }
   shared_.release({&key, 1});
   return false;

@@ -31,6 +31,7 @@ void add_frame(Batch& batch, const Frame& frame, std::uint32_t class_ref, Place 
   item.id = frame.id;
   item.seq = frame.seq;
   item.digest = frame.digest;
+  item.has_directory = !frame.directory.is_zero();
   item.pack = place.pack;
   item.offset = place.offset;
   item.length = length;

@@ -23,6 +23,7 @@ enum class ItemKind : std::uint8_t {
 struct Item {
   ItemKind kind = ItemKind::record;
   RecordKind record = RecordKind::result;
+  bool has_directory = false;
   std::uint32_t class_ref = 0;  // ClassNames
   std::uint32_t version = 0;
   Key key;

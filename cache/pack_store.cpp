@@ -190,6 +190,7 @@ Entry PackStore::append(Frame& frame, const Publication& publication,
   item.id = frame.id;
   item.seq = frame.seq;
   item.digest = frame.digest;
+  item.has_directory = !frame.directory.is_zero();
   item.seconds = static_cast<float>(static_cast<double>(frame.duration_ns) * 1e-9);
   item.length = bytes.size();
   item.bytes = frame.in_object ? frame.stored_bytes : 0;
@@ -269,7 +270,9 @@ Entry PackStore::publish(const Publication& publication) {
     frame.stored_bytes = compressed.size();
     frame.compressed = true;
   }
-  const Entry entry = append(frame, publication, value, ItemKind::record, {&publication.key, 1});
+  const bool keeps = publication.keeps_claim && !STOOK_MUTANT("keep-claim");
+  const std::span<const Key> release(&publication.key, keeps ? 0 : 1);
+  const Entry entry = append(frame, publication, value, ItemKind::record, release);
   if (!durability_full_) return entry;
   try {
     writer_->sync(failures);
@@ -343,7 +346,7 @@ void PackStore::flush() {
 
 // --- Claims ----------------------------------------------------------------------------------
 
-Claim PackStore::claim(const Key& key, Entry& entry) {
+Claim PackStore::claim(const Key& key, Entry& entry, std::span<const Key> reads) {
   {
     std::shared_lock making(making_, std::defer_lock);  // a worker may write objects from now on
     if (!STOOK_MUTANT("lock-claims")) making.lock();
@@ -353,17 +356,23 @@ Claim PackStore::claim(const Key& key, Entry& entry) {
   try {
     now = look_at_claimed(key, entry.id);
     if (now.pack == 0) shared_.tell_id(key, now.id);
+    const bool moved =
+        entry.state != RecordState::fresh || now.pack != entry.pack || now.offset != entry.offset;
+    if (now.state == RecordState::fresh && moved && !STOOK_MUTANT("claim-looks-again")) {
+      entry = now;
+      release(key);
+      return Claim::published;
+    }
+    if (!shared_.hold_directories(key, now.has_directory, reads)) {
+      shared_.give_up(key);
+      return Claim::held;
+    }
   } catch (...) {  // nobody was told that it is claimed
     if (!STOOK_MUTANT("release-unknown")) release(key);
     throw;
   }
-  const bool moved =
-      entry.state != RecordState::fresh || now.pack != entry.pack || now.offset != entry.offset;
-  const bool published = now.state == RecordState::fresh && moved;
   entry = now;
-  if (!published || STOOK_MUTANT("claim-looks-again")) return Claim::acquired;
-  release(key);
-  return Claim::published;
+  return Claim::acquired;
 }
 
 Entry PackStore::look_at_claimed(const Key& key, std::uint64_t id) {
@@ -378,6 +387,8 @@ Entry PackStore::look_at_claimed(const Key& key, std::uint64_t id) {
 }
 
 void PackStore::release(const Key& key) { shared_.release({&key, 1}); }
+
+void PackStore::end_claim(const Key& key) { writer_->release_written(key); }
 
 std::uint64_t PackStore::wait_for_release(std::uint64_t since, std::chrono::milliseconds timeout) {
   return shared_.wait_for_release(since, timeout);

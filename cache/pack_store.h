@@ -18,7 +18,7 @@
 
 namespace stook::detail {
 
-class PackStore final : public Store {
+class PackStore : public Store {
  public:
   PackStore(const std::filesystem::path& directory, const StoreOptions& options);
   ~PackStore() override;
@@ -48,8 +48,9 @@ class PackStore final : public Store {
   Invalidated update_external(const Key& key, std::string_view fingerprint,
                               const Digest& digest) override;
 
-  Claim claim(const Key& key, Entry& entry) override;
+  Claim claim(const Key& key, Entry& entry, std::span<const Key> reads) override;
   void release(const Key& key) override;
+  void end_claim(const Key& key) override;
   std::uint64_t wait_for_release(std::uint64_t since, std::chrono::milliseconds timeout) override;
 
   std::filesystem::path task_path(std::string_view class_name, std::uint64_t id) const override;

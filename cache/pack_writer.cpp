@@ -109,6 +109,13 @@ Place PackWriter::append(ByteSpan frame, std::span<const Key> release,
   return place;
 }
 
+void PackWriter::release_written(const Key& key) {
+  Lock lock(mutex_);
+  done_.wait(lock, [&] { return !busy_; });
+  if (buffer_.empty()) shared_.release({&key, 1});
+  else release_.push_back(key);
+}
+
 void PackWriter::sync_with_next(Object object) {
   Lock lock(mutex_);
   const std::uint64_t since = sync_failures_;

@@ -44,6 +44,9 @@ class PackWriter {
   Place append(ByteSpan frame, std::span<const Key> release,
                const std::function<void(Place)>& placed);
 
+  // Ends a claim when all frames so far have been written.
+  void release_written(const Key& key);
+
   // An object file to be synced, its name as well, no later than the frames appended next. Each is
   // an open file: where too many are, they are synced first, so that the disk sets the pace. Throws
   // CacheError.

@@ -5,7 +5,7 @@ namespace {
 
 #define STOOK_ROW_COLUMNS                                                                       \
   "r.id, r.high, r.low, r.class, r.version, r.kind, r.state, r.doubt, r.cause, r.digest_high, " \
-  "r.digest_low, r.pack, r.offset, r.bytes, r.seconds, r.seq, r.used"
+  "r.digest_low, r.pack, r.offset, r.bytes, r.seconds, r.seq, r.used, r.directory"
 
 Row read_row(const Statement& from) {
   int at = 0;
@@ -29,6 +29,7 @@ Row read_row(const Statement& from) {
   row.entry.seconds = static_cast<float>(from.real(at++));
   row.seq = number();
   row.used = next();
+  row.entry.has_directory = next() != 0;
   return row;
 }
 
@@ -45,10 +46,10 @@ Rows::Rows(Database& database)
       last_id_(database, "SELECT max(id) FROM records"),
       insert_key_(database, "INSERT OR IGNORE INTO keys VALUES(?1,?2,?3)"),
       insert_(database, "INSERT INTO records VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,"
-                        "?14,?15,?16,?17)"),
+                        "?14,?15,?16,?17,?18)"),
       update_(database, "UPDATE records SET class=?2, version=?3, kind=?4, state=?5, doubt=?6, "
                         "cause=?7, digest_high=?8, digest_low=?9, pack=?10, offset=?11, "
-                        "bytes=?12, seconds=?13, seq=?14, used=?15 WHERE id=?1"),
+                        "bytes=?12, seconds=?13, seq=?14, used=?15, directory=?16 WHERE id=?1"),
       set_state_(database, "UPDATE records SET state=?2, doubt=?3, cause=?4 WHERE id=?1"),
       clear_(database, "UPDATE records SET state=0, doubt=?2, cause=0, seq=?3 WHERE id=?1"),
       set_used_(database, "UPDATE records SET used=?2 WHERE id=?1"),
@@ -95,14 +96,14 @@ void Rows::insert(const Row& row) {
   const Entry& e = row.entry;
   insert_.run(e.id, row.key.high, row.key.low, row.class_id, row.version, row.kind, e.state,
               e.doubt, e.cause, e.digest.high, e.digest.low, e.pack, e.offset, row.bytes,
-              static_cast<double>(e.seconds), row.seq, row.used);
+              static_cast<double>(e.seconds), row.seq, row.used, e.has_directory);
 }
 
 void Rows::update(const Row& row) {
   const Entry& e = row.entry;
   update_.run(e.id, row.class_id, row.version, row.kind, e.state, e.doubt, e.cause, e.digest.high,
               e.digest.low, e.pack, e.offset, row.bytes, static_cast<double>(e.seconds), row.seq,
-              row.used);
+              row.used, e.has_directory);
 }
 
 void Rows::set_state(std::uint64_t id, RecordState state, Doubt doubt, std::uint64_t cause) {

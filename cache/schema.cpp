@@ -22,7 +22,8 @@ constexpr const char* kTables = R"sql(
 CREATE TABLE records(
   id INTEGER PRIMARY KEY, high INTEGER, low INTEGER, class INTEGER, version INTEGER, kind INTEGER,
   state INTEGER, doubt INTEGER, cause INTEGER, digest_high INTEGER, digest_low INTEGER,
-  pack INTEGER, offset INTEGER, bytes INTEGER, seconds REAL, seq INTEGER, used INTEGER);
+  pack INTEGER, offset INTEGER, bytes INTEGER, seconds REAL, seq INTEGER, used INTEGER,
+  directory INTEGER);
 CREATE TABLE keys(
   high INTEGER, low INTEGER, id INTEGER, PRIMARY KEY(high, low)) WITHOUT ROWID;
 CREATE TABLE edges(up INTEGER, down INTEGER, PRIMARY KEY(up, down)) WITHOUT ROWID;

@@ -17,7 +17,7 @@ enum class Medium { local, remote };
 bool set_up_writer(Database& database, Medium medium, std::uint32_t cache);
 void set_up_reader(Database& database);
 
-inline constexpr std::int64_t kSchemaVersion = 2;  // 2: pages have checksums
+inline constexpr std::int64_t kSchemaVersion = 3;  // 2: pages have checksums. 3: directory
 
 // The version that made the tables; 0: there are none.
 [[nodiscard]] std::int64_t schema_version(Database& database);

@@ -383,20 +383,25 @@ std::uint64_t Shared::told_id(const Key& key) {
   return cell.owner == 0 || slot_is_dead(cell.owner - 1) ? 0 : cell.id;
 }
 
-void Shared::release(std::span<const Key> keys) {
-  if (keys.empty()) return;
-  {
-    const TableLock lock(*this);
-    for (const Key& key : keys) {
-      const std::uint32_t at = find_cell(*state_, key);
-      if (STOOK_MUTANT("release-own") || state_->cell[at].owner == slot_ + 1) {
-        erase_cell(*state_, at);
-      }
+void Shared::erase_claims(std::span<const Key> keys) {
+  directories_.end(keys);
+  const TableLock lock(*this);
+  for (const Key& key : keys) {
+    const std::uint32_t at = find_cell(*state_, key);
+    if (STOOK_MUTANT("release-own") || state_->cell[at].owner == slot_ + 1) {
+      erase_cell(*state_, at);
     }
   }
+}
+
+void Shared::release(std::span<const Key> keys) {
+  if (keys.empty()) return;
+  erase_claims(keys);
   state_->released.fetch_add(1);
   if (somebody_waits()) os_wake_all(state_->released);
 }
+
+void Shared::give_up(const Key& key) { erase_claims({&key, 1}); }
 
 bool Shared::nobody_executes() {
   const TableLock lock(*this);

@@ -16,6 +16,7 @@
 #include <span>
 #include <vector>
 
+#include "cache/directory_locks.h"
 #include "src/forks.h"
 #include "src/os.h"
 
@@ -89,7 +90,13 @@ class Shared {
   // Of a key that is claimed here, and of which no pack tells one yet.
   void tell_id(const Key& key, std::uint64_t id);
   [[nodiscard]] std::uint64_t told_id(const Key& key);  // 0: nobody has claimed it and said one
+  // What the claim on `key` brings with it, until it ends: DirectoryLocks::take().
+  [[nodiscard]] bool hold_directories(const Key& key, bool makes, std::span<const Key> reads) {
+    return directories_.take(key, makes, reads);
+  }
   void release(std::span<const Key> keys);
+  // As if it had not been claimed: nobody who waits is told.
+  void give_up(const Key& key);
   [[nodiscard]] bool nobody_executes();  // does nobody alive hold a claim?
   [[nodiscard]] bool somebody_waits() const;
   std::uint64_t wait_for_release(std::uint64_t since, std::chrono::milliseconds timeout);
@@ -100,6 +107,7 @@ class Shared {
 
  private:
   class TableLock;
+  void erase_claims(std::span<const Key> keys);
   [[nodiscard]] std::uint64_t length_of(std::uint32_t handle) const;
   void join();
   void map();
@@ -120,7 +128,8 @@ class Shared {
   const ClosedInForks closed_in_forks_{fd_, &mapping_};
   SharedState* state_ = nullptr;
   std::uint32_t slot_ = ~0u;  // none yet
-  std::mutex write_mutex_;    // file locks do not exclude threads of one process
+  DirectoryLocks directories_{fd_, file_, alone_};
+  std::mutex write_mutex_;  // file locks do not exclude threads of one process
 };
 
 }  // namespace stook::detail

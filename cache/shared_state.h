@@ -2,7 +2,7 @@
 // Private to shared.cpp and its tests. Not thread-safe: the table is guarded by `mutex`.
 //
 // Bytes of the file that are locked: 0 session (exclusive: the first or only one; shared: all),
-// 1 writing the index, 16 + slot: the process in that slot is alive.
+// 1 writing the index, 16 + slot: the process in that slot is alive, 2^40 + n: directory_locks.h.
 #pragma once
 
 #include <pthread.h>
@@ -21,6 +21,7 @@ inline constexpr std::uint64_t kSharedMagic =
 inline constexpr std::uint64_t kSessionByte = 0;
 inline constexpr std::uint64_t kWriterByte = 1;
 inline constexpr std::uint64_t kFirstSlotByte = 16;
+inline constexpr std::uint64_t kFirstDirectoryByte = std::uint64_t{1} << 40;
 inline constexpr std::uint32_t kSlots = 1024;
 inline constexpr std::uint32_t kPacks = 16384;
 inline constexpr std::uint32_t kClaimCells = 1u << 17;

@@ -29,6 +29,7 @@ Entry entry_of(const Item& item) {
   entry.id = item.id;
   entry.state = item.record == RecordKind::transient ? RecordState::missing : RecordState::fresh;
   entry.doubt = item.record == RecordKind::transient ? Doubt::not_kept : Doubt::none;
+  entry.has_directory = item.has_directory;
   entry.digest = item.digest;
   entry.pack = item.pack;
   entry.offset = item.offset;

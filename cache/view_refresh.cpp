@@ -12,8 +12,10 @@ constexpr std::size_t kMostKnown = 1 << 18;  // at about 110 bytes each
 // Nothing answers for the key any more; its id is in a pack and stays.
 void clear_known(KnownKey& known, std::uint64_t seq) {
   const std::uint64_t id = known.entry.id;
+  const bool has_directory = known.entry.has_directory;
   known.entry = Entry{};
   known.entry.id = id;
+  known.entry.has_directory = has_directory;
   known.entry.doubt = Doubt::cleared;
   known.seq = seq;
   known.id_only = known.exposed = true;

@@ -179,7 +179,9 @@ void Import::claim_and_publish(const BundleRecord& record, Entry& entry) {
   const Frame& frame = record.frame;
   const bool has_id = entry.id != 0;
   switch (store_.claim(frame.key, entry)) {
-    case Claim::held: return leave_out(frame, entry, "left out: it is being computed here now");
+    case Claim::held:
+      return leave_out(frame, entry,
+                       "left out: it is being computed, or its directory read, here now");
     case Claim::published:
       if (!is_here(frame, entry)) leave_out(frame, entry, "left out: it has just been computed");
       return;

@@ -2,6 +2,7 @@
 
 #include <chrono>
 
+#include "runtime/input_directories.h"
 #include "src/context.h"
 #include "src/external.h"
 #include "src/hash.h"
@@ -21,16 +22,6 @@ std::int64_t unix_nanoseconds() {
 }
 
 }  // namespace
-
-bool claim_task(Store& store, Node& node, Completion& completion) {
-  for (;;) {
-    const Claim claim = store.claim(node.spec->key, node.entry);
-    if (claim == Claim::acquired) return true;
-    if (claim == Claim::published && node.forced) continue;  // it runs all the same
-    completion.kind = claim == Claim::held ? Completion::Kind::held : Completion::Kind::published;
-    return false;
-  }
-}
 
 void take_upstream(const Plan& plan, const Node& node, std::vector<UpstreamSeen>& upstream) {
   upstream.clear();
@@ -110,7 +101,7 @@ class Execution::Attempt {
     Completion completion;
     completion.node = index_;
     try {
-      if (!claim_task(store_, node_, completion)) return completion;
+      if (!claim_task(store_, *execution_.plan_, node_, completion)) return completion;
       claimed_ = true;
       if (!execution_.load_inputs(node_, completion)) {
         store_.release(node_.spec->key);

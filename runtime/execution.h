@@ -22,8 +22,6 @@ namespace stook::detail {
 
 class Execution;
 
-// Claims a task's key. False: `completion` says who has it, or has done it.
-[[nodiscard]] bool claim_task(Store& store, Node& node, Completion& completion);
 // The digests of a task's inputs, which are final.
 void take_upstream(const Plan& plan, const Node& node, std::vector<UpstreamSeen>& upstream);
 // What of a publication does not depend on where the task was executed. Refers to the node's task.

@@ -17,6 +17,7 @@
 #include "runtime/executors/slurm.h"
 #include "runtime/executors/words.h"
 #include "runtime/executors/worker_pool.h"
+#include "runtime/input_directories.h"
 #include "runtime/job_maker.h"
 #include "runtime/job_settler.h"
 #include "runtime/live_output.h"
@@ -205,7 +206,7 @@ class Outside::Impl {
       } else {
         bool claimed = false;
         try {
-          claimed = claim_task(store_, plan_.nodes[node], completion);
+          claimed = claim_task(store_, plan_, plan_.nodes[node], completion);
           if (claimed) {
             if (make_job(node, batch, jobs, completion)) continue;
           }

@@ -110,9 +110,9 @@ class Runner {
     for (Pass pass; (pass = one_pass()) != Pass::done;) {
       if (pass == Pass::overtaken) continue;
       if (++unreadable == most_passes) {
-        throw CacheError("stored results keep turning out damaged as they are made: look at the "
-                         "disk under " +
-                         store_.root().string());
+        throw CacheError("stored results keep turning out damaged as they are made, or others make "
+                         "them anew without end: look at the disk under " +
+                         store_.root().string() + ", and at who uses it");
       }
       force_roots_ = force_roots_ && !roots_ran_;
     }
@@ -125,7 +125,7 @@ class Runner {
  private:
   enum class Pass : std::uint8_t {
     done,
-    unreadable,  // a stored value is: it has to be done again
+    unreadable,  // a stored value is, or a directory is another one: it has to be done again
     overtaken,   // nothing was executed: another version of the program has published
   };
 
@@ -169,7 +169,7 @@ class Runner {
       roots_ran_ = roots_ran_ || plan.nodes[root].state == NodeState::ran;
     }
     const bool done = result_.stopped || !result_.failures.empty() ||
-                      (!scheduler.found_damage() && take_values(plan, execution, scheduler));
+                      (!scheduler.must_plan_again() && take_values(plan, execution, scheduler));
     damaged_.insert(scheduler.damaged().begin(), scheduler.damaged().end());
     scheduler.count(result_.stats, counted_, !done);
     return done ? Pass::done : Pass::unreadable;

@@ -244,6 +244,10 @@ void Scheduler::finished(Completion completion) {
       break;
     }
     case Completion::Kind::damaged: note_damage(completion); break;
+    case Completion::Kind::overtaken:
+      overtaken_ = true;
+      set_state(index, NodeState::blocked);
+      break;
   }
   settle_users();
 }

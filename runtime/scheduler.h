@@ -28,6 +28,7 @@ struct Completion {
     held,             // another run executes the key
     published,        // another run has executed it: node.entry is new
     damaged,          // the stored value of `input` cannot be read
+    overtaken,        // another run has made another directory of `input`, or has cleared it
     cache_failed,     // the cache can be neither read nor written; `cause` says why
     executor_failed,  // no process can be had to execute it; `cause` says why
   };
@@ -69,7 +70,8 @@ class Scheduler {
   void close();
 
   [[nodiscard]] bool waits_elsewhere() const { return !elsewhere_.empty(); }
-  [[nodiscard]] bool found_damage() const { return !damaged_.empty(); }
+  // What the plan took for answers are none any more.
+  [[nodiscard]] bool must_plan_again() const { return !damaged_.empty() || overtaken_; }
   // Whose values turned out damaged.
   [[nodiscard]] const std::vector<Key>& damaged() const { return damaged_; }
   // Why nothing can be kept, or executed, any more, and nothing new was started; empty: it can.
@@ -121,6 +123,7 @@ class Scheduler {
   double busy_seconds_ = 0;
   std::size_t in_flight_ = 0;
   bool stopping_ = false;
+  bool overtaken_ = false;
   const std::unordered_set<Key>* expected_whole_ = nullptr;
   std::vector<Key> damaged_;
 };

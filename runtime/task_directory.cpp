@@ -252,26 +252,37 @@ void TaskDirectory::commit(Store& store, const Entry& published) {
   if (discard(root_, previous_)) fs::remove(marker_, ignored);
 }
 
-Entry publish_with(Store& store, const Publication& publication, TaskDirectory* directory) {
+// The claim lasts until what was moved aside is gone: whoever executes the task next moves this
+// content there, and leaves his marker.
+Entry publish_with(Store& store, Publication publication, TaskDirectory* directory) {
+  if (directory == nullptr) return store.publish(publication);
+  publication.keeps_claim = true;
   Entry entry;
   try {
     entry = store.publish(publication);
   } catch (const AcceptedError&) {
-    if (directory != nullptr && !STOOK_MUTANT("keep-accepted")) directory->hand_over();
+    if (!STOOK_MUTANT("keep-accepted")) directory->hand_over();
+    store.end_claim(publication.key);
     throw;
   }
   try {
-    if (directory != nullptr) directory->commit(store, entry);
-  } catch (const std::exception& error) { throw AcceptedError(publication.key, error.what()); }
+    directory->commit(store, entry);
+  } catch (const std::exception& error) {
+    store.end_claim(publication.key);
+    throw AcceptedError(publication.key, error.what());
+  }
+  store.end_claim(publication.key);
   return entry;
+}
+
+// Without a marker: the power failed, or an older version could not remove what it had moved.
+bool is_unsettled(const fs::path& root, const Key& key, const fs::path& path) {
+  return is_there(marker_of(root, key)) || is_there(path / "data.previous");
 }
 
 void settle_attempt(Store& store, const Key& key, const Entry& entry, const fs::path& path) {
   const fs::path marker = marker_of(store.root(), key);
-  // Without a marker: the power failed, or an older version could not remove what it had moved.
-  if (STOOK_MUTANT("settle-attempt") || (!is_there(marker) && !is_there(path / "data.previous"))) {
-    return;
-  }
+  if (STOOK_MUTANT("settle-attempt") || !is_unsettled(store.root(), key, path)) return;
   refuse_links(store.root(), {path / "data", path / "data.previous", marker});
   settle(store, key, entry, path);
   std::error_code ignored;

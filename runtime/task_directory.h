@@ -59,7 +59,11 @@ class TaskDirectory {
 // Publishes a result and what lies in its directory (null: it has none): others find both, or
 // neither. Where this throws and the record was accepted (is_accepted()), the directory stays
 // with it, and the claim ends with it; else the last result's directory will come back.
-Entry publish_with(Store& store, const Publication& publication, TaskDirectory* directory);
+Entry publish_with(Store& store, Publication publication, TaskDirectory* directory);
+
+// Has an attempt that died left something there? Throws CacheError where that cannot be known.
+[[nodiscard]] bool is_unsettled(const std::filesystem::path& root, const Key& key,
+                                const std::filesystem::path& path);
 
 // What an attempt that died, or could not write its record, has moved aside in a task's directory
 // goes, where it had published, or comes back. Throws CacheError. REQUIRES: the key is claimed.

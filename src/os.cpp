@@ -32,12 +32,12 @@ template <class Call> auto retried(Call call) {
 // The kernel moves at most this much per call (MAX_RW_COUNT); more is cut short anyway.
 constexpr std::size_t kMostPerCall = std::size_t{1} << 30;
 
-bool lock_call(int fd, int command, std::uint64_t byte, short type) {
+bool lock_call(int fd, int command, std::uint64_t byte, std::uint64_t count, short type) {
   struct flock lock = {};
   lock.l_type = type;
   lock.l_whence = SEEK_SET;
   lock.l_start = static_cast<off_t>(byte);
-  lock.l_len = 1;
+  lock.l_len = static_cast<off_t>(count);
   return retried([&] { return fcntl(fd, command, &lock); }) == 0;
 }
 
@@ -214,15 +214,17 @@ bool os_list(const std::filesystem::path& directory, std::vector<std::string>& n
   return error == 0;
 }
 
-bool os_try_lock(int fd, std::uint64_t byte, LockMode mode) {
-  return lock_call(fd, F_OFD_SETLK, byte, lock_type(mode));
+bool os_try_lock(int fd, std::uint64_t byte, LockMode mode, std::uint64_t count) {
+  return lock_call(fd, F_OFD_SETLK, byte, count, lock_type(mode));
 }
 
 bool os_lock(int fd, std::uint64_t byte, LockMode mode) {
-  return lock_call(fd, F_OFD_SETLKW, byte, lock_type(mode));
+  return lock_call(fd, F_OFD_SETLKW, byte, 1, lock_type(mode));
 }
 
-void os_unlock(int fd, std::uint64_t byte) noexcept { lock_call(fd, F_OFD_SETLK, byte, F_UNLCK); }
+void os_unlock(int fd, std::uint64_t byte, std::uint64_t count) noexcept {
+  lock_call(fd, F_OFD_SETLK, byte, count, F_UNLCK);
+}
 
 bool os_is_locked(int fd, std::uint64_t byte) {
   struct flock lock = {};

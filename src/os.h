@@ -78,11 +78,11 @@ void os_fill_standard_streams() noexcept;
 // The names in a directory, but for "." and "..". False: not all of them could be read.
 [[nodiscard]] bool os_list(const std::filesystem::path& directory, std::vector<std::string>& names);
 
-// --- Locks on one byte of an open file; they end with the descriptor, whatever kills its owner.
+// --- Locks on bytes of an open file; they end with the descriptor, whatever kills its owner.
 enum class LockMode { shared, exclusive };
-[[nodiscard]] bool os_try_lock(int fd, std::uint64_t byte, LockMode mode);
+[[nodiscard]] bool os_try_lock(int fd, std::uint64_t byte, LockMode mode, std::uint64_t count = 1);
 [[nodiscard]] bool os_lock(int fd, std::uint64_t byte, LockMode mode);  // waits; may convert
-void os_unlock(int fd, std::uint64_t byte) noexcept;
+void os_unlock(int fd, std::uint64_t byte, std::uint64_t count = 1) noexcept;
 // Does another open file description hold this byte? Yes where the system does not say: nobody who
 // lives is taken for dead.
 [[nodiscard]] bool os_is_locked(int fd, std::uint64_t byte);

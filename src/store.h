@@ -45,9 +45,10 @@ struct Entry {
   std::uint64_t id = 0;  // the task id, unique in the cache, stable over clears; 0: none yet
   RecordState state = RecordState::missing;
   Doubt doubt = Doubt::never_ran;
-  std::uint64_t cause = 0;  // the id `doubt` speaks of; 0: none
-  Digest digest;            // of the last record, whatever its state
-  std::uint32_t pack = 0;   // where the last record's header is; 0: nowhere
+  bool has_directory = false;  // the last record has one: others may be reading it
+  std::uint64_t cause = 0;     // the id `doubt` speaks of; 0: none
+  Digest digest;               // of the last record, whatever its state
+  std::uint32_t pack = 0;      // where the last record's header is; 0: nowhere
   std::uint64_t offset = 0;
   float seconds = 0;  // how long the last execution took
 };
@@ -99,6 +100,7 @@ struct Publication {
   std::span<const ByteSpan> value;      // the encoded value, in pieces; empty for the other kinds
   int compress_level = 3;               // zstd; 0: off
   const StoredValue* stored = nullptr;  // instead of `value`: stored already
+  bool keeps_claim = false;             // until end_claim(): something still has to be put right
 };
 
 // The same, read back; owns its memory.
@@ -158,7 +160,7 @@ struct Invalidated {
 
 enum class Claim : std::uint8_t {
   acquired,   // this run executes the key
-  held,       // another run, here or in another process, is executing it
+  held,       // another run, here or in another process, is executing it, or is in its way
   published,  // somebody published it since it was looked up: `entry` has been replaced
 };
 
@@ -220,9 +222,10 @@ class Store {
   virtual std::uint64_t show_id(const Key& key, std::string_view class_name) = 0;
 
   // Makes a record the answer for its key; the claim on the key, if held, ends when others can see
-  // it. It is visible to this process when this returns and survives its death after sync().
-  // Throws AcceptedError where all this is so and it may not survive all the same, and CacheError
-  // where nothing was changed: while what was accepted before cannot be written, nothing more is.
+  // it, unless it is kept. It is visible to this process when this returns and survives its death
+  // after sync(). Throws AcceptedError where all this is so and it may not survive all the same,
+  // and CacheError where nothing was changed: while what was accepted before cannot be written,
+  // nothing more is.
   virtual Entry publish(const Publication& publication) = 0;
 
   // Other processes can read the record from its pack from now on. Throws CacheError.
@@ -260,10 +263,14 @@ class Store {
   // --- One execution per key, across processes -----------------------------------------------
   // Claims `key` before executing it. `entry` is what lookup() gave for it and is renewed; where
   // the claim was acquired it has an id. Where this throws nothing is claimed.
-  virtual Claim claim(const Key& key, Entry& entry) = 0;
+  // `reads`: tasks whose directories it may read until the claim ends. Nobody makes one of them
+  // meanwhile; and where `key` has a directory nobody who has claimed another key reads that.
+  virtual Claim claim(const Key& key, Entry& entry, std::span<const Key> reads = {}) = 0;
 
   // Gives up a claim without a publication: the task failed or was not started.
   virtual void release(const Key& key) = 0;
+  // Ends the claim that a publication has kept, when others can see what was published.
+  virtual void end_claim(const Key& key) = 0;
 
   // Returns when some claim may have ended since `since` (a value this returned before; 0 at
   // first), when an owner died, or after `timeout`. Returns the new value.

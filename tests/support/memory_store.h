@@ -4,6 +4,7 @@
 
 #include <fnmatch.h>
 
+#include <algorithm>
 #include <condition_variable>
 #include <filesystem>
 #include <map>
@@ -117,7 +118,7 @@ class MemoryStore final : public Store {
       ++publications_;
       if (other_digest) suspect_dependents(publication.key, Doubt::upstream_changed);
       if (!settle(item)) suspect_dependents(publication.key, Doubt::upstream_changed);
-      end_claim(publication.key);
+      if (!publication.keeps_claim) claim_ends(publication.key);
       return item.entry;
     });
   }
@@ -210,23 +211,33 @@ class MemoryStore final : public Store {
     });
   }
 
-  Claim claim(const Key& key, Entry& entry) override {
+  Claim claim(const Key& key, Entry& entry, std::span<const Key> reads = {}) override {
     return locked([&] {
       if (claims_.contains(key)) return Claim::held;
+      for (const auto& [other, read] : claims_) {
+        const auto is_in_the_way = [&](const Key& one) { return one == key; };
+        if (entry_of(key).has_directory && std::any_of(read.begin(), read.end(), is_in_the_way)) {
+          return Claim::held;
+        }
+      }
+      for (const Key& one : reads) {
+        if (claims_.contains(one) && entry_of(one).has_directory) return Claim::held;
+      }
       Entry now = entry_of(key);
       const bool published = now.state == RecordState::fresh &&
                              (entry.state != RecordState::fresh || entry.offset != now.offset);
       if (!published) now.id = give_id(items_[key]);
       entry = now;
       if (published) return Claim::published;
-      claims_.insert(key);
+      claims_.emplace(key, std::vector<Key>(reads.begin(), reads.end()));
       return Claim::acquired;
     });
   }
 
   void release(const Key& key) override {
-    locked([&] { end_claim(key); });
+    locked([&] { claim_ends(key); });
   }
+  void end_claim(const Key& key) override { release(key); }
 
   std::uint64_t wait_for_release(std::uint64_t since, std::chrono::milliseconds timeout) override {
     std::unique_lock lock(mutex_);
@@ -306,6 +317,7 @@ class MemoryStore final : public Store {
     item.entry = {id,
                   kept ? RecordState::fresh : RecordState::missing,
                   kept ? Doubt::none : Doubt::not_kept,
+                  !p.directory.is_zero(),
                   0,
                   p.digest,
                   1,
@@ -385,7 +397,7 @@ class MemoryStore final : public Store {
     }
   }
 
-  void end_claim(const Key& key) {
+  void claim_ends(const Key& key) {
     if (claims_.erase(key) == 0) return;
     ++released_;
     changed_.notify_all();
@@ -396,7 +408,7 @@ class MemoryStore final : public Store {
   std::condition_variable changed_;
   std::map<Key, Item> items_;  // all below guarded by mutex_
   std::map<std::string, ClassHistory> history_;
-  std::set<Key> claims_;
+  std::map<Key, std::vector<Key>> claims_;  // and whose directories are read
   std::vector<std::string> log_;
   std::size_t publications_ = 0;
   std::uint64_t released_ = 0;

@@ -238,17 +238,24 @@ TEST(Future, ABundleWithSuchARecordIsRefused) {
   }
 }
 
+std::string version_text(std::int64_t version) { return "version " + std::to_string(version); }
+
+void set_version(Database& index, std::int64_t version) {
+  index.execute(("PRAGMA user_version=" + std::to_string(version)).c_str());
+}
+
 TEST(Future, AnIndexIsMadeAnewAtRest) {
   const TemporaryDirectory dir;
   publish_twice(dir.path());
   {
     Database index(dir.path() / "index.sqlite", Database::Mode::write);
-    index.execute("PRAGMA user_version=3");
+    set_version(index, kSchemaVersion + 1);
   }
   TestStore store(dir.path());
   EXPECT_EQ(store.value("old"), "of today");
   EXPECT_EQ(store.value("later"), "of tomorrow");
-  EXPECT_TRUE(is_said(store.warnings, "version 3", "version 2"));
+  EXPECT_TRUE(
+      is_said(store.warnings, version_text(kSchemaVersion + 1), version_text(kSchemaVersion)));
 }
 
 TEST(Future, AnIndexInUseIsRefused) {
@@ -257,12 +264,14 @@ TEST(Future, AnIndexInUseIsRefused) {
   TestStore one(dir.path());
   EXPECT_EQ(one.value("old"), "of today");
   Database index(dir.path() / "index.sqlite", Database::Mode::write);
-  index.execute("PRAGMA user_version=3");
+  set_version(index, kSchemaVersion + 1);
   try {
     TestStore two(dir.path());
     FAIL();
   } catch (const CacheError& error) {
-    EXPECT_TRUE(is_said({error.what()}, "version 3", "version 2")) << error.what();
+    EXPECT_TRUE(
+        is_said({error.what()}, version_text(kSchemaVersion + 1), version_text(kSchemaVersion)))
+        << error.what();
   }
   EXPECT_EQ(index.query_integer("SELECT count(*) FROM records"), 3);
 }

@@ -156,7 +156,7 @@ TEST(Scheduler, ADamagedInputBlocksItsUsersOnly) {
   Bench bench(store, SchedulerTop::make(2).spec());
   for (const NodeIndex leaf : bench.all()) bench.finish(leaf);
   bench.end(bench.next().front(), Completion::Kind::damaged);
-  EXPECT_TRUE(bench.scheduler.found_damage());
+  EXPECT_TRUE(bench.scheduler.must_plan_again());
   EXPECT_TRUE(bench.next().empty());
   EXPECT_EQ(bench.stats().ran, 2u);
 }
@@ -168,7 +168,7 @@ TEST(Scheduler, ADamagedInputThatHasBeenMadeAnewFailsItsUsers) {
   bench.scheduler.expect_whole(damaged);
   bench.finish(bench.next().front());
   bench.end(bench.next().front(), Completion::Kind::damaged, "no end to it");
-  EXPECT_FALSE(bench.scheduler.found_damage());
+  EXPECT_FALSE(bench.scheduler.must_plan_again());
   ASSERT_EQ(bench.scheduler.failures().size(), 1u);
   EXPECT_EQ(bench.scheduler.failures()[0].class_name, SchedulerSum::make(1).task_name());
   EXPECT_NE(bench.scheduler.failures()[0].cause.find("no end to it"), std::string::npos);
