@@ -14,30 +14,51 @@ std::uint32_t place_of(const Key& key) {
   return static_cast<std::uint32_t>(key.high) & (DirectoryLocks::kPlaces - 1);
 }
 
+using Readers = std::map<std::uint32_t, std::uint32_t>;
+using Makers = std::set<std::uint32_t>;
+
+// Calls use(first, count) for the stretches between these places.
+template <class Use>
+void for_each_gap(const Readers& readers, const Makers& makers, const Use& use) {
+  std::uint32_t from = 0;
+  auto reader = readers.begin();
+  auto maker = makers.begin();
+  while (reader != readers.end() || maker != makers.end()) {
+    const bool reads = maker == makers.end() || (reader != readers.end() && reader->first < *maker);
+    const std::uint32_t place = reads ? (reader++)->first : *maker++;
+    use(from, place - from);
+    from = place + 1;
+  }
+  use(from, DirectoryLocks::kPlaces - from);
+}
+
 }  // namespace
 
 bool DirectoryLocks::take(const Key& key, bool makes, std::span<const Key> reads) {
   if (!makes && reads.empty()) return true;
-  Held held;
-  held.place = place_of(key);
-  for (const Key& read : reads) held.reads.push_back(place_of(read));
-  std::sort(held.reads.begin(), held.reads.end());
-  held.reads.erase(std::unique(held.reads.begin(), held.reads.end()), held.reads.end());
-  if (makes) std::erase(held.reads, held.place);  // another one's, and nobody else makes it now
+  std::vector<std::uint32_t> wanted;
+  for (const Key& read : reads) wanted.push_back(place_of(read));
+  std::sort(wanted.begin(), wanted.end());
+  wanted.erase(std::unique(wanted.begin(), wanted.end()), wanted.end());
   const std::lock_guard lock(mutex_);
+  Held& held = held_[key];
+  held.place = place_of(key);
+  held.reads.reserve(wanted.size());
+  if (makes) std::erase(wanted, held.place);  // another one's, and nobody else makes it now
+  bool good = false;
   try {
-    const bool whole = held.reads.size() > kMostPlaces;
-    if ((!makes || take_making(held)) && (whole ? take_all(held) : take_reading(held))) {
-      held_.insert_or_assign(key, std::move(held));
-      count_ = held_.size();
-      return true;
-    }
+    good = (!makes || take_making(held)) && take_reading(held, wanted);
   } catch (...) {
     let_go(held);
+    held_.erase(key);
     throw;
   }
-  let_go(held);
-  return false;
+  if (!good) {
+    let_go(held);
+    held_.erase(key);
+  }
+  count_ = held_.size();
+  return good;
 }
 
 void DirectoryLocks::end(std::span<const Key> keys) noexcept {
@@ -52,62 +73,61 @@ void DirectoryLocks::end(std::span<const Key> keys) noexcept {
   count_ = held_.size();
 }
 
-bool DirectoryLocks::is_read(std::uint32_t place) const {
-  return readers_of_all_ > 0 || readers_.contains(place);
-}
-
+// Of a place that is locked shared with all others the lock is converted.
 bool DirectoryLocks::take_making(Held& held) {
-  if (is_read(held.place) || makers_.contains(held.place)) return false;
-  if (!lock(held.place, 1, LockMode::exclusive)) return false;
-  makers_.insert(held.place);
+  if (readers_.contains(held.place) || !makers_.insert(held.place).second) return false;
   held.makes = true;
-  return true;
+  return lock(held.place, 1, LockMode::exclusive);
 }
 
-// But for what the same task makes.
-bool DirectoryLocks::take_all(Held& held) {
-  held.reads.clear();
-  if (makers_.size() > (held.makes ? 1 : 0)) return false;
-  const std::uint32_t end = held.makes ? held.place : kPlaces;
-  held.reads_all = true;
-  if (++readers_of_all_ > 1) return true;
-  return lock(0, end, LockMode::shared) &&
-         (!held.makes || lock(end + 1, kPlaces - end - 1, LockMode::shared));
-}
-
-bool DirectoryLocks::take_reading(Held& held) {
-  std::vector<std::uint32_t> wanted;
-  wanted.swap(held.reads);
+bool DirectoryLocks::take_reading(Held& held, std::span<const std::uint32_t> wanted) {
   for (const std::uint32_t place : wanted) {
     if (makers_.contains(place)) return false;
-    if (!is_read(place) && !lock(place, 1, LockMode::shared)) return false;
-    ++readers_[place];
+    const bool is_new = ++readers_[place] == 1;
     held.reads.push_back(place);
+    if (!is_new || all_) continue;
+    if (readers_.size() > kMostPlaces && lock_all()) continue;
+    if (!lock(place, 1, LockMode::shared)) return false;
   }
   return true;
 }
 
+// Also what was not locked in the end.
 void DirectoryLocks::let_go(const Held& held) noexcept {
   if (held.makes) {
     makers_.erase(held.place);
-    unlock(held.place, 1);
+    const auto byte = kFirstDirectoryByte + held.place;
+    const bool stays = all_ && !alone_ && os_try_lock(file_.get(), byte, LockMode::shared);
+    if (!stays) unlock(held.place, 1);
   }
   for (const std::uint32_t place : held.reads) {
-    if (--readers_[place] > 0) continue;
-    readers_.erase(place);
-    if (readers_of_all_ == 0) unlock(place, 1);
+    const auto found = readers_.find(place);
+    if (--found->second > 0) continue;
+    readers_.erase(found);
+    if (!all_) unlock(place, 1);
   }
-  if (held.reads_all && --readers_of_all_ == 0) unlock_unread();
+  if (all_ && readers_.size() <= kMostPlaces / 2) unlock_unread();
 }
 
-void DirectoryLocks::unlock_unread() const noexcept {
-  std::uint32_t from = 0;
-  const auto up_to = [&](std::uint32_t place) {
-    unlock(from, place - from);
-    from = place + 1;
-  };
-  for (const auto& [place, count] : readers_) up_to(place);
-  up_to(kPlaces);
+// False: others make something.
+bool DirectoryLocks::lock_all() {
+  try {
+    all_ = true;
+    for_each_gap({}, makers_, [&](std::uint32_t first, std::uint32_t count) {
+      all_ = all_ && lock(first, count, LockMode::shared);
+    });
+  } catch (...) {
+    unlock_unread();
+    throw;
+  }
+  if (!all_) unlock_unread();
+  return all_;
+}
+
+void DirectoryLocks::unlock_unread() noexcept {
+  all_ = false;
+  for_each_gap(readers_, makers_,
+               [&](std::uint32_t first, std::uint32_t count) { unlock(first, count); });
 }
 
 bool DirectoryLocks::lock(std::uint32_t first, std::uint32_t count, LockMode mode) const {

@@ -2,9 +2,9 @@
 // may make it anew.
 // Unaware of what lies in them. Thread-safe.
 //
-// A directory is a byte of CACHE/.claims far behind its content: read, it is locked shared; made,
-// exclusively. So between processes the kernel counts, and forgets the dead. Several keys may have
-// one byte: then somebody waits who need not, and nobody waits for himself.
+// A directory is a byte of CACHE/.claims far behind its content, its place: read, it is locked
+// shared; made, exclusively. So between processes the kernel counts, and forgets the dead. Two keys
+// may have one place, which is rare: then somebody waits who need not, but nobody for himself.
 #pragma once
 
 #include <atomic>
@@ -25,10 +25,10 @@ namespace stook::detail {
 
 class DirectoryLocks {
  public:
-  inline static constexpr std::uint32_t kPlaces = 1u << 14;
-  // A task that reads more than this keeps all directories from being made: it would walk through
-  // as many locks for each.
-  inline static constexpr std::size_t kMostPlaces = 1024;
+  inline static constexpr std::uint32_t kPlaces = 1u << 30;
+  // The kernel walks through all locks of a file for each: a process that reads more than this
+  // locks all places but those it makes. Then nobody else makes any.
+  inline static constexpr std::size_t kMostPlaces = 4096;
 
   // alone: other processes are kept out of the cache. `file` and `path` outlive this.
   DirectoryLocks(const Fd& file, const std::filesystem::path& path, bool alone)
@@ -42,19 +42,17 @@ class DirectoryLocks {
  private:
   struct Held {
     bool makes = false;
-    bool reads_all = false;
     std::uint32_t place = 0;           // of what is made
     std::vector<std::uint32_t> reads;  // ascending
   };
 
+  [[nodiscard]] bool take_making(Held& held);
+  [[nodiscard]] bool take_reading(Held& held, std::span<const std::uint32_t> wanted);
+  void let_go(const Held& held) noexcept;
   [[nodiscard]] bool lock(std::uint32_t first, std::uint32_t count, LockMode mode) const;
   void unlock(std::uint32_t first, std::uint32_t count) const noexcept;
-  [[nodiscard]] bool take_making(Held& held);
-  [[nodiscard]] bool take_all(Held& held);
-  [[nodiscard]] bool take_reading(Held& held);
-  void let_go(const Held& held) noexcept;
-  void unlock_unread() const noexcept;
-  [[nodiscard]] bool is_read(std::uint32_t place) const;
+  [[nodiscard]] bool lock_all();
+  void unlock_unread() noexcept;
 
   const Fd& file_;
   const std::filesystem::path& path_;
@@ -64,7 +62,7 @@ class DirectoryLocks {
   std::unordered_map<Key, Held> held_;
   std::map<std::uint32_t, std::uint32_t> readers_;  // of each place
   std::set<std::uint32_t> makers_;
-  std::uint32_t readers_of_all_ = 0;
+  bool all_ = false;  // all places are locked, but for makers_ shared
 };
 
 }  // namespace stook::detail

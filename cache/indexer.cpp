@@ -239,7 +239,7 @@ void Indexer::after_commit(Outcome& outcome) {
 // task has its claim and owns its directory; a result that is newer than the clear has it.
 void Indexer::remove_directories(std::span<const ClearedTask> tasks) {
   for (const ClearedTask& task : tasks) {
-    if (!claim_cleared(task.key)) continue;
+    if (!claim_cleared(task)) continue;
     move_to_trash(layout_, task);
     shared_.release({&task.key, 1});
   }
@@ -252,7 +252,8 @@ void Indexer::unmark_clearing() {
   std::filesystem::remove(std::exchange(clearing_, {}), ignored);
 }
 
-bool Indexer::claim_cleared(const Key& key) {
+bool Indexer::claim_cleared(const ClearedTask& task) {
+  const Key& key = task.key;
   if (STOOK_MUTANT("claim-before-trash")) return true;
   try {
     if (!shared_.claim(key)) return false;
@@ -261,7 +262,10 @@ bool Indexer::claim_cleared(const Key& key) {
     const Entry entry = view_.current(key);
     const bool gone = entry.state == RecordState::missing && entry.doubt != Doubt::not_kept;
     if (gone && shared_.hold_directories(key, true, {})) return true;
-    if (gone) clearing_.clear();  // somebody reads it: the mark stays for who is next alone
+    if (gone) {  // somebody reads it: the mark stays for who is next alone
+      clearing_.clear();
+      move_rest_to_trash(layout_, task);
+    }
   } catch (const Error& error) { warn_(error.what()); }
   shared_.release({&key, 1});
   return false;

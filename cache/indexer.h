@@ -73,7 +73,7 @@ class Indexer {
   void read_tail(const Tail& tail, Batch& batch, std::vector<PackMark>& marks);
   void remove_directories(std::span<const ClearedTask> tasks);
   void unmark_clearing();
-  [[nodiscard]] bool claim_cleared(const Key& key);
+  [[nodiscard]] bool claim_cleared(const ClearedTask& task);
   void run_transaction(const std::function<void(Transaction&)>& also, Outcome& outcome);
   void after_commit(Outcome& outcome);
   void give_up(const DatabaseError& error);

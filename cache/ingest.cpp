@@ -147,6 +147,7 @@ void Ingest::settle_keys(std::vector<Work>& works) {
     row.key = item.key;
     row.entry.id = work.id;
     row.entry.doubt = Doubt::cleared;
+    row.entry.has_directory = item.has_directory;
     row.class_id = class_of(item.class_ref).id;
     row.seq = item.seq;
     rows.insert(row);

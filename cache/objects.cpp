@@ -1,7 +1,6 @@
 #include "cache/objects.h"
 
 #include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -125,22 +124,22 @@ Fd Objects::create_temporary(std::filesystem::path& path) const {
   return fd;
 }
 
+// Nothing that a synced record may rely on goes before what takes its place is synced. Another
+// process may be writing the same object: whoever comes second finds that.
 void Objects::move_into_place(const std::filesystem::path& from, const Hash128& name) const {
   const std::filesystem::path to = path_of(name);
-  struct stat there = {};
-  if (lstat(to.c_str(), &there) == 0 && !STOOK_MUTANT("sync-before-replacing")) {
-    // A synced record may rely on the one that goes.
-    const Fd fd = os_open(from, O_RDONLY);
-    if (!fd || !os_sync_data(fd.get())) {
-      const int error = errno;
-      unlink(from.c_str());
-      throw_cache_error("sync a result for", to, error);
-    }
+  bool moved = STOOK_MUTANT("rename-object") || os_rename_new(from, to);
+  if (!moved && errno == ENOENT) {
+    std::error_code ignored;  // another process may create it first
+    std::filesystem::create_directory(to.parent_path(), ignored);
+    moved = os_rename_new(from, to);
   }
-  if (STOOK_MUTANT("rename-object") || os_rename(from, to)) return;
-  std::error_code ignored;  // another process may create it first
-  std::filesystem::create_directory(to.parent_path(), ignored);
-  if (os_rename(from, to)) return;
+  if (!moved && (errno == EEXIST || errno == EINVAL)) {
+    const Fd fd = os_open(from, O_RDONLY);
+    const bool synced = (fd && os_sync_data(fd.get())) || STOOK_MUTANT("sync-before-replacing");
+    moved = synced && os_rename(from, to);
+  }
+  if (moved) return;
   const int error = errno;
   unlink(from.c_str());
   throw_cache_error("move a result into place at", to, error);

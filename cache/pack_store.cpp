@@ -319,7 +319,8 @@ std::uint64_t PackStore::show_id(const Key& key, std::string_view class_name) {
 std::uint64_t PackStore::show_claimed(const Key& key, std::string_view class_name) {
   std::uint64_t id = 0;
   try {
-    id = look_at_claimed(key, 0).id;
+    bool is_new = false;
+    id = look_at_claimed(key, {}, is_new).id;
     expose_id(key, id, class_name);
   } catch (...) {
     release(key);
@@ -354,7 +355,8 @@ Claim PackStore::claim(const Key& key, Entry& entry, std::span<const Key> reads)
   }
   Entry now;
   try {
-    now = look_at_claimed(key, entry.id);
+    bool is_new = false;  // nobody has seen its id, so whoever executes it has another one
+    now = look_at_claimed(key, entry, is_new);
     if (now.pack == 0) shared_.tell_id(key, now.id);
     const bool moved =
         entry.state != RecordState::fresh || now.pack != entry.pack || now.offset != entry.offset;
@@ -363,7 +365,8 @@ Claim PackStore::claim(const Key& key, Entry& entry, std::span<const Key> reads)
       release(key);
       return Claim::published;
     }
-    if (!shared_.hold_directories(key, now.has_directory, reads)) {
+    const bool lives = !is_new && shared_.is_executed(key);
+    if (lives || !shared_.hold_directories(key, now.has_directory, reads)) {
       shared_.give_up(key);
       return Claim::held;
     }
@@ -375,16 +378,19 @@ Claim PackStore::claim(const Key& key, Entry& entry, std::span<const Key> reads)
   return Claim::acquired;
 }
 
-Entry PackStore::look_at_claimed(const Key& key, std::uint64_t id) {
+Entry PackStore::look_at_claimed(const Key& key, const Entry& before, bool& is_new) {
   try {
-    return view_.claimed(key);
+    return view_.claimed(key, is_new);
   } catch (const DatabaseError& error) {
     index_failed(error);
     Entry entry;
-    entry.id = id != 0 ? id : shared_.take_id();
+    entry.id = before.id != 0 ? before.id : shared_.take_id();
+    entry.has_directory = before.has_directory;
     return entry;
   }
 }
+
+bool PackStore::is_executed(const Key& key) { return shared_.is_executed(key); }
 
 void PackStore::release(const Key& key) { shared_.release({&key, 1}); }
 

@@ -49,6 +49,7 @@ class PackStore : public Store {
                               const Digest& digest) override;
 
   Claim claim(const Key& key, Entry& entry, std::span<const Key> reads) override;
+  bool is_executed(const Key& key) override;
   void release(const Key& key) override;
   void end_claim(const Key& key) override;
   std::uint64_t wait_for_release(std::uint64_t since, std::chrono::milliseconds timeout) override;
@@ -78,7 +79,7 @@ class PackStore : public Store {
                ItemKind kind, std::span<const Key> release);
   void note_own(const Item& item, std::uint64_t change);
   void take_stored(const StoredValue& stored, Frame& frame);
-  Entry look_at_claimed(const Key& key, std::uint64_t id);
+  Entry look_at_claimed(const Key& key, const Entry& before, bool& is_new);
   std::uint64_t show_claimed(const Key& key, std::string_view class_name);
   void append_mark(FrameKind kind, const Key& key, std::string_view class_name);
   Invalidated invalidate(const std::function<void(Indexer::Transaction&)>& append);

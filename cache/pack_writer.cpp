@@ -111,7 +111,7 @@ Place PackWriter::append(ByteSpan frame, std::span<const Key> release,
 
 void PackWriter::release_written(const Key& key) {
   Lock lock(mutex_);
-  done_.wait(lock, [&] { return !busy_; });
+  done_.wait(lock, [&] { return writing_.empty(); });  // not for a sync: that may take long
   if (buffer_.empty()) shared_.release({&key, 1});
   else release_.push_back(key);
 }

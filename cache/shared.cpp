@@ -7,6 +7,7 @@
 #include <string>
 #include <thread>
 
+#include "cache/execution_lock.h"
 #include "cache/fault.h"
 #include "cache/shared_state.h"
 #include "src/mutant.h"
@@ -382,6 +383,8 @@ std::uint64_t Shared::told_id(const Key& key) {
   const ClaimCell& cell = state_->cell[find_cell(*state_, key)];
   return cell.owner == 0 || slot_is_dead(cell.owner - 1) ? 0 : cell.id;
 }
+
+bool Shared::is_executed(const Key& key) const { return ExecutionLock::is_locked(fd_.get(), key); }
 
 void Shared::erase_claims(std::span<const Key> keys) {
   directories_.end(keys);

@@ -94,6 +94,7 @@ class Shared {
   [[nodiscard]] bool hold_directories(const Key& key, bool makes, std::span<const Key> reads) {
     return directories_.take(key, makes, reads);
   }
+  [[nodiscard]] bool is_executed(const Key& key) const;  // ExecutionLock
   void release(std::span<const Key> keys);
   // As if it had not been claimed: nobody who waits is told.
   void give_up(const Key& key);

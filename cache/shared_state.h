@@ -2,7 +2,8 @@
 // Private to shared.cpp and its tests. Not thread-safe: the table is guarded by `mutex`.
 //
 // Bytes of the file that are locked: 0 session (exclusive: the first or only one; shared: all),
-// 1 writing the index, 16 + slot: the process in that slot is alive, 2^40 + n: directory_locks.h.
+// 1 writing the index, 16 + slot: the process in that slot is alive, 2^40 + n: directory_locks.h,
+// 2^41 + n: execution_lock.h.
 #pragma once
 
 #include <pthread.h>
@@ -22,6 +23,7 @@ inline constexpr std::uint64_t kSessionByte = 0;
 inline constexpr std::uint64_t kWriterByte = 1;
 inline constexpr std::uint64_t kFirstSlotByte = 16;
 inline constexpr std::uint64_t kFirstDirectoryByte = std::uint64_t{1} << 40;
+inline constexpr std::uint64_t kFirstExecutionByte = std::uint64_t{1} << 41;
 inline constexpr std::uint32_t kSlots = 1024;
 inline constexpr std::uint32_t kPacks = 16384;
 inline constexpr std::uint32_t kClaimCells = 1u << 17;

@@ -46,6 +46,15 @@ void move_to_trash(const Layout& layout, const ClearedTask& task) {
   (void)os_rename(place_of(layout, task), new_place(layout));
 }
 
+void move_rest_to_trash(const Layout& layout, const ClearedTask& task) {
+  std::vector<std::string> names;
+  (void)os_list(place_of(layout, task), names);
+  for (const std::string& name : names) {
+    if (name.starts_with("data")) continue;  // also what a rebuild has moved aside
+    (void)os_rename(place_of(layout, task) / name, new_place(layout));
+  }
+}
+
 std::filesystem::path mark_clearing(const Layout& layout) {
   const auto mark = layout.trash.parent_path() / (kClearing + os_unique_name());
   (void)os_open(mark, O_CREAT | O_WRONLY);  // without it a directory may stay

@@ -24,6 +24,8 @@ struct ClearedTask {
 void keep_with_directory(const Layout& layout, std::vector<ClearedTask>& tasks);
 // What cannot be moved stays: the directory of a result that is missing means nothing.
 void move_to_trash(const Layout& layout, const ClearedTask& task);
+// But for its data, which somebody reads.
+void move_rest_to_trash(const Layout& layout, const ClearedTask& task);
 void empty_trash(const Layout& layout);
 
 // Directories of cleared tasks are going: until the returned file is removed, whoever opens the

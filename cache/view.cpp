@@ -174,19 +174,24 @@ std::uint64_t View::id_of(const Key& key) {
   return with_id(known_.at(key)).entry.id;
 }
 
-Entry View::claimed(const Key& key) {
+Entry View::claimed(const Key& key, bool& is_new) {
   refresh();
   {
     const std::lock_guard lock(mutex_);
     KnownKey* known = known_.find(key);
     if (known == nullptr && known_.complete) known = &known_.at(key);
-    if (known != nullptr) return answer(with_id(*known));
+    if (known != nullptr) {
+      const Entry entry = answer(with_id(*known));
+      is_new = known->id_only && !known->exposed;
+      return entry;
+    }
   }
   Entry entry;
   const std::size_t at = 0;
   query({&key, 1}, {&entry, 1}, {&at, 1});
   // Another thread may have dropped what is known meanwhile; what was found has its id.
   if (entry.id != 0 && !STOOK_MUTANT("claimed-id")) return entry;
+  is_new = true;
   const std::lock_guard lock(mutex_);
   return with_id(known_.at(key)).entry;
 }

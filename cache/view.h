@@ -40,8 +40,9 @@ class View {
 
   // The id of a key that may have none yet.
   [[nodiscard]] std::uint64_t id_of(const Key& key);
-  // What is known of a key that has just been claimed; it has an id afterwards.
-  [[nodiscard]] Entry claimed(const Key& key);
+  // What is known of a key that has just been claimed; it has an id afterwards. `is_new`: one that
+  // nobody has been shown.
+  [[nodiscard]] Entry claimed(const Key& key, bool& is_new);
 
   // Ids that this process has given and that no record has yet.
   [[nodiscard]] std::vector<std::uint64_t> unrecorded_ids();

@@ -3,21 +3,12 @@
 #include <fcntl.h>
 
 #include <array>
-#include <fstream>
 #include <string>
 
 #include "src/mutant.h"
 
 namespace stook::detail {
 namespace {
-
-// Different on each host and after each start of it, the same in its containers; empty: unknown.
-std::string kernel_name() {
-  std::ifstream file("/proc/sys/kernel/random/boot_id");
-  std::string name;
-  std::getline(file, name);
-  return name;
-}
 
 std::string text_of(int file) {
   std::array<char, 64> bytes{};
@@ -30,7 +21,7 @@ std::string text_of(int file) {
 bool would_see_lock(int file) {
   if (os_is_locked(file, 0)) return true;
   const std::string there = text_of(file);
-  return !there.empty() && there == kernel_name() && !STOOK_MUTANT("alive-kernel");
+  return !there.empty() && there == os_kernel_name() && !STOOK_MUTANT("alive-kernel");
 }
 
 }  // namespace
@@ -39,7 +30,7 @@ Fd hold_alive(const std::filesystem::path& path) {
   Fd file = os_open(path, O_CREAT | O_RDWR);
   if (!file || STOOK_MUTANT("lock-alive")) return file;
   if (os_try_lock(file.get(), 0, LockMode::exclusive)) {
-    const std::string name = kernel_name();
+    const std::string name = os_kernel_name();
     (void)os_write(file.get(), name.data(), name.size());
   }
   return file;

@@ -124,11 +124,19 @@ class Execution::Attempt {
     }
     node_.value.reset();
     context_.close_directory();
-    if (claimed_) store_.release(node_.spec->key);
+    if (claimed_) end_claim(completion.kind == Completion::Kind::failed);
     return completion;
   }
 
  private:
+  // Of what failed the user will be told the id, and another process may execute it next.
+  void end_claim(bool failed) {
+    try {
+      if (failed) store_.expose_id(node_.spec->key, node_.entry.id, node_.task().info.name);
+    } catch (const Error&) {}  // the failure is what counts
+    store_.release(node_.spec->key);
+  }
+
   void execute() {
     const TaskSpec& task = node_.task();
     if (node_.entry.id != 0 && node_.entry.pack != 0) context_.open_directory().put_aside();

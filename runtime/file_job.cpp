@@ -33,8 +33,8 @@ void ask_to_stop(int) {
 // cuts what grows too long. A signal may not have come through: it ends a container's client only.
 class JobWatch {
  public:
-  JobWatch(const SpoolFiles& files, TaskOutput& output, const std::string& alive)
-      : files_(files), output_(output), driver_(alive), thread_([this] { watch(); }) {}
+  JobWatch(const SpoolFiles& files, TaskOutput& output, const DriverWatch& driver)
+      : files_(files), output_(output), driver_(driver), thread_([this] { watch(); }) {}
   ~JobWatch() {
     {
       const std::lock_guard lock(mutex_);
@@ -57,7 +57,7 @@ class JobWatch {
 
   const SpoolFiles& files_;
   TaskOutput& output_;
-  const DriverWatch driver_;
+  const DriverWatch& driver_;
   std::mutex mutex_;
   std::condition_variable wake_;
   bool stop_ = false;
@@ -86,11 +86,13 @@ int execute_file(const std::filesystem::path& path) {
     JobRunner runner(welcome.root, files.stem());
     runner.work_in(welcome.directory);
     runner.output = &output;
+    const DriverWatch driver(welcome.alive);
+    runner.is_wanted = [&] { return !driver.is_gone() && !files.given_up(); };
     stopping_runner = &runner;
     struct sigaction action {};
     action.sa_handler = &ask_to_stop;
     ::sigaction(SIGTERM, &action, nullptr);
-    const JobWatch watch(files, output, welcome.alive);
+    const JobWatch watch(files, output, driver);
     result = runner.run(job);
     stopping_runner = nullptr;
   }

@@ -138,17 +138,24 @@ class Flow {
   // Another run executes a key of ours: a thread waits for the end of its claim, so that no worker
   // has to. It lives only while there is something to wait for.
   void watch() {
-    if (watcher_.joinable()) watcher_.join();
-    graph_.reserve_wait();
-    try {
-      watcher_ = std::thread([this] {
-        released_ = store_.wait_for_release(released_, std::chrono::milliseconds(200));
-        books_.try_put(nullptr);
+    if (watcher_.get_id() == std::this_thread::get_id()) {  // it keeps the books just now
+      watch_again_ = true;
+    } else {
+      if (watcher_.joinable()) watcher_.join();
+      graph_.reserve_wait();
+      try {
+        watcher_ = std::thread([this] {
+          do {
+            watch_again_ = false;
+            released_ = store_.wait_for_release(released_, std::chrono::milliseconds(200));
+            books_.try_put(nullptr);
+          } while (watch_again_);
+          graph_.release_wait();
+        });
+      } catch (const std::system_error&) {  // no thread is to be had
         graph_.release_wait();
-      });
-    } catch (const std::system_error&) {  // no thread is to be had
-      graph_.release_wait();
-      throw;
+        throw;
+      }
     }
     watching_ = true;
   }
@@ -166,6 +173,7 @@ class Flow {
   int prefixed_ = 0;            // tasks behind a prefix
   bool watching_ = false;       // the serial node's
   std::uint64_t released_ = 0;  // the watcher's
+  bool watch_again_ = false;    // the watcher's
   std::thread watcher_;
   std::optional<Outside> outside_;  // last: its thread speaks to the nodes above
 };

@@ -8,6 +8,7 @@
 #include <mutex>
 #include <new>
 
+#include "runtime/alive.h"
 #include "runtime/task_directory.h"
 #include "src/context.h"
 #include "src/external.h"
@@ -150,7 +151,7 @@ class JobRunner::Context final : public TaskContext {
 };
 
 JobRunner::JobRunner(fs::path root, const fs::path& stem)
-    : root_(std::move(root)), stem_(stem), files_(root_) {}
+    : root_(std::move(root)), stem_(stem), lock_(root_), files_(root_) {}
 
 void JobRunner::work_in(const fs::path& directory) {
   std::error_code error;
@@ -159,6 +160,12 @@ void JobRunner::work_in(const fs::path& directory) {
 }
 
 JobResult JobRunner::run(const Job& job) {
+  struct Unlock {
+    ExecutionLock& lock;
+    ~Unlock() { lock.unlock(); }
+  } const unlock{lock_};
+  lock_.lock(job.key, kFence);
+  if (is_wanted && !is_wanted() && !STOOK_MUTANT("still-wanted")) os_end_group();
   JobResult result;
   result.number = job.number;
   result.key = job.key;

@@ -12,6 +12,7 @@
 #include <string>
 #include <unordered_map>
 
+#include "cache/execution_lock.h"
 #include "cache/values.h"
 #include "runtime/found_inputs.h"
 #include "runtime/memory_group.h"
@@ -37,6 +38,9 @@ class JobRunner {
 
   void request_stop() { stop_.store(true, std::memory_order_relaxed); }
 
+  // Does somebody wait for the result? Asked when the key is locked: who gives it up later sees
+  // that. Empty: yes.
+  std::function<bool()> is_wanted;
   TaskOutput* output = nullptr;  // null: the process's own streams are left alone
   std::function<void(const JobProgress&)> on_progress;
 
@@ -62,6 +66,7 @@ class JobRunner {
   std::filesystem::path missing_directory_;  // where it cannot work; empty: it is there
   bool in_user_code_ = false;
   std::unique_ptr<MemoryGroup> group_;  // null: no task was limited yet, or there are none here
+  ExecutionLock lock_;
   ValueFiles files_;
   DigestCache digests_;  // of files that tasks have found
   std::atomic<bool> stop_ = false;

@@ -149,7 +149,8 @@ class LinkedWorker {
 
   void send_hello() {
     Writer body;
-    encode_hello({kProtocol, build_id(), os_host_name(), static_cast<std::uint64_t>(::getpid())},
+    encode_hello({kProtocol, build_id(), os_host_name(), static_cast<std::uint64_t>(::getpid()),
+                  os_kernel_name()},
                  body);
     const std::lock_guard lock(out_mutex_);
     append_message(MessageKind::hello, body, out_);

@@ -12,6 +12,7 @@
 #include <unordered_map>
 
 #include "cache/values.h"
+#include "runtime/alive.h"
 #include "runtime/executors/pilot_port.h"
 #include "runtime/executors/prefix.h"
 #include "runtime/executors/slurm.h"
@@ -26,6 +27,7 @@
 #include "runtime/task_output.h"
 #include "src/build_id.h"
 #include "src/context.h"
+#include "src/mutant.h"
 
 #include <stook/cache.hpp>
 #include <stook/errors.hpp>
@@ -36,7 +38,10 @@ namespace {
 namespace asio = boost::asio;
 namespace fs = std::filesystem;
 
+using Clock = std::chrono::steady_clock;
+
 constexpr std::chrono::milliseconds kLookEvery{100};
+constexpr std::chrono::milliseconds kLookAgain{10};
 
 }  // namespace
 
@@ -336,9 +341,26 @@ class Outside::Impl {
     live_.finish(job, path / ("stdout" + suffix), path / ("stderr" + suffix));
   }
 
-  void take_lost(const LostJob& lost) {
+  // Whoever executed it may live, and would write into what is given back here, or into what the
+  // next one makes.
+  void take_lost(const LostJob& lost) { wait_for_end(lost, Clock::now() + kFence); }
+
+  void wait_for_end(const LostJob& lost, Clock::time_point until) {
     const auto found = flights_.find(lost.number);
     if (found == flights_.end()) return;
+    const Key& key = plan_.nodes[found->second.node].spec->key;
+    const bool lives = lost.out_of_sight || store_.is_executed(key);
+    if (!lives || closing_ || Clock::now() >= until || STOOK_MUTANT("wait-for-end")) {
+      end_lost(lost);
+      return tell();
+    }
+    const auto timer = std::make_shared<asio::steady_timer>(context_, kLookAgain);
+    timer->async_wait(
+        [this, timer, lost, until](boost::system::error_code) { wait_for_end(lost, until); });
+  }
+
+  void end_lost(const LostJob& lost) {
+    const auto found = flights_.find(lost.number);
     const Flight flight = found->second;
     flights_.erase(found);
     Node& node = plan_.nodes[flight.node];

@@ -1,6 +1,7 @@
 #include "runtime/scheduler.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "runtime/found_inputs.h"
 #include "src/context.h"
@@ -12,6 +13,7 @@ namespace {
 constexpr double short_seconds = 50e-6;
 constexpr std::size_t short_batch = 32;
 constexpr std::size_t confirm_batch = 4096;
+constexpr std::size_t fewest_tries = 64;
 
 std::vector<std::string> labels_with_name(const ClassInfo& info) {
   std::vector<std::string> labels{info.name};
@@ -222,6 +224,10 @@ bool Scheduler::is_short(NodeIndex node) const {
 void Scheduler::finished(Completion completion) {
   const NodeIndex index = completion.node;
   Node& node = plan_.nodes[index];
+  if (std::exchange(node.tried_again, false)) {
+    --trying_;
+    still_held_ = still_held_ || completion.kind == Completion::Kind::held;
+  }
   switch (completion.kind) {
     case Completion::Kind::ran:
       class_seconds_[node.class_slot] += completion.seconds;
@@ -296,9 +302,14 @@ void Scheduler::fail(Completion& completion) {
 }
 
 void Scheduler::retry_elsewhere() {
-  std::vector<NodeIndex> again;
-  again.swap(elsewhere_);
-  for (const NodeIndex index : again) set_state(index, NodeState::ready);
+  if (trying_ == 0) tries_ = std::exchange(still_held_, false) ? fewest_tries : 2 * tries_;
+  while (trying_ < tries_ && !elsewhere_.empty()) {
+    const NodeIndex index = elsewhere_.front();
+    elsewhere_.pop_front();
+    ++trying_;
+    plan_.nodes[index].tried_again = true;
+    set_state(index, NodeState::ready);
+  }
 }
 
 void Scheduler::confirm_pending() {

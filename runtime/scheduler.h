@@ -4,6 +4,7 @@
 // of the flow graph. Design and table of states: runtime/README.md
 #pragma once
 
+#include <deque>
 #include <functional>
 #include <span>
 #include <string>
@@ -59,7 +60,8 @@ class Scheduler {
   // Is it a short task, of which a worker may have some waiting?
   [[nodiscard]] bool is_short(NodeIndex node) const;
   void finished(Completion completion);
-  // Claims may have ended: tasks held elsewhere are ready again.
+  // Claims may have ended: of the tasks held elsewhere some are ready again, and twice as many next
+  // time where none of these is held still. All would be too many each time.
   void retry_elsewhere();
   // Start nothing new.
   void stop() { stopping_ = true; }
@@ -113,7 +115,10 @@ class Scheduler {
   std::vector<std::size_t> class_ran_;
   std::vector<NodeIndex> to_settle_;  // worklist: nodes all of whose inputs are final
   std::vector<NodeIndex> finished_;   // worklist: nodes that became final
-  std::vector<NodeIndex> elsewhere_;
+  std::deque<NodeIndex> elsewhere_;
+  std::size_t tries_ = 0;   // of these that are tried at once
+  std::size_t trying_ = 0;  // that are, and nobody has said yet what became of them
+  bool still_held_ = true;  // one that was tried
   std::vector<Key> to_confirm_;
   std::vector<Failure> failures_;
   std::string cache_failure_;

@@ -255,7 +255,7 @@ void TaskDirectory::commit(Store& store, const Entry& published) {
 // The claim lasts until what was moved aside is gone: whoever executes the task next moves this
 // content there, and leaves his marker.
 Entry publish_with(Store& store, Publication publication, TaskDirectory* directory) {
-  if (directory == nullptr) return store.publish(publication);
+  if (directory == nullptr || !directory->moved()) return store.publish(publication);
   publication.keeps_claim = true;
   Entry entry;
   try {

@@ -1,4 +1,4 @@
-// The bytes of jobs, results and messages. Version 3, kProtocol in job.h. Integers and floating
+// The bytes of jobs, results and messages. Version 4, kProtocol in job.h. Integers and floating
 // point numbers little-endian, no padding; text = length:u64 bytes; hash = high:u64 low:u64. BNF:
 //
 //   message  = length:u32 kind:u8 body                 ; length: of the body, at most 2^30
@@ -15,7 +15,7 @@
 //              count:u64 *found value
 //              ; flags: 1 failed, 2 out of memory, 4 directory moved, 8 stdout, 16 stderr written
 //   found    = path:text digest:hash fingerprint:text certain:u8
-//   hello    = protocol:u32 build:text host:text process:u64
+//   hello    = protocol:u32 build:text host:text process:u64 kernel:text
 //   welcome  = protocol:u32 root:text build:text directory:text alive:text flags:u8
 //              ; flags: 1 hold after a failure
 //   progress = number:u64 fraction:f64 text
@@ -206,6 +206,7 @@ void encode_hello(const Hello& hello, Writer& writer) {
   writer.write_text(hello.build);
   writer.write_text(hello.host);
   writer.put(hello.process);
+  writer.write_text(hello.kernel);
 }
 
 Hello decode_hello(Reader& reader) {
@@ -214,6 +215,7 @@ Hello decode_hello(Reader& reader) {
   hello.build = take_text(reader);
   hello.host = take_text(reader);
   hello.process = reader.take<std::uint64_t>();
+  hello.kernel = take_text(reader);
   return hello;
 }
 

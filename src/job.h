@@ -82,13 +82,13 @@ void encode_result(const JobResult& result, Writer& writer);
 [[nodiscard]] JobResult decode_result(Reader& reader);
 
 // --- Messages between a driver and its workers, and what a file of the spool holds.
-inline constexpr std::uint32_t kProtocol = 3;
+inline constexpr std::uint32_t kProtocol = 4;
 inline constexpr std::size_t kMessageHead = 5;  // bytes of a message before its body
 // A root above a million tasks is some 60 MB.
 inline constexpr std::uint32_t kMostMessage = std::uint32_t{1} << 30;
 
 enum class MessageKind : std::uint8_t {
-  hello = 1,      // worker: protocol:u32, build id, host, process id
+  hello = 1,      // worker: protocol:u32, build id, host, process id, kernel
   welcome = 2,    // driver: protocol:u32, cache root, what else is the same for all jobs
   job = 3,        // driver
   started = 4,    // worker: the number of the job it has begun
@@ -107,6 +107,7 @@ struct Hello {
   std::string build;
   std::string host;
   std::uint64_t process = 0;
+  std::string kernel;  // os_kernel_name()
 };
 
 struct Welcome {

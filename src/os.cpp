@@ -17,6 +17,7 @@
 #include <csignal>
 #include <cstdio>
 #include <ctime>
+#include <fstream>
 
 #include "src/mutant.h"
 
@@ -93,6 +94,13 @@ std::string os_host_name() {
   return name;
 }
 
+std::string os_kernel_name() {
+  std::ifstream file("/proc/sys/kernel/random/boot_id");
+  std::string name;
+  std::getline(file, name);
+  return name;
+}
+
 std::string os_this_process() {
   return "process " + std::to_string(getpid()) + " on " + os_host_name();
 }
@@ -159,6 +167,10 @@ bool os_sync_directory(const std::filesystem::path& directory) {
 
 bool os_rename(const std::filesystem::path& from, const std::filesystem::path& to) {
   return std::rename(from.c_str(), to.c_str()) == 0;
+}
+
+bool os_rename_new(const std::filesystem::path& from, const std::filesystem::path& to) {
+  return renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) == 0;
 }
 
 bool os_remove_tree(const std::filesystem::path& path) {

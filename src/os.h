@@ -45,6 +45,8 @@ class Fd {
 [[noreturn]] void os_end_group() noexcept;
 
 [[nodiscard]] std::string os_host_name();
+// Different on each host and after each start of it, the same in its containers; empty: unknown.
+[[nodiscard]] std::string os_kernel_name();
 // "process 4711 on HOST".
 [[nodiscard]] std::string os_this_process();
 
@@ -65,6 +67,9 @@ void os_fill_standard_streams() noexcept;
 [[nodiscard]] bool os_sync_data(int fd);
 [[nodiscard]] bool os_sync_directory(const std::filesystem::path& directory);
 [[nodiscard]] bool os_rename(const std::filesystem::path& from, const std::filesystem::path& to);
+// Fails with EEXIST where something lies at `to`, with EINVAL where the file system cannot look.
+[[nodiscard]] bool os_rename_new(const std::filesystem::path& from,
+                                 const std::filesystem::path& to);
 // Removes all of it, also from directories of this user that he may not write to. False: something
 // is left.
 [[nodiscard]] bool os_remove_tree(const std::filesystem::path& path);

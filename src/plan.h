@@ -48,6 +48,7 @@ struct Node {
   NodeState state = NodeState::waiting;
   bool forced = false;             // runs even where it is fresh: the entry task
   bool outside = false;            // another process executed it: its value is in the store
+  bool tried_again = false;        // it was somebody else's, and is ready once more
   bool rebuilt = false;            // it ran, or (Rebuild::downstream) something above it did
   TaskBase* object = nullptr;      // constructed and not yet run
   void* place = nullptr;           // the memory `object` lies in

@@ -267,6 +267,10 @@ class Store {
   // meanwhile; and where `key` has a directory nobody who has claimed another key reads that.
   virtual Claim claim(const Key& key, Entry& entry, std::span<const Key> reads = {}) = 0;
 
+  // Does a process of whoever has given the key up, or has died, still execute it? Nobody is given
+  // the claim while it does. No, where the file system does not show locks of other hosts.
+  [[nodiscard]] virtual bool is_executed(const Key& key) = 0;
+
   // Gives up a claim without a publication: the task failed or was not started.
   virtual void release(const Key& key) = 0;
   // Ends the claim that a publication has kept, when others can see what was published.

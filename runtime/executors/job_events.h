@@ -18,6 +18,7 @@ struct LostJob {
   std::string host;            // empty: nobody has said that he began it
   double seconds = 0;          // between its beginning and its end, as the driver saw them
   int attempt = 1;
+  bool out_of_sight = false;  // whoever executed it is on another kernel and may not have ended
 };
 
 // Called on the thread of the executor's io_context.

@@ -151,13 +151,16 @@ class PrefixRunner::Child : public std::enable_shared_from_this<Child> {
 
   void lose(const std::string& cause) {
     done_ = true;
-    files_.withdraw();                         // whoever still starts it finds nothing to do
+    const Hello begun = files_.withdraw();
     (void)MemoryGroup::settle(files_.stem());  // what was killed in it has ended by now
     keep_wrapper_output();
     const std::chrono::duration<double> lasted = Clock::now() - started_;
-    runner_.events_.lost({job_.number, cause, files_.stem(), files_.begun_on(), lasted.count(), 1});
+    const bool out_of_sight = !begun.host.empty() && begun.kernel != os_kernel_name();
+    runner_.events_.lost(
+        {job_.number, cause, files_.stem(), begun.host, lasted.count(), 1, out_of_sight});
     runner_.events_.idle();
-    clean();
+    files_.remove();
+    runner_.outputs_.push_back(std::move(output_));
     runner_.remove(job_.number);
   }
 
@@ -175,6 +178,7 @@ class PrefixRunner::Child : public std::enable_shared_from_this<Child> {
 
   void clean() {
     files_.remove();
+    files_.remove_output();
     runner_.outputs_.push_back(std::move(output_));
   }
 

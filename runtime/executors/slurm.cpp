@@ -5,6 +5,7 @@
 #include <boost/asio/steady_timer.hpp>
 #include <chrono>
 
+#include "runtime/alive.h"
 #include "runtime/task_output.h"
 #include "runtime/worker.h"
 #include "src/job.h"
@@ -20,7 +21,6 @@ namespace fs = std::filesystem;
 using boost::system::error_code;
 
 constexpr int kShownLines = 3;
-constexpr std::chrono::milliseconds kFence{3000};  // a pilot looks twice a second
 
 // A path where Slurm replaces %j and the like.
 std::string without_patterns(const fs::path& path) {

@@ -69,6 +69,7 @@ class SlurmArrays::Impl : public std::enable_shared_from_this<Impl> {
     for (const auto& [number, element] : elements_) {
       if (!element.id.empty()) cluster_->forget(element.id);
       element.files.remove();
+      element.files.remove_output();
     }
     elements_.clear();
   }
@@ -243,6 +244,7 @@ class SlurmArrays::Impl : public std::enable_shared_from_this<Impl> {
     if (!result) return;
     if (!*result) return lose(number, result->reason());
     JobResult value = std::move(***result);
+    element.files.remove_output();
     remove(number);
     backoff_.succeeded();
     events_.result(std::move(value));
@@ -270,6 +272,7 @@ class SlurmArrays::Impl : public std::enable_shared_from_this<Impl> {
   // What the infrastructure has ended, after a while: longer each time nothing comes of it.
   void submit_again(std::uint64_t number) {
     elements_.at(number).files.remove();
+    elements_.at(number).files.remove_output();
     PrefixJob again;
     again.number = number;
     again_.push_back(std::move(again));
@@ -287,9 +290,9 @@ class SlurmArrays::Impl : public std::enable_shared_from_this<Impl> {
   void lose(std::uint64_t number, const std::string& cause) {
     const Element& element = elements_.at(number);
     const std::chrono::duration<double> lasted = Clock::now() - element.submitted;
-    element.files.withdraw();
-    events_.lost({number, cause, element.files.stem(), element.files.begun_on(), lasted.count(),
-                  element.attempts});
+    const Hello begun = element.files.withdraw();
+    events_.lost(
+        {number, cause, element.files.stem(), begun.host, lasted.count(), element.attempts});
     remove(number);
   }
 

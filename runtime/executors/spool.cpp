@@ -130,27 +130,35 @@ std::optional<Result<std::unique_ptr<JobResult>>> SpoolFiles::read_result(
   }
 }
 
-std::string SpoolFiles::begun_on() const {
+Hello SpoolFiles::who_has_begun() const {
   for (const char* suffix : {".claim", ".result"}) {
     bool there = false;
     const std::string bytes = read_whole(with(suffix), there);
-    std::string host;
+    Hello hello;
     try {
       if (find_message(bytes, MessageKind::hello,
-                       [&](Reader& reader) { host = decode_hello(reader).host; })) {
-        return host;
+                       [&](Reader& reader) { hello = decode_hello(reader); })) {
+        return hello;
       }
     } catch (const Error&) {}  // whoever reads its result will say so
   }
   return {};
 }
 
-void SpoolFiles::withdraw() const { ::unlink(job().c_str()); }
+// Who begins it just now has no claim to say hello in, or finds it gone before he executes.
+Hello SpoolFiles::withdraw() const {
+  ::unlink(job().c_str());
+  const Hello begun = who_has_begun();
+  ::unlink(with(".claim").c_str());
+  return begun;
+}
 
 void SpoolFiles::remove() const {
-  for (const char* suffix : {".job", ".claim", ".result", ".stdout", ".stderr"}) {
-    ::unlink(with(suffix).c_str());
-  }
+  for (const char* suffix : {".job", ".claim", ".result"}) ::unlink(with(suffix).c_str());
+}
+
+void SpoolFiles::remove_output() const {
+  for (const char* suffix : {".stdout", ".stderr"}) ::unlink(with(suffix).c_str());
 }
 
 // Of all who try to rename the job one succeeds.
@@ -163,7 +171,8 @@ Result<std::unique_ptr<SpoolFiles::Order>> SpoolFiles::take() const {
     return Failed{"cannot claim " + job().string() + ": " + std::strerror(error)};
   }
   Writer hello;
-  encode_hello({kProtocol, build_id(), os_host_name(), static_cast<std::uint64_t>(::getpid())},
+  encode_hello({kProtocol, build_id(), os_host_name(), static_cast<std::uint64_t>(::getpid()),
+                os_kernel_name()},
                hello);
   append(MessageKind::hello, hello);
   bool there = false;

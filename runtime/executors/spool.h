@@ -53,9 +53,11 @@ class SpoolFiles {
   [[nodiscard]] std::optional<Result<std::unique_ptr<JobResult>>> read_result(
       std::uint64_t number) const;
   // The host of whoever has begun it; empty: nobody has.
-  [[nodiscard]] std::string begun_on() const;
-  void withdraw() const;  // nobody may begin it any more
-  void remove() const;
+  [[nodiscard]] std::string begun_on() const { return who_has_begun().host; }
+  // Nobody may begin it any more, and who has begun it ends as soon as he looks: that is returned.
+  Hello withdraw() const;
+  void remove() const;  // all but what its task has printed
+  void remove_output() const;
 
   // --- Whoever executes it
   struct Order {
@@ -73,6 +75,7 @@ class SpoolFiles {
     return stem_.native() + suffix;
   }
   void append(MessageKind kind, const Writer& body) const;
+  [[nodiscard]] Hello who_has_begun() const;
 
   std::filesystem::path stem_;
 };

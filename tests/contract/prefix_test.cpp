@@ -1,6 +1,7 @@
 // Tasks behind prefix commands: which one is taken, where output goes, wrappers that lie.
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -9,6 +10,7 @@
 #include <iostream>
 #include <thread>
 
+#include "runtime/run.h"
 #include "tests/support/outcomes.h"
 #include "tests/support/temp_cache.h"
 
@@ -359,6 +361,48 @@ TEST(PrefixLies, TaskThatIsLeftBehindEndsWhileTheRunGoesOn) {
   ASSERT_EQ(failures.size(), 1u);
   EXPECT_TRUE(contains(failures[0].cause, "signal 9")) << failures[0].cause;
   EXPECT_EQ(Witness::make(where).run_graph().value, 1);
+}
+
+// Writes into its directory as long as it lives, where it is told to.
+struct Scribbles : Task<Scribbles, int(std::string)> {
+  static constexpr auto task_label = "stubborn";
+  const fs::path directory;
+  explicit Scribbles(const std::string& where) : directory(where) {}
+  int run_task() {
+    const fs::path file = task_directory() / "out.txt";
+    if (!fs::exists(directory / "alive")) {
+      test::write(file, "good");
+      return 1;
+    }
+    const int alive = ::open((directory / "alive").c_str(), O_WRONLY | O_CLOEXEC);
+    for (test::write(directory / "begun", "");; ::usleep(1000)) test::write(file, "half");
+    return alive;
+  }
+};
+
+// What comes back is not written over by whoever was given up.
+TEST(PrefixLies, ADirectoryComesBackWhenNobodyWritesToIt) {
+  TempCache cache;
+  const Wrapper wrapper(R"(
+    setsid -f "$@"
+    until [[ -e "$(dirname "$0")/begun" ]]; do read -t 0.01 <> <(:); done
+    kill -KILL $$)");
+  const std::string where = (wrapper / "alive").parent_path();
+  const auto task = Scribbles::make(where);
+  (void)task.run_graph();
+  ASSERT_EQ(::mkfifo((wrapper / "alive").c_str(), 0600), 0);
+  const int alive = ::open((wrapper / "alive").c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+  detail::RunRequest request;
+  request.roots = {task.spec()};
+  request.options = with({{"stubborn", wrapper.command()}});
+  request.options.result_wait = 0.1;
+  request.force_roots = true;
+  EXPECT_EQ(detail::run(cache->store(), request).failures.size(), 1u);
+  pollfd gone{alive, 0, 0};
+  ASSERT_EQ(::poll(&gone, 1, 60'000), 1);
+  ::close(alive);
+  EXPECT_EQ(test::read(task.task_directory() / "out.txt"), "good");
+  EXPECT_EQ(task.run_graph().stats.ran, 0u);
 }
 
 // --- Many ------------------------------------------------------------------------------------

@@ -34,12 +34,17 @@ void call(auto&& function, const auto&... arguments) {
   if (function) function(arguments...);
 }
 
-struct Makes : Task<Makes, int()> {
-  int run_task() {
+struct Source : Task<Source, int()> {
+  int run_task() { return 1; }
+};
+
+struct Makes : Task<Makes, fs::path()> {
+  Future<int> source = Source::make();
+  fs::path run_task() {
     const fs::path directory = task_directory();
     call(while_made, directory);
     write(directory / "out.txt", content);
-    return 1;
+    return directory;
   }
 };
 
@@ -53,10 +58,10 @@ struct Waits : Task<Waits, int()> {
 
 struct Reads : Task<Reads, std::string()> {
   Future<int> waits = Waits::make();
-  Future<int> makes = Makes::make();
+  Future<fs::path> makes = Makes::make();
   std::string run_task() {
     call(while_read);
-    return read(Makes::make().task_directory() / "out.txt");
+    return read(*makes / "out.txt");
   }
 };
 
@@ -186,23 +191,48 @@ TEST_F(SharedDirectories, OneThatWasClearedIsMadeAgain) {
 }
 
 // Nobody is alone in the cache, so nobody has put right what the dead one has left.
-TEST_F(SharedDirectories, WhatTheDeadHaveHalfMadeIsNotRead) {
-  (void)Makes::make().run_graph();
-  const pid_t pid = fork();
-  if (pid == 0) {
-    while_made = [](const fs::path& directory) {
-      write(directory / "out.txt", "half");
-      _exit(0);
-    };
-    Cache other(cache.root());
-    make_anew(other);
-    _exit(1);
+class HalfMade : public SharedDirectories {
+ protected:
+  HalfMade() {
+    (void)Makes::make().run_graph();
+    const pid_t pid = fork();
+    if (pid == 0) {
+      while_made = [](const fs::path& directory) {
+        write(directory / "out.txt", "half");
+        _exit(0);
+      };
+      Cache other(cache.root());
+      make_anew(other);
+      _exit(1);
+    }
+    int status = 0;
+    EXPECT_EQ(waitpid(pid, &status, 0), pid);
+    EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    while_read = [this] { ++reads; };
   }
-  int status = 0;
-  ASSERT_EQ(waitpid(pid, &status, 0), pid);
-  ASSERT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+  int reads = 0;
+};
+
+TEST_F(HalfMade, IsNotRead) {
   EXPECT_EQ(Reads::make().run_graph().value, "first");
+  EXPECT_EQ(reads, 1);
   EXPECT_EQ(Makes::make().run_graph().stats.ran, 0u);
+}
+
+TEST_F(HalfMade, IsNotReadInAnotherProcess) {
+  RunOptions options;
+  options.executor = processes(1);
+  EXPECT_EQ(Reads::make().run_graph(options).value, "first");
+  EXPECT_EQ(Makes::make().run_graph().stats.ran, 0u);
+}
+
+// What it was made of was made again, and is what it was.
+TEST_F(HalfMade, IsNotReadWhereItsRecordIsProvenFresh) {
+  Source::clear_all_tasks();
+  const auto result = Reads::make().run_graph();
+  EXPECT_EQ(result.value, "first");
+  EXPECT_EQ(result.stats.unchanged, 1u);
+  EXPECT_EQ(reads, 1);
 }
 
 }  // namespace

@@ -234,6 +234,8 @@ class MemoryStore final : public Store {
     });
   }
 
+  bool is_executed(const Key&) override { return false; }
+
   void release(const Key& key) override {
     locked([&] { claim_ends(key); });
   }

@@ -47,6 +47,7 @@ std::vector<int> errors_of(const Call& call) {
     case SYS_ftruncate:
     case SYS_fallocate: return {ENOSPC, EIO, EDQUOT, EINTR};
     case SYS_rename:
+    case SYS_renameat2:
     case SYS_unlink:
     case SYS_unlinkat:
     case SYS_mkdir:

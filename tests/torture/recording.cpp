@@ -67,12 +67,14 @@ class Recorder {
       case SYS_mkdir:
       case SYS_rmdir: return path_at(call, 0);
       case SYS_openat:
+      case SYS_renameat2:
       case SYS_unlinkat: return path_at(call, 1);
       default: return kElsewhere;
     }
   }
   [[nodiscard]] std::string target_of(const Call& call) const {
     const bool two = call.number == SYS_rename || call.number == SYS_link;
+    if (call.number == SYS_renameat2) return path_at(call, 3);
     return two ? path_at(call, 1) : kElsewhere;
   }
   [[nodiscard]] std::string data_of(const Call& call) const {
@@ -97,6 +99,7 @@ class Recorder {
       case SYS_unlink:
       case SYS_unlinkat:
       case SYS_rmdir: return note_name(Change::Kind::remove, begun);
+      case SYS_renameat2:
       case SYS_rename: return note_name(Change::Kind::rename, begun);
       case SYS_link: return note_name(Change::Kind::link, begun);
       default: break;

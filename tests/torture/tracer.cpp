@@ -294,6 +294,7 @@ bool leaves_something(const Call& call) {
     case SYS_ftruncate:
     case SYS_fallocate:
     case SYS_rename:
+    case SYS_renameat2:
     case SYS_unlink:
     case SYS_unlinkat:
     case SYS_mkdir:

@@ -4,6 +4,7 @@
 #include <fstream>
 
 #include "cache/directory_locks.h"
+#include "cache/execution_lock.h"
 #include "tests/unit/cache/support.h"
 
 namespace stook::detail {
@@ -87,28 +88,35 @@ TEST_F(DirectoryClaims, TheDeadReadNothing) {
   EXPECT_EQ(claim(one, "a"), Claim::acquired);
 }
 
-TEST_F(DirectoryClaims, ATaskThatReadsVeryManyHoldsAll) {
-  std::vector<Key> many{a};
-  for (int i = 0; i < 2000; ++i) many.push_back(key_of("input " + std::to_string(i)));
-  ASSERT_EQ(claim(one, "reader", {b}), Claim::acquired);
-  ASSERT_EQ(claim(one, "a", {many.begin() + 1, many.end()}), Claim::acquired);
-  EXPECT_EQ(claim(two, "fan-in", many), Claim::held);
-  one->release(a);
-  ASSERT_EQ(claim(one, "fan-in", many), Claim::acquired);
-  for (TestStore* store : {&one, &two}) {
-    EXPECT_EQ(claim(*store, "a"), Claim::held);
-    EXPECT_EQ(claim(*store, "b"), Claim::held);
+TEST_F(DirectoryClaims, WhoReadsVeryManyHoldsAllButWhatHeMakes) {
+  std::vector<Key> many;
+  for (std::size_t i = 0; i <= DirectoryLocks::kMostPlaces; ++i) {
+    many.push_back(key_of("input " + std::to_string(i)));
   }
-  one->release(key_of("fan-in"));
+  const Key other = key_of("other");
+  publish_with_directory(one, other);
+  ASSERT_EQ(claim(one, "reader", {b}), Claim::acquired);
+  ASSERT_EQ(claim(two, "other"), Claim::acquired);
+  ASSERT_EQ(claim(one, "a", many), Claim::acquired);  // one by one, while others make something
+  two->release(other);
+  ASSERT_EQ(claim(one, "fan-in", {key_of("one more")}), Claim::acquired);
+  for (int again = 0; again < 2; ++again) {
+    for (const char* name : {"a", "b", "other"}) EXPECT_EQ(claim(two, name), Claim::held);
+    EXPECT_EQ(claim(two, "reads a", {a}), Claim::held);
+    ASSERT_EQ(claim(one, "other"), Claim::acquired);
+    one->release(other);
+  }
+  one->release(a);
   EXPECT_EQ(claim(two, "b"), Claim::held);
   EXPECT_EQ(claim(two, "a"), Claim::acquired);
+  EXPECT_EQ(claim(two, "other"), Claim::acquired);
   one->release(key_of("reader"));
   EXPECT_EQ(claim(two, "b"), Claim::acquired);
 }
 
 // Keys that lie at one place: nobody waits for himself.
 TEST_F(DirectoryClaims, OnePlaceForTwoKeys) {
-  const Key made{{7, 1}}, read{{7, 2}}, third{{7 + DirectoryLocks::kPlaces, 3}};
+  const Key made{{7, 1}}, read{{7, 2}}, third{{7 + std::uint64_t{DirectoryLocks::kPlaces}, 3}};
   for (const Key& key : {made, read, third}) publish_with_directory(one, key);
   ASSERT_EQ(claim(one, made, {read}), Claim::acquired);
   EXPECT_EQ(claim(two, third), Claim::held);
@@ -121,9 +129,12 @@ TEST_F(DirectoryClaims, OnePlaceForTwoKeys) {
 // The directory of a cleared task goes when nobody reads it any more.
 TEST_F(DirectoryClaims, WhatIsReadIsNotRemoved) {
   const fs::path data = one->task_path("Task", one.entry("a").id) / "data";
+  const fs::path checkpoint = data.parent_path() / "checkpoint";
+  fs::create_directory(checkpoint);
   ASSERT_EQ(claim(one, "reader", {a}), Claim::acquired);
   for (TestStore* store : {&one, &two}) (*store)->clear(a);
   EXPECT_TRUE(fs::exists(data / "file"));
+  EXPECT_FALSE(fs::exists(checkpoint));  // else the next attempt would go on from it
   EXPECT_FALSE(claim(two, "a") == Claim::acquired);
   one->release(key_of("reader"));
   one.store.reset();
@@ -139,6 +150,32 @@ TEST_F(DirectoryClaims, SurviveAnIndexThatIsMadeAnew) {
   TestStore anew(dir.path());
   EXPECT_TRUE(anew.entry("a").has_directory);
   EXPECT_FALSE(anew.entry("never heard of").has_directory);
+}
+
+// --- Who was given up, or whose driver has died ------------------------------------------------
+
+TEST_F(DirectoryClaims, WhatIsStillExecutedIsNotGivenToOthers) {
+  ExecutionLock left_behind(dir.path());
+  left_behind.lock(a, std::chrono::milliseconds(0));
+  for (TestStore* store : {&one, &two}) {
+    EXPECT_EQ(claim(*store, "a"), Claim::held);
+    EXPECT_TRUE((*store)->is_executed(a));
+  }
+  EXPECT_EQ(claim(one, "b"), Claim::acquired);
+  left_behind.unlock();
+  EXPECT_FALSE(two->is_executed(a));
+  EXPECT_EQ(claim(two, "a"), Claim::acquired);
+}
+
+// It is known by its id in the names of directories; of one that nobody was shown there are none.
+TEST_F(DirectoryClaims, WhatNobodyWasShownIsNobodyElses) {
+  ExecutionLock left_behind(dir.path());
+  left_behind.lock(key_of("new"), std::chrono::milliseconds(0));
+  EXPECT_EQ(claim(one, "new"), Claim::acquired);
+  left_behind.unlock();
+  left_behind.lock(key_of("shown"), std::chrono::milliseconds(0));
+  (void)one->show_id(key_of("shown"), "Task");
+  for (TestStore* store : {&one, &two}) EXPECT_EQ(claim(*store, "shown"), Claim::held);
 }
 
 // --- A claim that outlasts its publication -----------------------------------------------------

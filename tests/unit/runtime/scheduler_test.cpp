@@ -151,6 +151,28 @@ TEST(Scheduler, WhatRunsElsewhereIsTriedAgain) {
   EXPECT_EQ(bench.next().front(), leaf);
 }
 
+// Many may wait for one: each is not asked each time.
+TEST(Scheduler, OfManyThatRunElsewhereSomeAreTried) {
+  MemoryStore store;
+  Bench bench(store, SchedulerSum::make(1000).spec());
+  const auto leaves = bench.all();
+  ASSERT_EQ(leaves.size(), 1000u);
+  for (const NodeIndex leaf : leaves) bench.end(leaf, Completion::Kind::held);
+  bench.scheduler.retry_elsewhere();
+  const auto first = bench.all();
+  ASSERT_LT(first.size(), 100u);
+  bench.scheduler.retry_elsewhere();
+  EXPECT_TRUE(bench.all().empty());  // nobody has said yet what became of those
+  for (const NodeIndex leaf : first) bench.end(leaf, Completion::Kind::held);
+  bench.scheduler.retry_elsewhere();
+  const auto second = bench.all();
+  EXPECT_EQ(second.size(), first.size());
+  EXPECT_NE(second.front(), first.front());
+  for (const NodeIndex leaf : second) bench.finish(leaf);
+  bench.scheduler.retry_elsewhere();
+  EXPECT_EQ(bench.all().size(), 2 * first.size());
+}
+
 TEST(Scheduler, ADamagedInputBlocksItsUsersOnly) {
   MemoryStore store;
   Bench bench(store, SchedulerTop::make(2).spec());

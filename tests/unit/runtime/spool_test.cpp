@@ -8,8 +8,11 @@
 
 #include <fstream>
 #include <iterator>
+#include <optional>
 
+#include "cache/execution_lock.h"
 #include "runtime/file_job.h"
+#include "src/build_id.h"
 #include "tests/support/temp_cache.h"
 
 namespace stook::detail {
@@ -107,6 +110,29 @@ TEST_F(SpoolTest, AnotherBuildExecutesNothing) {
   ASSERT_TRUE(result && *result);
   EXPECT_TRUE((**result)->failed);
   EXPECT_NE((**result)->cause.find("build of last week"), std::string::npos) << (**result)->cause;
+}
+
+// Who has begun it and comes to execute it late, when it has been given up, does not.
+TEST_F(SpoolTest, WhatWasGivenUpMeanwhileIsNotExecuted) {
+  Welcome welcome;
+  welcome.root = directory.path().string();
+  welcome.build = build_id();
+  write_job(welcome);
+  ASSERT_TRUE(os_open(directory.path() / ".claims", O_CREAT | O_RDWR));
+  std::optional<ExecutionLock> lock(directory.path());
+  lock->lock(Key{}, std::chrono::milliseconds(0));
+  const pid_t worker = fork();
+  if (worker == 0) {
+    lock.reset();
+    ::setpgid(0, 0);
+    _exit(execute_file(files.job()));
+  }
+  while (files.begun_on().empty()) ::usleep(1000);
+  EXPECT_EQ(files.withdraw().kernel, os_kernel_name());
+  lock->unlock();
+  int status = 0;
+  waitpid(worker, &status, 0);
+  EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
 }
 
 // By this workers see that nobody waits for them any more.
