@@ -136,7 +136,7 @@ void Objects::move_into_place(const std::filesystem::path& from, const Hash128& 
   }
   if (!moved && (errno == EEXIST || errno == EINVAL)) {
     const Fd fd = os_open(from, O_RDONLY);
-    const bool synced = (fd && os_sync_data(fd.get())) || STOOK_MUTANT("sync-before-replacing");
+    const bool synced = STOOK_MUTANT("sync-before-replacing") || (fd && os_sync_data(fd.get()));
     moved = synced && os_rename(from, to);
   }
   if (moved) return;

@@ -226,6 +226,7 @@ void Scheduler::finished(Completion completion) {
   Node& node = plan_.nodes[index];
   if (std::exchange(node.tried_again, false)) {
     --trying_;
+    heard_ = true;
     still_held_ = still_held_ || completion.kind == Completion::Kind::held;
   }
   switch (completion.kind) {
@@ -303,7 +304,9 @@ void Scheduler::fail(Completion& completion) {
 
 void Scheduler::retry_elsewhere() {
   if (trying_ == 0) tries_ = std::exchange(still_held_, false) ? fewest_tries : 2 * tries_;
-  while (trying_ < tries_ && !elsewhere_.empty()) {
+  // Those that nobody has started may wait for a label; others need not wait for that.
+  const std::size_t before = std::exchange(heard_, false) ? trying_ : 0;
+  for (std::size_t count = before; count < tries_ && !elsewhere_.empty(); ++count) {
     const NodeIndex index = elsewhere_.front();
     elsewhere_.pop_front();
     ++trying_;

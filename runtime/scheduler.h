@@ -119,6 +119,7 @@ class Scheduler {
   std::size_t tries_ = 0;   // of these that are tried at once
   std::size_t trying_ = 0;  // that are, and nobody has said yet what became of them
   bool still_held_ = true;  // one that was tried
+  bool heard_ = false;      // of one that was tried, since some were last
   std::vector<Key> to_confirm_;
   std::vector<Failure> failures_;
   std::string cache_failure_;
