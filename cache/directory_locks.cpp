@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 #include "cache/fault.h"
 #include "cache/shared_state.h"
@@ -81,12 +82,13 @@ bool DirectoryLocks::take_making(Held& held) {
 }
 
 bool DirectoryLocks::take_reading(Held& held, std::span<const std::uint32_t> wanted) {
+  bool tried = false;  // it fails while others make anything
   for (const std::uint32_t place : wanted) {
     if (makers_.contains(place)) return false;
     const bool is_new = ++readers_[place] == 1;
     held.reads.push_back(place);
     if (!is_new || all_) continue;
-    if (readers_.size() > kMostPlaces && lock_all()) continue;
+    if (readers_.size() > kMostPlaces && !std::exchange(tried, true) && lock_all()) continue;
     if (!lock(place, 1, LockMode::shared)) return false;
   }
   return true;
@@ -111,17 +113,23 @@ void DirectoryLocks::let_go(const Held& held) noexcept {
 
 // False: others make something.
 bool DirectoryLocks::lock_all() {
+  bool any = false;
+  bool good = true;
+  const auto undo = [&] {
+    if (any) unlock_unread();
+  };
   try {
-    all_ = true;
     for_each_gap({}, makers_, [&](std::uint32_t first, std::uint32_t count) {
-      all_ = all_ && lock(first, count, LockMode::shared);
+      good = good && lock(first, count, LockMode::shared);
+      any = any || good;
     });
   } catch (...) {
-    unlock_unread();
+    undo();
     throw;
   }
-  if (!all_) unlock_unread();
-  return all_;
+  if (!good) undo();
+  all_ = good;
+  return good;
 }
 
 void DirectoryLocks::unlock_unread() noexcept {

@@ -42,4 +42,8 @@ bool ExecutionLock::is_locked(int claims, const Key& key) {
   return os_is_locked(claims, byte_of(key));
 }
 
+bool ExecutionLock::is_any_locked(int claims) {
+  return os_is_locked(claims, kFirstExecutionByte, kFirstExecutionByte);
+}
+
 }  // namespace stook::detail

@@ -16,6 +16,10 @@
 
 namespace stook::detail {
 
+// Who was given up, or whose driver has died, is waited for no longer than this: he looks twice a
+// second at least and ends himself, but where he is stopped.
+inline constexpr std::chrono::milliseconds kFence{3000};
+
 class ExecutionLock {
  public:
   // `root`: of the cache. Where its file cannot be opened nobody is told.
@@ -27,6 +31,7 @@ class ExecutionLock {
 
   // Is the key locked by another one than who has opened `claims`?
   [[nodiscard]] static bool is_locked(int claims, const Key& key);
+  [[nodiscard]] static bool is_any_locked(int claims);
 
  private:
   Fd file_;

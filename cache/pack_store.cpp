@@ -365,10 +365,12 @@ Claim PackStore::claim(const Key& key, Entry& entry, std::span<const Key> reads)
       release(key);
       return Claim::published;
     }
-    const bool lives = !is_new && shared_.is_executed(key);
+    // Where nothing is shared ids that nobody wrote down are given again.
+    const bool may_live = !is_new || shared_.shares_nothing();
+    const bool lives = may_live && shared_.is_orphaned(key);
     if (lives || !shared_.hold_directories(key, now.has_directory, reads)) {
       shared_.give_up(key);
-      return Claim::held;
+      return lives ? Claim::orphaned : Claim::held;
     }
   } catch (...) {  // nobody was told that it is claimed
     if (!STOOK_MUTANT("release-unknown")) release(key);

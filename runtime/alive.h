@@ -2,16 +2,11 @@
 // file. Whoever runs on its kernel sees the lock; a container does, another host may not.
 #pragma once
 
-#include <chrono>
 #include <filesystem>
 
 #include "src/os.h"
 
 namespace stook::detail {
-
-// Who was given up, or whose driver has died, is waited for no longer than this: he looks twice a
-// second at least, and ends himself.
-inline constexpr std::chrono::milliseconds kFence{3000};
 
 // Makes the file; the lock is held as long as what is returned is open. The file says on which
 // kernel that is; it says nothing where the file system has no locks. Not open: it cannot be made.

@@ -179,6 +179,7 @@ void Import::claim_and_publish(const BundleRecord& record, Entry& entry) {
   const Frame& frame = record.frame;
   const bool has_id = entry.id != 0;
   switch (store_.claim(frame.key, entry)) {
+    case Claim::orphaned:
     case Claim::held:
       return leave_out(frame, entry,
                        "left out: it is being computed, or its directory read, here now");

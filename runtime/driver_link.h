@@ -25,6 +25,8 @@ class DriverLink {
   virtual std::size_t read(std::span<std::byte> to) = 0;
   virtual bool write(std::span<const std::byte> bytes) = 0;
   virtual void close() = 0;
+  // Has the driver given this process up, which may not have read that yet?
+  [[nodiscard]] virtual bool given_up() const { return false; }
 };
 
 class SocketLink final : public DriverLink {
@@ -66,10 +68,9 @@ class FileLink final : public DriverLink {
   std::size_t read(std::span<std::byte> to) override;
   bool write(std::span<const std::byte> bytes) override;
   void close() override { closed_ = true; }
+  [[nodiscard]] bool given_up() const override;
 
  private:
-  [[nodiscard]] bool given_up() const;
-
   const std::filesystem::path alive_path_;
   const Fd in_;
   const Fd out_;

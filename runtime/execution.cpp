@@ -133,7 +133,7 @@ class Execution::Attempt {
   void end_claim(bool failed) {
     try {
       if (failed) store_.expose_id(node_.spec->key, node_.entry.id, node_.task().info.name);
-    } catch (const Error&) {}  // the failure is what counts
+    } catch (...) {}  // the failure is what counts
     store_.release(node_.spec->key);
   }
 

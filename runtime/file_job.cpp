@@ -87,6 +87,7 @@ int execute_file(const std::filesystem::path& path) {
     runner.work_in(welcome.directory);
     runner.output = &output;
     const DriverWatch driver(welcome.alive);
+    runner.asks_first = true;
     runner.is_wanted = [&] { return !driver.is_gone() && !files.given_up(); };
     stopping_runner = &runner;
     struct sigaction action {};

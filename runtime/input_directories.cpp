@@ -56,7 +56,7 @@ class InputDirectories {
     Entry entry = input.entry;
     Claim claim = Claim::published;
     while (claim == Claim::published) claim = store_.claim(input.spec->key, entry);
-    if (claim == Claim::held) return false;
+    if (claim != Claim::acquired) return false;
     try {
       settle_attempt(store_, input.spec->key, entry, path_of(input));
     } catch (...) {
@@ -104,7 +104,7 @@ bool claim_task(Store& store, Plan& plan, Node& node, Completion& completion) {
     completion.kind = Completion::Kind::held;
     if (!settle_inputs(directories)) return false;
     const Claim claim = store.claim(key, node.entry, directories.keys());
-    if (claim == Claim::held) return false;
+    if (claim == Claim::held || claim == Claim::orphaned) return false;
     if (claim == Claim::published) {
       if (node.forced) continue;  // it runs all the same
       completion.kind = Completion::Kind::published;

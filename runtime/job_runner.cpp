@@ -8,7 +8,6 @@
 #include <mutex>
 #include <new>
 
-#include "runtime/alive.h"
 #include "runtime/task_directory.h"
 #include "src/context.h"
 #include "src/external.h"
@@ -132,7 +131,10 @@ class JobRunner::Context final : public TaskContext {
 
   // Made when first wanted: most tasks have none, and paths are slow.
   [[nodiscard]] TaskDirectory& task_directory() {
-    std::call_once(once_, [this] { directory_.emplace(runner_.root_, job_.key, path()); });
+    std::call_once(once_, [this] {
+      runner_.require_wanted();
+      directory_.emplace(runner_.root_, job_.key, path());
+    });
     return *directory_;
   }
   [[nodiscard]] bool has_directory() const { return directory_.has_value(); }
@@ -165,7 +167,7 @@ JobResult JobRunner::run(const Job& job) {
     ~Unlock() { lock.unlock(); }
   } const unlock{lock_};
   lock_.lock(job.key, kFence);
-  if (is_wanted && !is_wanted() && !STOOK_MUTANT("still-wanted")) os_end_group();
+  if (asks_first && !STOOK_MUTANT("still-wanted")) require_wanted();
   JobResult result;
   result.number = job.number;
   result.key = job.key;
@@ -210,6 +212,10 @@ JobResult JobRunner::run(const Job& job) {
     result.wrote_stderr = written.err;
   }
   return result;
+}
+
+void JobRunner::require_wanted() const {
+  if (is_wanted && !is_wanted()) os_end_group();
 }
 
 SpecPtr JobRunner::rebuild(const Job& job) const {

@@ -38,9 +38,10 @@ class JobRunner {
 
   void request_stop() { stop_.store(true, std::memory_order_relaxed); }
 
-  // Does somebody wait for the result? Asked when the key is locked: who gives it up later sees
-  // that. Empty: yes.
+  // Does somebody wait for the result? Asked before the task's directory is touched. Empty: yes.
   std::function<bool()> is_wanted;
+  // And when the key is locked: who gives it up later sees that.
+  bool asks_first = false;
   TaskOutput* output = nullptr;  // null: the process's own streams are left alone
   std::function<void(const JobProgress&)> on_progress;
 
@@ -53,6 +54,7 @@ class JobRunner {
     std::size_t bytes;
   };
 
+  void require_wanted() const;  // or this process and what it has started end
   void execute(const Job& job, JobResult& result);
   [[nodiscard]] SpecPtr rebuild(const Job& job) const;
   [[nodiscard]] Value input(const Spec& leaf);

@@ -113,13 +113,17 @@ void JobSettler::settle_failure(Node& node, JobResult& result, Completion& compl
   add_logs(node, result.wrote_stdout, result.wrote_stderr, completion);
 }
 
-void JobSettler::settle_lost(Node& node, const LostJob& lost, Completion& completion) {
+TaskOutput::Written JobSettler::collect_output(const Node& node, const LostJob& lost) const {
+  return detail::collect_output(lost.stem, store_.task_path(node.task().info.name, node.entry.id),
+                                log_limit_);
+}
+
+void JobSettler::settle_lost(Node& node, const LostJob& lost, const TaskOutput::Written& written,
+                             Completion& completion) {
   completion.kind = Completion::Kind::failed;
   completion.cause = lost.cause;
   if (!lost.host.empty()) add_place(lost.host, lost.attempt, lost.seconds, completion);
   (void)adopted_directory(node);
-  const auto written =
-      collect_output(lost.stem, store_.task_path(node.task().info.name, node.entry.id), log_limit_);
   add_logs(node, written.out, written.err, completion);
 }
 

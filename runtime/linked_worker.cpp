@@ -81,6 +81,7 @@ class LinkedWorker {
         hold_after_failure_ = welcome.hold_after_failure;
         runner_.emplace(welcome.root, stem_);
         runner_->output = &output_;
+        runner_->is_wanted = [this] { return !link_.given_up(); };
         runner_->on_progress = [this](const JobProgress& progress) { tell(progress); };
         return;
       }

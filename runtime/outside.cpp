@@ -11,8 +11,8 @@
 #include <thread>
 #include <unordered_map>
 
+#include "cache/execution_lock.h"
 #include "cache/values.h"
-#include "runtime/alive.h"
 #include "runtime/executors/pilot_port.h"
 #include "runtime/executors/prefix.h"
 #include "runtime/executors/slurm.h"
@@ -95,6 +95,12 @@ class Outside::Impl {
   struct Flight {
     NodeIndex node;
     std::uint64_t batch;
+  };
+
+  // A job that has no result, and what its task has printed.
+  struct Lost {
+    LostJob job;
+    TaskOutput::Written written;
   };
 
   void run() {
@@ -331,7 +337,7 @@ class Outside::Impl {
   void show_id(const Node& node) {
     try {
       store_.expose_id(node.spec->key, node.entry.id, node.task().info.name);
-    } catch (const Error&) {}  // the failure is what counts
+    } catch (...) {}  // the failure is what counts
   }
 
   void show_last(std::uint64_t job, const Node& node, bool failed) {
@@ -343,34 +349,42 @@ class Outside::Impl {
 
   // Whoever executed it may live, and would write into what is given back here, or into what the
   // next one makes.
-  void take_lost(const LostJob& lost) { wait_for_end(lost, Clock::now() + kFence); }
-
-  void wait_for_end(const LostJob& lost, Clock::time_point until) {
+  void take_lost(const LostJob& lost) {
     const auto found = flights_.find(lost.number);
     if (found == flights_.end()) return;
-    const Key& key = plan_.nodes[found->second.node].spec->key;
-    const bool lives = lost.out_of_sight || store_.is_executed(key);
+    const Node& node = plan_.nodes[found->second.node];
+    execution_.note_failure();
+    if (execution_.starts_nothing()) pool_.hold();
+    show_id(node);
+    const auto written = settler_.collect_output(node, lost);
+    lost_.emplace(lost.number, Lost{lost, written});
+    show_last(lost.number, node, true);
+    wait_for_end(lost.number, Clock::now() + kFence);
+  }
+
+  void wait_for_end(std::uint64_t number, Clock::time_point until) {
+    const auto found = lost_.find(number);
+    if (found == lost_.end()) return;
+    const Key& key = plan_.nodes[flights_.at(number).node].spec->key;
+    const bool lives = found->second.job.out_of_sight || store_.is_executed(key);
     if (!lives || closing_ || Clock::now() >= until || STOOK_MUTANT("wait-for-end")) {
-      end_lost(lost);
+      end_lost(number);
       return tell();
     }
     const auto timer = std::make_shared<asio::steady_timer>(context_, kLookAgain);
     timer->async_wait(
-        [this, timer, lost, until](boost::system::error_code) { wait_for_end(lost, until); });
+        [this, timer, number, until](boost::system::error_code) { wait_for_end(number, until); });
   }
 
-  void end_lost(const LostJob& lost) {
-    const auto found = flights_.find(lost.number);
-    const Flight flight = found->second;
-    flights_.erase(found);
+  void end_lost(std::uint64_t number) {
+    const Lost lost = std::move(lost_.extract(number).mapped());
+    const Flight flight = flights_.extract(number).mapped();
     Node& node = plan_.nodes[flight.node];
     Completion completion;
     completion.node = flight.node;
-    show_id(node);
     try {
-      settler_.settle_lost(node, lost, completion);
+      settler_.settle_lost(node, lost.job, lost.written, completion);
     } catch (...) { (void)take_exception(completion, node.spec->key); }
-    show_last(lost.number, node, true);
     store_.release(node.spec->key);
     finish(std::move(completion), flight.batch);
   }
@@ -383,6 +397,7 @@ class Outside::Impl {
 
   // Nobody executes anything any more: what is under way is given back.
   void take_broken(const std::string& why) {
+    while (!lost_.empty()) end_lost(lost_.begin()->first);
     auto flights = std::move(flights_);
     flights_.clear();
     for (const auto& [number, flight] : flights) {
@@ -448,6 +463,7 @@ class Outside::Impl {
   asio::steady_timer look_;
   std::unique_ptr<ProcessLauncher> launcher_;
   std::unordered_map<std::uint64_t, Flight> flights_;       // by job
+  std::unordered_map<std::uint64_t, Lost> lost_;            // of these, not settled yet
   std::unordered_map<std::uint64_t, std::size_t> batches_;  // tasks that are not finished
   std::uint64_t last_job_ = 0;
   std::uint64_t last_batch_ = 0;

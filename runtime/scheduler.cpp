@@ -13,7 +13,6 @@ namespace {
 constexpr double short_seconds = 50e-6;
 constexpr std::size_t short_batch = 32;
 constexpr std::size_t confirm_batch = 4096;
-constexpr std::size_t fewest_tries = 64;
 
 std::vector<std::string> labels_with_name(const ClassInfo& info) {
   std::vector<std::string> labels{info.name};
@@ -225,7 +224,6 @@ void Scheduler::finished(Completion completion) {
   const NodeIndex index = completion.node;
   Node& node = plan_.nodes[index];
   if (std::exchange(node.tried_again, false)) {
-    --trying_;
     heard_ = true;
     still_held_ = still_held_ || completion.kind == Completion::Kind::held;
   }
@@ -303,13 +301,14 @@ void Scheduler::fail(Completion& completion) {
 }
 
 void Scheduler::retry_elsewhere() {
-  if (trying_ == 0) tries_ = std::exchange(still_held_, false) ? fewest_tries : 2 * tries_;
-  // Those that nobody has started may wait for a label; others need not wait for that.
-  const std::size_t before = std::exchange(heard_, false) ? trying_ : 0;
-  for (std::size_t count = before; count < tries_ && !elsewhere_.empty(); ++count) {
+  if (stopping_) return;
+  if (std::exchange(heard_, false)) {
+    tries_ =
+        std::exchange(still_held_, false) ? fewest_tries : std::min(2 * tries_, plan_.nodes.size());
+  }
+  for (std::size_t count = 0; count < tries_ && !elsewhere_.empty(); ++count) {
     const NodeIndex index = elsewhere_.front();
     elsewhere_.pop_front();
-    ++trying_;
     plan_.nodes[index].tried_again = true;
     set_state(index, NodeState::ready);
   }

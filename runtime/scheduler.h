@@ -47,6 +47,7 @@ struct Completion {
 
 class Scheduler {
  public:
+  inline static constexpr std::size_t fewest_tries = 64;
   // `lane_of`: where tasks of a class are executed. Empty: all in threads.
   using LaneOf = std::function<Lane(const ClassInfo&)>;
   Scheduler(Plan& plan, Store& store, const RunOptions& options, RunObserver& observer,
@@ -61,7 +62,7 @@ class Scheduler {
   [[nodiscard]] bool is_short(NodeIndex node) const;
   void finished(Completion completion);
   // Claims may have ended: of the tasks held elsewhere some are ready again, and twice as many next
-  // time where none of these is held still. All would be too many each time.
+  // time where one of these has been heard of and none is held. All would be too many each time.
   void retry_elsewhere();
   // Start nothing new.
   void stop() { stopping_ = true; }
@@ -71,7 +72,7 @@ class Scheduler {
   // Whatever has not been started will not be.
   void close();
 
-  [[nodiscard]] bool waits_elsewhere() const { return !elsewhere_.empty(); }
+  [[nodiscard]] bool waits_elsewhere() const { return !stopping_ && !elsewhere_.empty(); }
   // What the plan took for answers are none any more.
   [[nodiscard]] bool must_plan_again() const { return !damaged_.empty() || overtaken_; }
   // Whose values turned out damaged.
@@ -116,10 +117,9 @@ class Scheduler {
   std::vector<NodeIndex> to_settle_;  // worklist: nodes all of whose inputs are final
   std::vector<NodeIndex> finished_;   // worklist: nodes that became final
   std::deque<NodeIndex> elsewhere_;
-  std::size_t tries_ = 0;   // of these that are tried at once
-  std::size_t trying_ = 0;  // that are, and nobody has said yet what became of them
-  bool still_held_ = true;  // one that was tried
-  bool heard_ = false;      // of one that was tried, since some were last
+  std::size_t tries_ = fewest_tries;  // of these that are tried at once
+  bool heard_ = false;                // of one that was tried, since some were last
+  bool still_held_ = false;           // and it was held
   std::vector<Key> to_confirm_;
   std::vector<Failure> failures_;
   std::string cache_failure_;

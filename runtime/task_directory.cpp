@@ -4,8 +4,10 @@
 
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <fstream>
 #include <initializer_list>
+#include <thread>
 
 #include "cache/fault.h"
 #include "src/external.h"
@@ -299,7 +301,12 @@ void restore_directories(Store& store) {
     const Key key = key_from_hex(name.substr(marker_prefix.size()));
     Entry found;
     store.lookup({&key, 1}, {&found, 1});
-    if (store.claim(key, found) != Claim::acquired && !STOOK_MUTANT("attempt-still-running"))
+    Claim claim = store.claim(key, found);
+    while (claim == Claim::orphaned) {  // or what it makes would lie beside a record that answers
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+      claim = store.claim(key, found);
+    }
+    if (claim != Claim::acquired && !STOOK_MUTANT("attempt-still-running"))
       continue;  // its attempt is still running, or has just ended
     try {
       settle_marked(store, key, found, marker);

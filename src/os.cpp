@@ -238,12 +238,12 @@ void os_unlock(int fd, std::uint64_t byte, std::uint64_t count) noexcept {
   lock_call(fd, F_OFD_SETLK, byte, count, F_UNLCK);
 }
 
-bool os_is_locked(int fd, std::uint64_t byte) {
+bool os_is_locked(int fd, std::uint64_t byte, std::uint64_t count) {
   struct flock lock = {};
   lock.l_type = F_WRLCK;
   lock.l_whence = SEEK_SET;
   lock.l_start = static_cast<off_t>(byte);
-  lock.l_len = 1;
+  lock.l_len = static_cast<off_t>(count);
   return retried([&] { return fcntl(fd, F_OFD_GETLK, &lock); }) != 0 || lock.l_type != F_UNLCK;
 }
 

@@ -162,6 +162,7 @@ enum class Claim : std::uint8_t {
   acquired,   // this run executes the key
   held,       // another run, here or in another process, is executing it, or is in its way
   published,  // somebody published it since it was looked up: `entry` has been replaced
+  orphaned,   // a process that was given up, or whose driver has died, still executes it
 };
 
 // publish() could not do all that was asked, but the record is accepted: it answers here, is
@@ -268,7 +269,8 @@ class Store {
   virtual Claim claim(const Key& key, Entry& entry, std::span<const Key> reads = {}) = 0;
 
   // Does a process of whoever has given the key up, or has died, still execute it? Nobody is given
-  // the claim while it does. No, where the file system does not show locks of other hosts.
+  // the claim while it does; but after three seconds: it may be stopped for good. No, where the
+  // file system does not show locks of other hosts.
   [[nodiscard]] virtual bool is_executed(const Key& key) = 0;
 
   // Gives up a claim without a publication: the task failed or was not started.

@@ -5,7 +5,7 @@
 #include <boost/asio/steady_timer.hpp>
 #include <chrono>
 
-#include "runtime/alive.h"
+#include "cache/execution_lock.h"
 #include "runtime/task_output.h"
 #include "runtime/worker.h"
 #include "src/job.h"

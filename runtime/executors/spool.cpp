@@ -194,9 +194,8 @@ Result<std::unique_ptr<SpoolFiles::Order>> SpoolFiles::take() const {
   } catch (const Error& error) { return Failed{job().string() + ": " + error.what()}; }
 }
 
-bool SpoolFiles::given_up() const {
-  return ::access(with(".claim").c_str(), F_OK) != 0 && errno == ENOENT;
-}
+// By opening it: of a name alone NFS may tell what was so half a minute ago.
+bool SpoolFiles::given_up() const { return !os_open(with(".claim"), O_RDONLY) && errno == ENOENT; }
 
 void SpoolFiles::append(MessageKind kind, const Writer& body) const {
   std::vector<std::byte> bytes;

@@ -89,7 +89,8 @@ class WorkerPool::Worker {
   [[nodiscard]] LostJob lost(const PoolJob& job, std::string cause) const {
     const std::chrono::duration<double> lasted =
         asio::steady_timer::clock_type::now() - front_since_;
-    return {job.number, std::move(cause), stem(), host_, lasted.count(), std::max(1, job.attempts)};
+    return {job.number,     std::move(cause),          stem(),       host_,
+            lasted.count(), std::max(1, job.attempts), out_of_sight_};
   }
   // The job it had begun when it died; 0: none.
   [[nodiscard]] std::uint64_t begun() const { return std::max(begun_, channel_->begun()); }
@@ -157,6 +158,7 @@ class WorkerPool::Worker {
     timer_.cancel();
     ready_ = true;
     host_ = hello.host;
+    out_of_sight_ = hello.kernel != os_kernel_name();
     pool_.failed_starts_ = 0;
     Writer body;
     Welcome welcome;
@@ -204,6 +206,7 @@ class WorkerPool::Worker {
   std::deque<std::uint64_t> ends_;  // the last job of each batch
   std::string cause_;               // why we ended it ourselves
   std::uint64_t begun_ = 0;
+  bool out_of_sight_ = false;
   std::string host_;
   asio::steady_timer::time_point front_since_;
   bool ready_ = false;

@@ -158,7 +158,7 @@ TEST_F(DirectoryClaims, WhatIsStillExecutedIsNotGivenToOthers) {
   ExecutionLock left_behind(dir.path());
   left_behind.lock(a, std::chrono::milliseconds(0));
   for (TestStore* store : {&one, &two}) {
-    EXPECT_EQ(claim(*store, "a"), Claim::held);
+    EXPECT_EQ(claim(*store, "a"), Claim::orphaned);
     EXPECT_TRUE((*store)->is_executed(a));
   }
   EXPECT_EQ(claim(one, "b"), Claim::acquired);
@@ -175,7 +175,7 @@ TEST_F(DirectoryClaims, WhatNobodyWasShownIsNobodyElses) {
   left_behind.unlock();
   left_behind.lock(key_of("shown"), std::chrono::milliseconds(0));
   (void)one->show_id(key_of("shown"), "Task");
-  for (TestStore* store : {&one, &two}) EXPECT_EQ(claim(*store, "shown"), Claim::held);
+  for (TestStore* store : {&one, &two}) EXPECT_EQ(claim(*store, "shown"), Claim::orphaned);
 }
 
 // --- A claim that outlasts its publication -----------------------------------------------------

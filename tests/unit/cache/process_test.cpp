@@ -41,6 +41,7 @@ int execute_keys(const fs::path& dir) {
           log << i << '\n';
           break;
         case Claim::published: break;
+        case Claim::orphaned:
         case Claim::held: held.push_back(i); break;
       }
     }
