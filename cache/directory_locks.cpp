@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <utility>
 
 #include "cache/fault.h"
 #include "cache/shared_state.h"
@@ -82,13 +81,12 @@ bool DirectoryLocks::take_making(Held& held) {
 }
 
 bool DirectoryLocks::take_reading(Held& held, std::span<const std::uint32_t> wanted) {
-  bool tried = false;  // it fails while others make anything
   for (const std::uint32_t place : wanted) {
     if (makers_.contains(place)) return false;
     const bool is_new = ++readers_[place] == 1;
     held.reads.push_back(place);
     if (!is_new || all_) continue;
-    if (readers_.size() > kMostPlaces && !std::exchange(tried, true) && lock_all()) continue;
+    if (readers_.size() > kMostPlaces && lock_all()) continue;
     if (!lock(place, 1, LockMode::shared)) return false;
   }
   return true;
@@ -111,8 +109,10 @@ void DirectoryLocks::let_go(const Held& held) noexcept {
   if (all_ && readers_.size() <= kMostPlaces / 2) unlock_unread();
 }
 
-// False: others make something.
+// False: others make something. That is asked first: to undo what was locked is much work.
 bool DirectoryLocks::lock_all() {
+  constexpr auto kReading = LockMode::shared;
+  if (!alone_ && os_is_locked(file_.get(), kFirstDirectoryByte, kPlaces, kReading)) return false;
   bool any = false;
   bool good = true;
   const auto undo = [&] {

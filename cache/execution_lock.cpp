@@ -38,12 +38,43 @@ void ExecutionLock::unlock() noexcept {
   if (byte_ != 0) os_unlock(file_.get(), std::exchange(byte_, 0));
 }
 
-bool ExecutionLock::is_locked(int claims, const Key& key) {
-  return os_is_locked(claims, byte_of(key));
+// It is found out when it is first asked: the descriptor is opened after this was made.
+bool Orphans::may_be() {
+  if (!any_)
+    any_ = !alone_ || os_is_locked(claims_.get(), kFirstExecutionByte, kFirstExecutionByte);
+  return *any_;
 }
 
-bool ExecutionLock::is_any_locked(int claims) {
-  return os_is_locked(claims, kFirstExecutionByte, kFirstExecutionByte);
+bool Orphans::is_executed(const Key& key) {
+  if (!os_is_locked(claims_.get(), byte_of(key))) return false;
+  const std::lock_guard lock(mutex_);
+  any_ = true;
+  return true;
+}
+
+bool Orphans::has(const Key& key) {
+  if (alone_) {
+    const std::lock_guard lock(mutex_);
+    if (!may_be()) return false;
+  }
+  if (!is_executed(key)) {
+    forget(key);
+    return false;
+  }
+  const auto now = std::chrono::steady_clock::now();
+  const std::lock_guard lock(mutex_);
+  const auto [at, is_new] = since_.try_emplace(key, now);
+  const bool waits = now - at->second < kFence;
+  if (!waits) since_.erase(at);
+  count_ = since_.size();
+  return waits;
+}
+
+void Orphans::forget(const Key& key) {
+  if (count_ == 0) return;
+  const std::lock_guard lock(mutex_);
+  since_.erase(key);
+  count_ = since_.size();
 }
 
 }  // namespace stook::detail

@@ -1,13 +1,16 @@
 // execution_lock.h - says that a process executes a task for a driver, which may not know it any
 // more: it was given up and has not heard of it, or the driver has died.
-// Not thread-safe: one task at a time.
 //
 // A byte of CACHE/.claims far behind its content, for each key. It is seen by all on this kernel,
 // and where the file system shows locks to other hosts also there.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <filesystem>
+#include <mutex>
+#include <optional>
+#include <unordered_map>
 
 #include "src/forks.h"
 #include "src/os.h"
@@ -20,6 +23,7 @@ namespace stook::detail {
 // second at least and ends himself, but where he is stopped.
 inline constexpr std::chrono::milliseconds kFence{3000};
 
+// Not thread-safe: one task at a time.
 class ExecutionLock {
  public:
   // `root`: of the cache. Where its file cannot be opened nobody is told.
@@ -29,14 +33,33 @@ class ExecutionLock {
   void lock(const Key& key, std::chrono::milliseconds longest);
   void unlock() noexcept;
 
-  // Is the key locked by another one than who has opened `claims`?
-  [[nodiscard]] static bool is_locked(int claims, const Key& key);
-  [[nodiscard]] static bool is_any_locked(int claims);
-
  private:
   Fd file_;
   const ClosedInForks closed_in_forks_{file_};
   std::uint64_t byte_ = 0;  // 0: none
+};
+
+// The keys that are locked by others than who has opened `claims`. Thread-safe.
+class Orphans {
+ public:
+  // alone: nobody shares the cache, and each question costs a way to a server: none is asked where
+  // there are none at first, but of what is lost later. `claims` outlives this.
+  Orphans(const Fd& claims, bool alone) : claims_(claims), alone_(alone) {}
+
+  [[nodiscard]] bool is_executed(const Key& key);
+  // The same of a key that nobody has claimed; no, when that has been asked for kFence.
+  [[nodiscard]] bool has(const Key& key);
+  void forget(const Key& key);  // somebody has claimed it
+
+ private:
+  [[nodiscard]] bool may_be();
+
+  const Fd& claims_;
+  const bool alone_;
+  std::atomic<std::size_t> count_ = 0;  // of since_
+  std::mutex mutex_;                    // guards all below
+  std::optional<bool> any_;
+  std::unordered_map<Key, std::chrono::steady_clock::time_point> since_;
 };
 
 }  // namespace stook::detail

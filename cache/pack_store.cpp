@@ -351,7 +351,10 @@ Claim PackStore::claim(const Key& key, Entry& entry, std::span<const Key> reads)
   {
     std::shared_lock making(making_, std::defer_lock);  // a worker may write objects from now on
     if (!STOOK_MUTANT("lock-claims")) making.lock();
-    if (!shared_.claim(key)) return Claim::held;
+    if (!shared_.claim(key)) {
+      shared_.orphans().forget(key);
+      return Claim::held;
+    }
   }
   Entry now;
   try {
@@ -367,7 +370,7 @@ Claim PackStore::claim(const Key& key, Entry& entry, std::span<const Key> reads)
     }
     // Where nothing is shared ids that nobody wrote down are given again.
     const bool may_live = !is_new || shared_.shares_nothing();
-    const bool lives = may_live && shared_.is_orphaned(key);
+    const bool lives = may_live && shared_.orphans().has(key);
     if (lives || !shared_.hold_directories(key, now.has_directory, reads)) {
       shared_.give_up(key);
       return lives ? Claim::orphaned : Claim::held;
@@ -392,7 +395,7 @@ Entry PackStore::look_at_claimed(const Key& key, const Entry& before, bool& is_n
   }
 }
 
-bool PackStore::is_executed(const Key& key) { return shared_.is_executed(key); }
+bool PackStore::is_executed(const Key& key) { return shared_.orphans().is_executed(key); }
 
 void PackStore::release(const Key& key) { shared_.release({&key, 1}); }
 

@@ -7,7 +7,6 @@
 #include <string>
 #include <thread>
 
-#include "cache/execution_lock.h"
 #include "cache/fault.h"
 #include "cache/shared_state.h"
 #include "src/mutant.h"
@@ -71,7 +70,6 @@ Shared::Shared(const std::filesystem::path& file, bool alone) : file_(file), alo
   if (!fd_) throw_cache_error("open", file_);
   join();
   take_slot();
-  may_have_orphans_ = !alone_ || ExecutionLock::is_any_locked(fd_.get());
 }
 
 Shared::~Shared() {
@@ -383,26 +381,6 @@ std::uint64_t Shared::told_id(const Key& key) {
   const TableLock lock(*this);
   const ClaimCell& cell = state_->cell[find_cell(*state_, key)];
   return cell.owner == 0 || slot_is_dead(cell.owner - 1) ? 0 : cell.id;
-}
-
-bool Shared::is_executed(const Key& key) {
-  if (!ExecutionLock::is_locked(fd_.get(), key)) return false;
-  may_have_orphans_ = true;
-  return true;
-}
-
-// On a network file system each question costs a way to the server, and there is nobody else here.
-bool Shared::is_orphaned(const Key& key) {
-  if (!may_have_orphans_) return false;
-  const bool lives = is_executed(key);
-  const auto now = std::chrono::steady_clock::now();
-  const std::lock_guard lock(orphans_mutex_);
-  if (!lives) {
-    orphans_.erase(key);
-    return false;
-  }
-  const auto [at, is_new] = orphans_.try_emplace(key, now);
-  return now - at->second < kFence;
 }
 
 void Shared::erase_claims(std::span<const Key> keys) {

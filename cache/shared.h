@@ -14,10 +14,10 @@
 #include <memory>
 #include <mutex>
 #include <span>
-#include <unordered_map>
 #include <vector>
 
 #include "cache/directory_locks.h"
+#include "cache/execution_lock.h"
 #include "src/forks.h"
 #include "src/os.h"
 
@@ -95,9 +95,7 @@ class Shared {
   [[nodiscard]] bool hold_directories(const Key& key, bool makes, std::span<const Key> reads) {
     return directories_.take(key, makes, reads);
   }
-  [[nodiscard]] bool is_executed(const Key& key);  // ExecutionLock
-  // The same of a key that has just been claimed; no, when that has been asked for kFence.
-  [[nodiscard]] bool is_orphaned(const Key& key);
+  [[nodiscard]] Orphans& orphans() { return orphans_; }
   [[nodiscard]] bool shares_nothing() const { return alone_; }
   void release(std::span<const Key> keys);
   // As if it had not been claimed: nobody who waits is told.
@@ -134,9 +132,7 @@ class Shared {
   SharedState* state_ = nullptr;
   std::uint32_t slot_ = ~0u;  // none yet
   DirectoryLocks directories_{fd_, file_, alone_};
-  std::mutex orphans_mutex_;
-  std::unordered_map<Key, std::chrono::steady_clock::time_point> orphans_;  // since when
-  std::atomic<bool> may_have_orphans_{true};
+  Orphans orphans_{fd_, alone_};
   std::mutex write_mutex_;  // file locks do not exclude threads of one process
 };
 

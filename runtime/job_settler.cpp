@@ -118,13 +118,13 @@ TaskOutput::Written JobSettler::collect_output(const Node& node, const LostJob& 
                                 log_limit_);
 }
 
-void JobSettler::settle_lost(Node& node, const LostJob& lost, const TaskOutput::Written& written,
-                             Completion& completion) {
+void JobSettler::settle_lost(Node& node, const EndedJob& ended, Completion& completion) {
+  const LostJob& lost = ended.job;
   completion.kind = Completion::Kind::failed;
   completion.cause = lost.cause;
   if (!lost.host.empty()) add_place(lost.host, lost.attempt, lost.seconds, completion);
-  (void)adopted_directory(node);
-  add_logs(node, written.out, written.err, completion);
+  if (!ended.may_live) (void)adopted_directory(node);
+  add_logs(node, ended.written.out, ended.written.err, completion);
 }
 
 void JobSettler::add_logs(const Node& node, bool out, bool err, Completion& completion) {

@@ -8,8 +8,7 @@
 
 #include "cache/values.h"
 #include "runtime/execution.h"
-#include "runtime/executors/job_events.h"
-#include "runtime/task_output.h"
+#include "runtime/lost_jobs.h"
 
 namespace stook::detail {
 
@@ -27,8 +26,7 @@ class JobSettler {
   // What the task of a lost job has printed goes to its logs, while that is still there.
   [[nodiscard]] TaskOutput::Written collect_output(const Node& node, const LostJob& lost) const;
   // When whoever executed it has ended.
-  void settle_lost(Node& node, const LostJob& lost, const TaskOutput::Written& written,
-                   Completion& completion);
+  void settle_lost(Node& node, const EndedJob& ended, Completion& completion);
   // What an attempt that was given up moved aside is put back. Throws CacheError.
   void give_back_directory(const Node& node) const { (void)adopted_directory(node); }
 

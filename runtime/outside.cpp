@@ -11,7 +11,6 @@
 #include <thread>
 #include <unordered_map>
 
-#include "cache/execution_lock.h"
 #include "cache/values.h"
 #include "runtime/executors/pilot_port.h"
 #include "runtime/executors/prefix.h"
@@ -22,12 +21,12 @@
 #include "runtime/job_maker.h"
 #include "runtime/job_settler.h"
 #include "runtime/live_output.h"
+#include "runtime/lost_jobs.h"
 #include "runtime/run.h"
 #include "runtime/select.h"
 #include "runtime/task_output.h"
 #include "src/build_id.h"
 #include "src/context.h"
-#include "src/mutant.h"
 
 #include <stook/cache.hpp>
 #include <stook/errors.hpp>
@@ -38,10 +37,7 @@ namespace {
 namespace asio = boost::asio;
 namespace fs = std::filesystem;
 
-using Clock = std::chrono::steady_clock;
-
 constexpr std::chrono::milliseconds kLookEvery{100};
-constexpr std::chrono::milliseconds kLookAgain{10};
 
 }  // namespace
 
@@ -60,6 +56,7 @@ class Outside::Impl {
   ~Impl() {
     asio::post(context_, [this] {
       closing_ = true;
+      lost_.end_all();
       look_.cancel();
       if (arrays_) arrays_->close();
       prefixed_.close();
@@ -95,12 +92,6 @@ class Outside::Impl {
   struct Flight {
     NodeIndex node;
     std::uint64_t batch;
-  };
-
-  // A job that has no result, and what its task has printed.
-  struct Lost {
-    LostJob job;
-    TaskOutput::Written written;
   };
 
   void run() {
@@ -347,46 +338,30 @@ class Outside::Impl {
     live_.finish(job, path / ("stdout" + suffix), path / ("stderr" + suffix));
   }
 
-  // Whoever executed it may live, and would write into what is given back here, or into what the
-  // next one makes.
   void take_lost(const LostJob& lost) {
     const auto found = flights_.find(lost.number);
     if (found == flights_.end()) return;
     const Node& node = plan_.nodes[found->second.node];
-    execution_.note_failure();
-    if (execution_.starts_nothing()) pool_.hold();
     show_id(node);
-    const auto written = settler_.collect_output(node, lost);
-    lost_.emplace(lost.number, Lost{lost, written});
+    EndedJob job{lost, settler_.collect_output(node, lost)};
     show_last(lost.number, node, true);
-    wait_for_end(lost.number, Clock::now() + kFence);
+    lost_.add(std::move(job), node.spec->key);
   }
 
-  void wait_for_end(std::uint64_t number, Clock::time_point until) {
-    const auto found = lost_.find(number);
-    if (found == lost_.end()) return;
-    const Key& key = plan_.nodes[flights_.at(number).node].spec->key;
-    const bool lives = found->second.job.out_of_sight || store_.is_executed(key);
-    if (!lives || closing_ || Clock::now() >= until || STOOK_MUTANT("wait-for-end")) {
-      end_lost(number);
-      return tell();
-    }
-    const auto timer = std::make_shared<asio::steady_timer>(context_, kLookAgain);
-    timer->async_wait(
-        [this, timer, number, until](boost::system::error_code) { wait_for_end(number, until); });
-  }
-
-  void end_lost(std::uint64_t number) {
-    const Lost lost = std::move(lost_.extract(number).mapped());
-    const Flight flight = flights_.extract(number).mapped();
+  void end_lost(const EndedJob& lost) {
+    const auto found = flights_.find(lost.job.number);
+    if (found == flights_.end()) return;
+    const Flight flight = found->second;
+    flights_.erase(found);
     Node& node = plan_.nodes[flight.node];
     Completion completion;
     completion.node = flight.node;
     try {
-      settler_.settle_lost(node, lost.job, lost.written, completion);
+      settler_.settle_lost(node, lost, completion);
     } catch (...) { (void)take_exception(completion, node.spec->key); }
     store_.release(node.spec->key);
     finish(std::move(completion), flight.batch);
+    tell();
   }
 
   void take_progress(const JobProgress& progress) {
@@ -397,7 +372,7 @@ class Outside::Impl {
 
   // Nobody executes anything any more: what is under way is given back.
   void take_broken(const std::string& why) {
-    while (!lost_.empty()) end_lost(lost_.begin()->first);
+    lost_.end_all();
     auto flights = std::move(flights_);
     flights_.clear();
     for (const auto& [number, flight] : flights) {
@@ -462,8 +437,8 @@ class Outside::Impl {
   asio::executor_work_guard<asio::io_context::executor_type> work_;
   asio::steady_timer look_;
   std::unique_ptr<ProcessLauncher> launcher_;
+  LostJobs lost_{context_, store_, [this](const EndedJob& lost) { end_lost(lost); }};
   std::unordered_map<std::uint64_t, Flight> flights_;       // by job
-  std::unordered_map<std::uint64_t, Lost> lost_;            // of these, not settled yet
   std::unordered_map<std::uint64_t, std::size_t> batches_;  // tasks that are not finished
   std::uint64_t last_job_ = 0;
   std::uint64_t last_batch_ = 0;

@@ -9,6 +9,7 @@
 #include <initializer_list>
 #include <thread>
 
+#include "cache/execution_lock.h"
 #include "cache/fault.h"
 #include "src/external.h"
 #include "src/mutant.h"
@@ -150,6 +151,30 @@ Key key_from_hex(std::string_view hex) {
     (i < 16 ? key.high : key.low) = ((i < 16 ? key.high : key.low) << 4) | (digit & 15);
   }
   return key;
+}
+
+Key key_of(const fs::path& marker) {
+  return key_from_hex(marker.filename().string().substr(marker_prefix.size()));
+}
+
+// Puts right what a marker names, where that can be claimed.
+Claim restore_marked(Store& store, const fs::path& marker) {
+  const Key key = key_of(marker);
+  Entry found;
+  store.lookup({&key, 1}, {&found, 1});
+  const Claim claim = store.claim(key, found);
+  // Else its attempt is still running, or has just ended.
+  if (claim != Claim::acquired && !STOOK_MUTANT("attempt-still-running")) return claim;
+  try {
+    settle_marked(store, key, found, marker);
+    std::error_code ignored;
+    fs::remove(marker, ignored);
+  } catch (...) {
+    store.release(key);
+    throw;
+  }
+  store.release(key);
+  return claim;
 }
 
 }  // namespace
@@ -295,28 +320,21 @@ void restore_directories(Store& store) {
   const fs::path spool = store.root() / "spool";
   std::vector<std::string> names;
   if (!os_list(spool, names) && errno != ENOENT) throw_cache_error("list", spool);
+  std::vector<fs::path> later;
   for (const std::string& name : names) {
     const fs::path marker = spool / name;
     if (!name.starts_with(marker_prefix) || !fs::is_regular_file(look_at(marker))) continue;
-    const Key key = key_from_hex(name.substr(marker_prefix.size()));
-    Entry found;
-    store.lookup({&key, 1}, {&found, 1});
-    Claim claim = store.claim(key, found);
-    while (claim == Claim::orphaned) {  // or what it makes would lie beside a record that answers
+    if (restore_marked(store, marker) == Claim::orphaned) later.push_back(marker);
+  }
+  // What is made would lie beside a record that answers. Others may be asking for it, too.
+  const auto until = std::chrono::steady_clock::now() + kFence;
+  for (const fs::path& marker : later) {
+    Claim claim = Claim::orphaned;
+    while (claim == Claim::orphaned || (claim == Claim::held && store.is_executed(key_of(marker)) &&
+                                        std::chrono::steady_clock::now() < until)) {
       std::this_thread::sleep_for(std::chrono::milliseconds(10));
-      claim = store.claim(key, found);
+      claim = restore_marked(store, marker);
     }
-    if (claim != Claim::acquired && !STOOK_MUTANT("attempt-still-running"))
-      continue;  // its attempt is still running, or has just ended
-    try {
-      settle_marked(store, key, found, marker);
-      std::error_code ignored;
-      fs::remove(marker, ignored);
-    } catch (...) {
-      store.release(key);
-      throw;
-    }
-    store.release(key);
   }
 }
 

@@ -238,9 +238,9 @@ void os_unlock(int fd, std::uint64_t byte, std::uint64_t count) noexcept {
   lock_call(fd, F_OFD_SETLK, byte, count, F_UNLCK);
 }
 
-bool os_is_locked(int fd, std::uint64_t byte, std::uint64_t count) {
+bool os_is_locked(int fd, std::uint64_t byte, std::uint64_t count, LockMode mode) {
   struct flock lock = {};
-  lock.l_type = F_WRLCK;
+  lock.l_type = lock_type(mode);
   lock.l_whence = SEEK_SET;
   lock.l_start = static_cast<off_t>(byte);
   lock.l_len = static_cast<off_t>(count);

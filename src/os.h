@@ -88,9 +88,10 @@ enum class LockMode { shared, exclusive };
 [[nodiscard]] bool os_try_lock(int fd, std::uint64_t byte, LockMode mode, std::uint64_t count = 1);
 [[nodiscard]] bool os_lock(int fd, std::uint64_t byte, LockMode mode);  // waits; may convert
 void os_unlock(int fd, std::uint64_t byte, std::uint64_t count = 1) noexcept;
-// Does another open file description hold one of these bytes? Yes where the system does not say:
-// nobody who lives is taken for dead.
-[[nodiscard]] bool os_is_locked(int fd, std::uint64_t byte, std::uint64_t count = 1);
+// Does another open file description hold one of these bytes, so that a lock in this mode would be
+// refused? Yes where the system does not say: nobody who lives is taken for dead.
+[[nodiscard]] bool os_is_locked(int fd, std::uint64_t byte, std::uint64_t count = 1,
+                                LockMode mode = LockMode::exclusive);
 
 // Memory shared by all who map the same file; anonymous where fd is -1.
 class SharedMapping {

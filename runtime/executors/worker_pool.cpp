@@ -89,8 +89,9 @@ class WorkerPool::Worker {
   [[nodiscard]] LostJob lost(const PoolJob& job, std::string cause) const {
     const std::chrono::duration<double> lasted =
         asio::steady_timer::clock_type::now() - front_since_;
-    return {job.number,     std::move(cause),          stem(),       host_,
-            lasted.count(), std::max(1, job.attempts), out_of_sight_};
+    const bool out_of_sight = out_of_sight_ && killed_;  // else Slurm has ended its processes
+    return {job.number,     std::move(cause),          stem(),      host_,
+            lasted.count(), std::max(1, job.attempts), out_of_sight};
   }
   // The job it had begun when it died; 0: none.
   [[nodiscard]] std::uint64_t begun() const { return std::max(begun_, channel_->begun()); }
