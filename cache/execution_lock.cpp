@@ -61,20 +61,21 @@ bool Orphans::has(const Key& key) {
     forget(key);
     return false;
   }
+  constexpr std::chrono::seconds kAsksOften{1};  // else it may be another one
   const auto now = std::chrono::steady_clock::now();
   const std::lock_guard lock(mutex_);
-  const auto [at, is_new] = since_.try_emplace(key, now);
-  const bool waits = now - at->second < kFence;
-  if (!waits) since_.erase(at);
-  count_ = since_.size();
-  return waits;
+  Asked& asked = asked_[key];
+  if (now - asked.last > kAsksOften) asked.first = now;
+  asked.last = now;
+  count_ = asked_.size();
+  return now - asked.first < kFence;
 }
 
 void Orphans::forget(const Key& key) {
   if (count_ == 0) return;
   const std::lock_guard lock(mutex_);
-  since_.erase(key);
-  count_ = since_.size();
+  asked_.erase(key);
+  count_ = asked_.size();
 }
 
 }  // namespace stook::detail

@@ -49,17 +49,21 @@ class Orphans {
   [[nodiscard]] bool is_executed(const Key& key);
   // The same of a key that nobody has claimed; no, when that has been asked for kFence.
   [[nodiscard]] bool has(const Key& key);
-  void forget(const Key& key);  // somebody has claimed it
+  void forget(const Key& key);  // this process has claimed it
 
  private:
   [[nodiscard]] bool may_be();
 
+  struct Asked {
+    std::chrono::steady_clock::time_point first, last;
+  };
+
   const Fd& claims_;
   const bool alone_;
-  std::atomic<std::size_t> count_ = 0;  // of since_
+  std::atomic<std::size_t> count_ = 0;  // of asked_
   std::mutex mutex_;                    // guards all below
   std::optional<bool> any_;
-  std::unordered_map<Key, std::chrono::steady_clock::time_point> since_;
+  std::unordered_map<Key, Asked> asked_;
 };
 
 }  // namespace stook::detail

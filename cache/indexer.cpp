@@ -256,7 +256,10 @@ bool Indexer::claim_cleared(const ClearedTask& task) {
   const Key& key = task.key;
   if (STOOK_MUTANT("claim-before-trash")) return true;
   try {
-    if (!shared_.claim(key)) return false;
+    if (!shared_.claim(key)) {
+      clearing_.clear();  // who executes it, or asks for it, may leave it: the mark stays
+      return false;
+    }
   } catch (const CacheError&) { return false; }  // no more can be claimed
   try {
     const Entry entry = view_.current(key);

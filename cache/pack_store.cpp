@@ -351,10 +351,7 @@ Claim PackStore::claim(const Key& key, Entry& entry, std::span<const Key> reads)
   {
     std::shared_lock making(making_, std::defer_lock);  // a worker may write objects from now on
     if (!STOOK_MUTANT("lock-claims")) making.lock();
-    if (!shared_.claim(key)) {
-      shared_.orphans().forget(key);
-      return Claim::held;
-    }
+    if (!shared_.claim(key)) return Claim::held;
   }
   Entry now;
   try {
@@ -375,6 +372,7 @@ Claim PackStore::claim(const Key& key, Entry& entry, std::span<const Key> reads)
       shared_.give_up(key);
       return lives ? Claim::orphaned : Claim::held;
     }
+    shared_.orphans().forget(key);
   } catch (...) {  // nobody was told that it is claimed
     if (!STOOK_MUTANT("release-unknown")) release(key);
     throw;

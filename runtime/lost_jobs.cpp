@@ -25,8 +25,10 @@ void LostJobs::add(EndedJob job, const Key& key) {
 void LostJobs::look(std::uint64_t number) {
   const auto found = waiting_.find(number);
   if (found == waiting_.end()) return;
-  const Waiting& waiting = found->second;
-  const bool lives = waiting.job.job.out_of_sight || store_.is_executed(waiting.key);
+  Waiting& waiting = found->second;
+  const bool is_seen = store_.is_executed(waiting.key);
+  waiting.seen = waiting.seen || is_seen;
+  const bool lives = is_seen || (waiting.job.job.out_of_sight && !waiting.seen);
   if (lives && Clock::now() < waiting.until && !STOOK_MUTANT("wait-for-end")) {
     const auto timer = std::make_shared<asio::steady_timer>(context_, kLookAgain);
     timer->async_wait([this, timer, number](boost::system::error_code) { look(number); });
@@ -37,11 +39,21 @@ void LostJobs::look(std::uint64_t number) {
 }
 
 void LostJobs::end_all() {
-  while (!waiting_.empty()) {
-    auto ended = waiting_.extract(waiting_.begin());
-    ended.mapped().job.may_live = true;
-    ended_(ended.mapped().job);
+  while (!waiting_.empty()) end_waiting(waiting_.begin());
+}
+
+void LostJobs::end_unseen() {
+  for (auto at = waiting_.begin(); at != waiting_.end();) {
+    const auto next = std::next(at);
+    if (at->second.job.job.out_of_sight && !at->second.seen) end_waiting(at);
+    at = next;
   }
+}
+
+void LostJobs::end_waiting(std::map<std::uint64_t, Waiting>::iterator at) {
+  auto ended = waiting_.extract(at);
+  ended.mapped().job.may_live = true;
+  ended_(ended.mapped().job);
 }
 
 }  // namespace stook::detail

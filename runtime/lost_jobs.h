@@ -33,7 +33,8 @@ class LostJobs {
       : context_(context), store_(store), ended_(std::move(ended)) {}
 
   void add(EndedJob job, const Key& key);
-  void end_all();  // waits for nobody any more
+  void end_all();     // waits for nobody any more
+  void end_unseen();  // nor for those of whom nothing is seen
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -41,8 +42,10 @@ class LostJobs {
     EndedJob job;
     Key key;
     Clock::time_point until;
+    bool seen = false;  // then it is seen, too, when he ends
   };
   void look(std::uint64_t number);
+  void end_waiting(std::map<std::uint64_t, Waiting>::iterator at);
 
   boost::asio::io_context& context_;
   Store& store_;

@@ -183,6 +183,7 @@ class Outside::Impl {
       prefixed_.request_stop();
       if (arrays_) arrays_->request_stop();
     }
+    if (told_stop_) lost_.end_unseen();
     for (const auto& [job, seen] : live_.jobs()) {
       fs::path stem = pool_.stem_of(job);
       if (stem.empty()) stem = prefixed_.stem_of(job);

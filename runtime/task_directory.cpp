@@ -8,6 +8,7 @@
 #include <fstream>
 #include <initializer_list>
 #include <thread>
+#include <utility>
 
 #include "cache/execution_lock.h"
 #include "cache/fault.h"
@@ -320,13 +321,20 @@ void restore_directories(Store& store) {
   const fs::path spool = store.root() / "spool";
   std::vector<std::string> names;
   if (!os_list(spool, names) && errno != ENOENT) throw_cache_error("list", spool);
-  std::vector<fs::path> later;
+  std::vector<fs::path> held, later;
+  const auto restore = [&](const fs::path& marker) {
+    const Claim claim = restore_marked(store, marker);
+    if (claim == Claim::held) held.push_back(marker);
+    if (claim == Claim::orphaned) later.push_back(marker);
+  };
   for (const std::string& name : names) {
     const fs::path marker = spool / name;
-    if (!name.starts_with(marker_prefix) || !fs::is_regular_file(look_at(marker))) continue;
-    if (restore_marked(store, marker) == Claim::orphaned) later.push_back(marker);
+    if (name.starts_with(marker_prefix) && fs::is_regular_file(look_at(marker))) restore(marker);
   }
-  // What is made would lie beside a record that answers. Others may be asking for it, too.
+  // By one who executes it, or one who asks just now, as this process does.
+  if (!held.empty()) std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  for (const fs::path& marker : std::exchange(held, {})) restore(marker);
+  // What is made would lie beside a record that answers.
   const auto until = std::chrono::steady_clock::now() + kFence;
   for (const fs::path& marker : later) {
     Claim claim = Claim::orphaned;

@@ -127,12 +127,16 @@ int main(int argc, char** argv) {
     quiet.warn = [&](std::string_view line) { note(log, "is told: " + std::string(line)); };
     stook::Cache cache(argv[1], quiet);
     if (argv[3] == std::string("read")) {
+      ::alarm(60);
       for (int n = 0; n < kMakers; ++n) (void)Reads::make(n, 0, log.string()).run_graph();
       for (const std::string& defect : cache.verify().defects) note(log, defect);
       return 0;
     }
     std::mt19937 random(static_cast<unsigned>(std::stoul(argv[3])));
-    for (;;) step(cache, log, random);
+    for (;;) {
+      ::alarm(8);  // what hangs ends by SIGALRM
+      step(cache, log, random);
+    }
   } catch (const std::exception& error) {
     note(log, error.what());
     return 3;
