@@ -1,6 +1,8 @@
 #include "runtime/bundle_import.h"
 
+#include <chrono>
 #include <filesystem>
+#include <thread>
 #include <unordered_set>
 
 #include "cache/bundle.h"
@@ -178,7 +180,12 @@ bool Import::bind_id(const Frame& frame, bool has_id, Entry& entry) {
 void Import::claim_and_publish(const BundleRecord& record, Entry& entry) {
   const Frame& frame = record.frame;
   const bool has_id = entry.id != 0;
-  switch (store_.claim(frame.key, entry)) {
+  Claim claim = store_.claim(frame.key, entry);
+  while (claim == Claim::orphaned) {  // not for long
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    claim = store_.claim(frame.key, entry);
+  }
+  switch (claim) {
     case Claim::orphaned:
     case Claim::held:
       return leave_out(frame, entry,
