@@ -113,21 +113,16 @@ void DirectoryLocks::let_go(const Held& held) noexcept {
 bool DirectoryLocks::lock_all() {
   constexpr auto kReading = LockMode::shared;
   if (!alone_ && os_is_locked(file_.get(), kFirstDirectoryByte, kPlaces, kReading)) return false;
-  bool any = false;
   bool good = true;
-  const auto undo = [&] {
-    if (any) unlock_unread();
-  };
   try {
     for_each_gap({}, makers_, [&](std::uint32_t first, std::uint32_t count) {
-      good = good && lock(first, count, LockMode::shared);
-      any = any || good;
+      good = good && lock(first, count, kReading);
     });
   } catch (...) {
-    undo();
+    unlock_unread();
     throw;
   }
-  if (!good) undo();
+  if (!good) unlock_unread();
   all_ = good;
   return good;
 }

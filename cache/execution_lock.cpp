@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <thread>
+#include <utility>
 
 #include "cache/shared_state.h"
 #include "src/mutant.h"
