@@ -346,12 +346,15 @@ struct StubbornAndWitness : Task<StubbornAndWitness, int(std::string)> {
   int run_task() { return *stubborn + *witness; }
 };
 
-TEST(PrefixLies, TaskThatIsLeftBehindEndsWhileTheRunGoesOn) {
-  TempCache cache;
-  const Wrapper wrapper(R"(
+// Is killed when its task has made the file `begun` beside it; the task lives on.
+constexpr const char* leaves_it_behind = R"(
     setsid -f "$@"
     until [[ -e "$(dirname "$0")/begun" ]]; do read -t 0.01 <> <(:); done
-    kill -KILL $$)");
+    kill -KILL $$)";
+
+TEST(PrefixLies, TaskThatIsLeftBehindEndsWhileTheRunGoesOn) {
+  TempCache cache;
+  const Wrapper wrapper(leaves_it_behind);
   ASSERT_EQ(::mkfifo((wrapper / "alive").c_str(), 0600), 0);
   const std::string where = (wrapper / "alive").parent_path();
   RunOptions options = with({{"stubborn", wrapper.command()}});
@@ -383,10 +386,7 @@ struct Scribbles : Task<Scribbles, int(std::string)> {
 // What comes back is not written over by whoever was given up.
 TEST(PrefixLies, ADirectoryComesBackWhenNobodyWritesToIt) {
   TempCache cache;
-  const Wrapper wrapper(R"(
-    setsid -f "$@"
-    until [[ -e "$(dirname "$0")/begun" ]]; do read -t 0.01 <> <(:); done
-    kill -KILL $$)");
+  const Wrapper wrapper(leaves_it_behind);
   const std::string where = (wrapper / "alive").parent_path();
   const auto task = Scribbles::make(where);
   (void)task.run_graph();
