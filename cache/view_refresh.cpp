@@ -49,6 +49,11 @@ void View::forget() {
 void View::catch_up(bool anew, std::uint64_t change) {
   const std::uint64_t growth = shared_.growth();  // before the lengths: they may be newer
   const ReadTransaction transaction(tables().database);
+  // The moment of the index comes before the lengths, too: a record in a tail that the index says
+  // is overtaken is left out, and then what overtook it must be in a tail, or what is older go.
+  if (!STOOK_MUTANT("index-before-tails")) (void)tables().rows.last_id();
+  const bool changed = shared_.is_changing() || shared_.changes() != change;
+  anew = anew || (changed && !STOOK_MUTANT("change-before-tails"));
   Positions indexed;
   std::uint64_t own_indexed = 0;
   std::uint64_t last_clear = 0;  // of any class

@@ -7,6 +7,7 @@
 
 #include <cerrno>
 #include <climits>
+#include <cstdarg>
 #include <cstdio>
 #include <utility>
 
@@ -65,6 +66,11 @@ ssize_t pwrite64(int fd, const void* data, size_t size, off64_t offset) {
   return syscall(SYS_pwrite64, fd, data, size, offset);
 }
 
+ssize_t pread(int fd, void* data, size_t size, off_t offset) {
+  if (told != nullptr) tell("pread", path_of(fd));
+  return syscall(SYS_pread64, fd, data, size, offset);
+}
+
 ssize_t pread64(int fd, void* data, size_t size, off64_t offset) {
   if (told != nullptr) tell("pread64", path_of(fd));
   return syscall(SYS_pread64, fd, data, size, offset);
@@ -73,6 +79,15 @@ ssize_t pread64(int fd, void* data, size_t size, off64_t offset) {
 int lstat(const char* path, struct stat* status) noexcept {
   if (told != nullptr) tell("lstat", path);
   return static_cast<int>(syscall(SYS_newfstatat, AT_FDCWD, path, status, AT_SYMLINK_NOFOLLOW));
+}
+
+int fcntl64(int fd, int command, ...) {
+  va_list more;
+  va_start(more, command);
+  void* const argument = va_arg(more, void*);
+  va_end(more);
+  if (told != nullptr) tell("fcntl64", path_of(fd));
+  return static_cast<int>(syscall(SYS_fcntl, fd, command, argument));
 }
 
 int rename(const char* from, const char* to) noexcept {

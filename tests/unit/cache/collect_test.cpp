@@ -71,48 +71,6 @@ TEST(Collect, APackThatGrowsIsLeftAlone) {
   EXPECT_EQ(store.value("later"), "value") << store.why;
 }
 
-// Another process, which does things one after the other when told, and then dies.
-class Another {
- public:
-  Another(const fs::path& cache, const std::vector<std::function<void(TestStore&)>>& steps) {
-    EXPECT_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, sockets_), 0);
-    pid_ = fork();
-    close(sockets_[pid_ != 0 ? 1 : 0]);  // whoever is left alone does not wait
-    if (pid_ != 0) return;
-    TestStore store(cache);
-    char told = 0;
-    for (const auto& step : steps) {
-      if (read(sockets_[1], &told, 1) != 1) _exit(1);
-      step(store);
-      if (write(sockets_[1], &told, 1) != 1) _exit(1);
-    }
-    _exit(0);  // closing nothing
-  }
-  ~Another() {
-    int status = 0;
-    close(sockets_[0]);
-    if (pid_ != 0) waitpid(pid_, &status, 0);
-  }
-  Another(const Another&) = delete;
-  Another& operator=(const Another&) = delete;
-
-  void step() {
-    char told = 0;
-    EXPECT_EQ(send(sockets_[0], &told, 1, MSG_NOSIGNAL), 1);
-    EXPECT_EQ(read(sockets_[0], &told, 1), 1);
-  }
-  void last_step() {
-    step();
-    int status = 0;
-    EXPECT_GT(waitpid(std::exchange(pid_, 0), &status, 0), 0);
-    EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
-  }
-
- private:
-  int sockets_[2] = {-1, -1};
-  pid_t pid_ = 0;
-};
-
 // No index names its last record yet, and nobody will write to its pack again.
 TEST(Collect, WhatOneWhoHasJustDiedHasWrittenStays) {
   const TemporaryDirectory dir;

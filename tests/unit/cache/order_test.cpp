@@ -305,6 +305,56 @@ TEST(Order, ARecordWhoseClassWasClearedWhileItWasWrittenIsNoAnswer) {
   clear_while_written([](TestStore& two, const std::string&) { two->clear_class("Task"); });
 }
 
+// A record that is found in a tail is overtaken meanwhile: what was known before it is no answer.
+class OvertakenInTail : public testing::TestWithParam<std::pair<const char*, const char*>> {
+ protected:
+  static void judge(const std::function<void(TestStore&)>& overtake) {
+    const TemporaryDirectory dir;
+    const auto publish = [](TestStore& writes) {
+      writes->make_readable(writes.publish("key", "new"));
+    };
+    Another writes(dir.path(), {[](TestStore& other) {
+                                  other.publish("key", "old");
+                                  other->flush();
+                                },
+                                publish, overtake});
+    writes.step();
+    TestStore reads(dir.path());
+    ASSERT_EQ(reads.entry("key").digest, digest_of("old"));
+    writes.step();
+    const auto [awaited, file] = GetParam();
+    bool overtaken = false;
+    const AtCalls meanwhile([&, awaited = std::string(awaited), file = file](
+                                const std::string& call, const std::string& path) {
+      if (overtaken || call != awaited || !path.ends_with(file)) return;
+      overtaken = true;
+      writes.step();
+    });
+    EXPECT_NE(reads.entry("key").digest, digest_of("old"));
+    EXPECT_TRUE(overtaken);
+  }
+};
+
+TEST_P(OvertakenInTail, ByAClear) {
+  judge([](TestStore& writes) { writes->clear(key_of("key")); });
+}
+
+TEST_P(OvertakenInTail, ByAClearOfItsClass) {
+  judge([](TestStore& writes) { writes->clear_class("Task"); });
+}
+
+TEST_P(OvertakenInTail, ByAPublication) {
+  judge([](TestStore& writes) {
+    writes.publish("key", "newest");
+    writes->flush();
+  });
+}
+
+// When its bytes are read, and when a moment of the index is chosen.
+INSTANTIATE_TEST_SUITE_P(Order, OvertakenInTail,
+                         testing::Values(std::pair("pread", ".pack"),
+                                         std::pair("fcntl64", ".sqlite-shm")));
+
 // What was cleared before others could read it is brought in by one of them: nobody there sees it.
 TEST(Order, WhatWasOvertakenIsNotSeenWhileItIsBroughtIn) {
   const TemporaryDirectory dir;
