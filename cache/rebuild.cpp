@@ -339,6 +339,22 @@ void remove_index(const Layout& layout) {
   unlink(layout.rebuild.c_str());
 }
 
+// Nothing is synced while tables are made (set_up_writer()). Later pages come by checkpoints, which
+// sync the file.
+void check_young(const Layout& layout, Database& database) {
+  constexpr std::uintmax_t kYoung = 32 * std::uintmax_t{kPageBytes};
+  std::error_code error;
+  if (std::filesystem::file_size(layout.index, error) > kYoung || STOOK_MUTANT("young-index")) {
+    return;
+  }
+  for (const char* root :
+       {"SELECT 1 FROM records LIMIT 1", "SELECT 1 FROM keys LIMIT 1",
+        "SELECT 1 FROM edges LIMIT 1", "SELECT 1 FROM externals LIMIT 1",
+        "SELECT id FROM classes LIMIT 1", "SELECT id FROM classes ORDER BY name LIMIT 1"}) {
+    (void)database.query_integer(root);
+  }
+}
+
 bool index_is_usable(const Layout& layout, const Warn& warn) {
   std::error_code error;
   const bool there = std::filesystem::exists(layout.index, error);
@@ -358,6 +374,7 @@ bool index_is_usable(const Layout& layout, const Warn& warn) {
     Database database(layout.index, Database::Mode::write);
     if (has_tables(database, layout.number) && has_only_own_tables(database)) {
       (void)database.query_integer("SELECT count(*) FROM packs");
+      check_young(layout, database);
       return true;
     }
     warn("the index " + layout.index.string() + why_not_ours(schema_version(database)) +

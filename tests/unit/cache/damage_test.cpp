@@ -3,7 +3,9 @@
 
 #include <fstream>
 
+#include "cache/database.h"
 #include "cache/frame.h"
+#include "cache/page_check.h"
 #include "tests/unit/cache/support.h"
 
 namespace stook::detail {
@@ -189,6 +191,28 @@ TEST(Damage, EveryPageOfTheIndexOverwritten) {
     // It may have taken one opening to find out; then it is whole again.
     TestStore store(dir.path());
     right_values(store);
+  }
+}
+
+// Nothing is synced while an index is made, and none is used of which a table is not there: nobody
+// is to meet that in the middle of his run.
+TEST(Damage, AnIndexOfWhichAPageNeverCameIsMadeAnew) {
+  for (const std::string table : {"records", "keys", "edges", "externals", "classes", "packs"}) {
+    SCOPED_TRACE(table);
+    const TemporaryDirectory dir;
+    { TestStore(dir.path()).publish("key", "value"); }
+    const auto index = dir.path() / "index.sqlite";
+    std::int64_t page = 0;
+    {
+      Database database(index, Database::Mode::write);
+      const std::string sql = "SELECT rootpage FROM sqlite_schema WHERE name='" + table + "'";
+      page = database.query_integer(sql.c_str());
+    }
+    std::fstream file(index, std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp((page - 1) * kPageBytes) << std::string(kPageBytes, '\0') << std::flush;
+    TestStore store(dir.path());
+    EXPECT_NO_THROW((void)store->externals());
+    EXPECT_EQ(store.value("key"), "value");
   }
 }
 
