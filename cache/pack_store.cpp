@@ -244,7 +244,9 @@ void PackStore::take_stored(const StoredValue& stored, Frame& frame) {
 Entry PackStore::publish(const Publication& publication) {
   if (!STOOK_MUTANT("caps")) check_caps(publication);
   indexer_->wait_for_room();
-  const std::uint64_t failures = durability_full_ ? writer_->sync_failures() : 0;
+  const bool durable =
+      durability_full_ || (publication.durable && !STOOK_MUTANT("durable-before-remove"));
+  const std::uint64_t failures = durable ? writer_->sync_failures() : 0;
   Frame frame = frame_of(publication);
   frame.raw_bytes = publication.kind == RecordKind::result ? total_size(publication.value) : 0;
   frame.stored_bytes = frame.raw_bytes;
@@ -273,7 +275,7 @@ Entry PackStore::publish(const Publication& publication) {
   const bool keeps = publication.keeps_claim && !STOOK_MUTANT("keep-claim");
   const std::span<const Key> release(&publication.key, keeps ? 0 : 1);
   const Entry entry = append(frame, publication, value, ItemKind::record, release);
-  if (!durability_full_) return entry;
+  if (!durable) return entry;
   try {
     writer_->sync(failures);
   } catch (const CacheError& error) { throw AcceptedError(publication.key, error.what()); }
@@ -332,6 +334,13 @@ std::uint64_t PackStore::show_claimed(const Key& key, std::string_view class_nam
 
 void PackStore::make_readable(const Entry& entry) {
   if (entry.pack == writer_->pack() && !writer_->is_written(entry.offset)) writer_->write();
+}
+
+void PackStore::make_durable(const Entry& entry) {
+  if (entry.pack == writer_->pack()) return writer_->sync();
+  const auto file = packs_.open(entry.pack);
+  if (!file) throw CacheError(file.reason());
+  if (!os_sync_data((*file)->fd.get())) throw_cache_error("sync", packs_.path_of(entry.pack));
 }
 
 // The end of a run: the next one looks at the disk again.

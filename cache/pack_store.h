@@ -36,6 +36,7 @@ class PackStore : public Store {
   std::uint64_t show_id(const Key& key, std::string_view class_name) override;
   Entry publish(const Publication& publication) override;
   void make_readable(const Entry& entry) override;
+  void make_durable(const Entry& entry) override;
   void confirm(std::span<const Key> keys) override;
   void sync() override;
   void flush() override;

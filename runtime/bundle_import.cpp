@@ -237,6 +237,7 @@ void Import::publish(const BundleRecord& record, const Entry& entry) {
   } else {
     directory.put_aside();
   }
+  directory.sync();
   std::vector<UpstreamSeen> upstream(frame.upstream_count());
   for (std::size_t i = 0; i < upstream.size(); ++i) upstream[i] = frame.upstream_at(i);
   Publication publication;

@@ -172,6 +172,7 @@ class Execution::Attempt {
       publication.directory = directory->digest();
       publication.digest = combine_digests(publication.digest, publication.directory);
     }
+    if (directory != nullptr) directory->sync();
     publication.started_ns = started_ns_;
     publication.duration_ns = duration_ns_;
     publication.compress_level = task.info.compress_level.value_or(execution_.compress_level);

@@ -281,6 +281,7 @@ void JobRunner::execute(const Job& job, JobResult& result) {
   }
   result.value = files_.keep(writer.pieces(), job.compress_level);
   if (context.has_directory()) {
+    context.task_directory().sync();
     result.moved_directory = context.task_directory().moved();
     context.task_directory().hand_over();
   }

@@ -62,7 +62,9 @@ bool discard(const fs::path& root, const fs::path& path) {
 // The last good content comes back; without any there was none. False: it is to be tried again.
 bool restore(const fs::path& root, const fs::path& data, const fs::path& previous) {
   if (!discard(root, data)) return false;
-  return STOOK_MUTANT("rename-back") || os_rename(previous, data) || errno == ENOENT;
+  if (!STOOK_MUTANT("rename-back") && !os_rename(previous, data) && errno != ENOENT) return false;
+  // Before the marker goes.
+  return STOOK_MUTANT("sync-restored") || os_sync_directory(data.parent_path()) || errno == ENOENT;
 }
 
 // Nothing below the cache is made or removed through a symbolic link.
@@ -117,6 +119,7 @@ void settle(Store& store, const Key& key, const Entry& entry, const fs::path& pa
       }
     }
   }
+  if (published && !STOOK_MUTANT("durable-before-settled")) store.make_durable(entry);
   if (published ? discard(store.root(), previous) : restore(store.root(), data, previous)) return;
   throw_cache_error("put right what an attempt that died has left in", path);
 }
@@ -197,24 +200,38 @@ TaskDirectory::~TaskDirectory() {
   fs::remove(path_, ignored);  // only where nothing is left in it
 }
 
-// The marker comes first: whoever finds it after a crash knows where to look.
+// Whoever finds the marker after a crash knows where to look. One that may be needed already is not
+// written anew: it would be empty for a moment.
+void TaskDirectory::mark() const {
+  const std::string relative = fs::relative(path_, root_).string();
+  fs::create_directories(marker_.parent_path());
+  if (read_marker(marker_) != relative) {
+    const std::string line = relative + '\n';
+    const Fd file = os_open(marker_, O_CREAT | O_TRUNC | O_WRONLY);
+    if (!file || !os_write(file.get(), line.data(), line.size())) {
+      throw_cache_error("write", marker_);
+    }
+  }
+  if (!replaces_ || STOOK_MUTANT("sync-marker")) return;
+  const Fd file = os_open(marker_, O_RDONLY);
+  if (!file || !os_sync_data(file.get()) || !os_sync_directory(marker_.parent_path())) {
+    throw_cache_error("sync", marker_);
+  }
+}
+
+// The marker comes first, and nothing moves without it.
 void TaskDirectory::move_aside() {
   if (moved_) return;
   refuse_links(root_, {data_, previous_, marker_});
-  fs::create_directories(marker_.parent_path());
-  if (!STOOK_MUTANT("mark-before-move")) {
-    std::ofstream marker(marker_);
-    marker << fs::relative(path_, root_).string() << '\n';
-    if (!marker.flush()) {  // nothing moves without it
-      throw CacheError("cannot make the task's directory: cannot write " + marker_.string());
-    }
-  }
+  const bool again = is_there(previous_);
+  replaces_ = again || is_there(data_);
+  if (!STOOK_MUTANT("mark-before-move")) mark();
   std::error_code error;
-  if (is_there(previous_)) {
+  if (again) {
     moved_ = true;
     // An attempt of this run died in another process: what lies in data is not a result.
     if (!discard(root_, data_)) throw fs::filesystem_error("move away", data_, last_error());
-  } else if (is_there(data_)) {
+  } else if (replaces_) {
     if (!STOOK_MUTANT("rename-aside")) fs::rename(data_, previous_, error);
     moved_ = !error;
     if (!error) return;
@@ -258,6 +275,7 @@ void TaskDirectory::put_aside() {
 void TaskDirectory::adopt() {
   moved_ = is_there(marker_);
   used_ = moved_ && is_there(data_);
+  replaces_ = moved_ && is_there(previous_);
 }
 
 Digest TaskDirectory::digest() const {
@@ -267,6 +285,17 @@ Digest TaskDirectory::digest() const {
     throw Error(std::string("what the task has left in its directory cannot be read: ") +
                 error.what());
   }
+}
+
+void TaskDirectory::sync() const {
+  if (!moved_) return;
+  const fs::path of_class = path_.parent_path();
+  bool good = true;
+  for (const fs::path& holder : {of_class.parent_path(), of_class, path_}) {
+    good = good && (STOOK_MUTANT("sync-directory-name") || os_sync_directory(holder));
+  }
+  if (used_ && !STOOK_MUTANT("sync-directory")) good = good && os_sync_tree(data_);
+  if (!good) throw_cache_error("sync", data_);
 }
 
 // Whoever dies must not leave the new content with the old record: that one may answer again. Where
@@ -285,6 +314,7 @@ void TaskDirectory::commit(Store& store, const Entry& published) {
 Entry publish_with(Store& store, Publication publication, TaskDirectory* directory) {
   if (directory == nullptr || !directory->moved()) return store.publish(publication);
   publication.keeps_claim = true;
+  publication.durable = directory->replaces();
   Entry entry;
   try {
     entry = store.publish(publication);

@@ -39,10 +39,16 @@ class TaskDirectory {
   void hand_over() { committed_ = true; }
   // Throws Error where the task has left what cannot be read.
   [[nodiscard]] Digest digest() const;
+  // What is there, or that nothing is, is on the disk, and all names on the way: a record must not
+  // survive a power failure without it. Throws CacheError.
+  void sync() const;
+  // Is there content of before that comes back if this attempt comes to nothing?
+  [[nodiscard]] bool replaces() const { return replaces_; }
   // The new content is the result's; what was moved aside goes when others can see that.
   void commit(Store& store, const Entry& published);
 
  private:
+  void mark() const;
   void move_aside();
 
   const std::filesystem::path root_;  // of the cache
@@ -53,6 +59,7 @@ class TaskDirectory {
   std::mutex mutex_;  // a task may ask from several threads
   bool used_ = false;
   bool moved_ = false;
+  bool replaces_ = false;
   bool committed_ = false;
 };
 

@@ -50,6 +50,16 @@ bool try_remove(const std::filesystem::path& path) {
   } catch (const std::filesystem::filesystem_error&) { return false; }  // libstdc++ 12 throws
 }
 
+bool sync_file(const std::filesystem::path& file) {
+  const Fd fd = os_open(file, O_RDONLY);
+  return fd && retried([&] { return fsync(fd.get()); }) == 0;
+}
+
+bool sync_file_system(const std::filesystem::path& directory) {
+  const Fd fd = os_open(directory, O_RDONLY | O_DIRECTORY);
+  return fd && retried([&] { return syncfs(fd.get()); }) == 0;
+}
+
 // Gives this user all permissions on a directory and those below it.
 void allow_all(const std::filesystem::path& path) {
   namespace fs = std::filesystem;
@@ -163,6 +173,25 @@ bool os_sync_data(int fd) {
 bool os_sync_directory(const std::filesystem::path& directory) {
   const Fd fd = os_open(directory, O_RDONLY | O_DIRECTORY);
   return fd && retried([&] { return fsync(fd.get()); }) == 0;
+}
+
+// One by one they cost about 0.3 ms each; at once as much as all does that anybody has written to
+// this file system.
+bool os_sync_tree(const std::filesystem::path& directory) {
+  constexpr std::size_t kOneByOne = 16;
+  namespace fs = std::filesystem;
+  std::vector<fs::path> files, directories{directory};
+  std::error_code error;
+  fs::recursive_directory_iterator at(directory, error);
+  for (; !error && at != fs::recursive_directory_iterator(); at.increment(error)) {
+    const fs::file_status status = at->symlink_status(error);
+    if (fs::is_directory(status)) directories.push_back(at->path());
+    if (fs::is_regular_file(status)) files.push_back(at->path());
+    if (files.size() + directories.size() > kOneByOne) return sync_file_system(directory);
+  }
+  errno = error.value();
+  return !error && std::all_of(files.begin(), files.end(), sync_file) &&
+         std::all_of(directories.begin(), directories.end(), os_sync_directory);
 }
 
 bool os_rename(const std::filesystem::path& from, const std::filesystem::path& to) {

@@ -66,6 +66,8 @@ void os_fill_standard_streams() noexcept;
 [[nodiscard]] ssize_t os_pread(int fd, void* data, std::size_t size, std::uint64_t offset);
 [[nodiscard]] bool os_sync_data(int fd);
 [[nodiscard]] bool os_sync_directory(const std::filesystem::path& directory);
+// Everything below `directory`, its bytes and its names, is on the disk.
+[[nodiscard]] bool os_sync_tree(const std::filesystem::path& directory);
 [[nodiscard]] bool os_rename(const std::filesystem::path& from, const std::filesystem::path& to);
 // Fails with EEXIST where something lies at `to`, with EINVAL where the file system cannot look.
 [[nodiscard]] bool os_rename_new(const std::filesystem::path& from,

@@ -101,6 +101,7 @@ struct Publication {
   int compress_level = 3;               // zstd; 0: off
   const StoredValue* stored = nullptr;  // instead of `value`: stored already
   bool keeps_claim = false;             // until end_claim(): something still has to be put right
+  bool durable = false;                 // publish() returns when it survives a power failure
 };
 
 // The same, read back; owns its memory.
@@ -231,6 +232,8 @@ class Store {
 
   // Other processes can read the record from its pack from now on. Throws CacheError.
   virtual void make_readable(const Entry& entry) = 0;
+  // It survives a power failure from now on, whoever has published it. Throws CacheError.
+  virtual void make_durable(const Entry& entry) = 0;
 
   // These suspects were proven to have unchanged upstreams: fresh again.
   virtual void confirm(std::span<const Key> keys) = 0;

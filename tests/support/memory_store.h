@@ -138,6 +138,7 @@ class MemoryStore final : public Store {
   }
 
   void make_readable(const Entry&) override {}
+  void make_durable(const Entry&) override {}
   void sync() override {}
   void flush() override {}
 

@@ -17,6 +17,8 @@ namespace fs = std::filesystem;
 namespace {
 
 long generation = 0;  // what a task makes that is executed now
+bool fails = false;   // having made it
+int more_files = 0;   // beside the one
 
 }  // namespace
 
@@ -29,6 +31,10 @@ struct DirectoryOutput : Task<DirectoryOutput, long()> {
   long run_task() {
     std::ofstream file(task_directory() / "file");
     if (!(file << generation).flush()) throw std::runtime_error("cannot write the file");
+    for (int i = 0; i < more_files; ++i) {
+      std::ofstream(task_directory() / std::to_string(i)) << generation;
+    }
+    if (fails) throw std::runtime_error("as it was to");
     return generation;
   }
 };
@@ -41,10 +47,20 @@ CacheOptions silent() {
   return options;
 }
 
+constexpr int kMoreFiles = 20;
+
+// The number that is in each file, where all are there; else -1.
 long in_directory() {
-  long number = 0;
-  std::ifstream(DirectoryOutput::make().task_directory() / "file") >> number;
-  return number;
+  std::set<long> numbers;
+  int files = 0;
+  for (const auto& entry : fs::directory_iterator(DirectoryOutput::make().task_directory())) {
+    long number = 0;
+    std::ifstream(entry.path()) >> number;
+    numbers.insert(number);
+    ++files;
+  }
+  const bool all = files == 1 || files == 1 + kMoreFiles;
+  return all && numbers.size() == 1 ? *numbers.begin() : -1;
 }
 
 }  // namespace
@@ -55,17 +71,48 @@ int build_directory(const fs::path& directory) {
   return DirectoryOutput::make().run_graph().value == 1 ? 0 : 1;
 }
 
-int rebuild_directory(const fs::path& directory, Steps& steps) {
+int build_large_directory(const fs::path& directory) {
+  more_files = kMoreFiles;
+  return build_directory(directory);
+}
+
+namespace {
+
+long execute_again(const fs::path& directory, Steps& steps, bool cleared = false) {
   generation = 2;
   const Cache cache(directory, silent());
   steps.opened();
-  DirectorySource::make().clear_task();
+  if (!cleared) DirectorySource::make().clear_task();
   RunOptions options;
   options.rebuild = Rebuild::downstream;
   options.jobs = 1;
-  if (DirectoryOutput::make().run_graph(options).value != 2) return 1;
+  const long value = DirectoryOutput::make().run_graph(options).value;
   steps.done();
+  return value;
+}
+
+}  // namespace
+
+int rebuild_directory(const fs::path& directory, Steps& steps) {
+  return execute_again(directory, steps) == 2 ? 0 : 1;
+}
+
+int clear_source(const fs::path& directory) {
+  const Cache cache(directory, silent());
+  DirectorySource::make().clear_task();
   return 0;
+}
+
+int rebuild_cleared(const fs::path& directory, Steps& steps) {
+  return execute_again(directory, steps, true) == 2 ? 0 : 1;
+}
+
+int fail_directory(const fs::path& directory, Steps& steps) {
+  fails = true;
+  try {
+    (void)execute_again(directory, steps);
+  } catch (const TaskFailed&) { return 0; }
+  return 1;
 }
 
 int ask_for_directory(const fs::path& directory, Steps& steps) {
@@ -77,7 +124,10 @@ int ask_for_directory(const fs::path& directory, Steps& steps) {
   return value == in_directory() ? 0 : 1;
 }
 
-DirectoryLook look_at_directory(const fs::path& directory, bool done) {
+namespace {
+
+// What the run of a third generation says of the result, and what is in its directory.
+DirectoryLook ask_third(const fs::path& directory) {
   SharedValue<std::pair<long, long>> found;
   const Ending ending = run_child([&] {
     generation = 3;
@@ -88,13 +138,26 @@ DirectoryLook look_at_directory(const fs::path& directory, bool done) {
   });
   const auto [value, in_file] = *found;
   if (!ending.exited || ending.status != 0) return {0, "it cannot be looked at"};
-  if (value == 3) return {value, "neither result is there"};
   if (value != in_file) {
     return {value, "the value is of result " + std::to_string(value) + ", the directory of " +
                        std::to_string(in_file)};
   }
-  if (done && value != 2) return {value, "the new result is lost"};
   return {value, {}};
+}
+
+}  // namespace
+
+DirectoryLook look_at_directory(const fs::path& directory, bool done) {
+  DirectoryLook look = ask_third(directory);
+  if (!look.fault.empty()) return look;
+  if (look.value == 3) look.fault = "neither result is there";
+  else if (done && look.value != 2) look.fault = "the new result is lost";
+  return look;
+}
+
+std::string fault_of_first(const fs::path& cache, bool done) {
+  const DirectoryLook look = ask_third(cache);
+  return look.fault.empty() && done && look.value != 1 ? "the result is lost" : look.fault;
 }
 
 namespace {

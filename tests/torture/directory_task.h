@@ -13,7 +13,13 @@ namespace stook::torture {
 
 // Each in this process; 0: done. Throws what stook throws.
 int build_directory(const std::filesystem::path& cache);
+int build_large_directory(const std::filesystem::path& cache);  // more files than are synced singly
 int rebuild_directory(const std::filesystem::path& cache, Steps& steps);
+// The same in two steps: what it is made of is cleared, then both are executed.
+int clear_source(const std::filesystem::path& cache);
+int rebuild_cleared(const std::filesystem::path& cache, Steps& steps);
+// The task fails after it has written its file: the content of before comes back.
+int fail_directory(const std::filesystem::path& cache, Steps& steps);
 // Opens the cache and asks for the result, which is there: 0 where its directory is, too.
 int ask_for_directory(const std::filesystem::path& cache, Steps& steps);
 
@@ -25,6 +31,8 @@ struct DirectoryLook {
   std::string fault;
 };
 [[nodiscard]] DirectoryLook look_at_directory(const std::filesystem::path& cache, bool done);
+// The same where it may not have been built yet: then it is built now.
+[[nodiscard]] std::string fault_of_first(const std::filesystem::path& cache, bool done);
 
 // Caches in which a rebuild was killed, one of each shape: where the contents are, and which of
 // them the record is of.

@@ -5,8 +5,10 @@
 
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tests/torture/recording.h"
@@ -39,20 +41,40 @@ class Disk {
     std::string synced, now;
     std::vector<std::size_t> unsynced;  // changes of it
   };
-  using Names = std::map<std::string, std::size_t>;  // kDirectory: a directory
-  static constexpr std::size_t kDirectory = ~std::size_t{0};
+  // What a name stands for. Directories have numbers as files do: what is in one moves with it.
+  struct Node {
+    bool is_directory = false;
+    std::size_t number = 0;
+  };
+  using Place = std::pair<std::size_t, std::string>;  // a directory's number and a name in it
+  using Names = std::map<Place, Node>;
+  static constexpr std::size_t kRoot = 0;
+  // What a change does to names.
+  struct Move {
+    std::optional<Place> from, to;
+    Node node;
+    std::size_t change = 0;
+  };
 
   File& touched(std::size_t file);
-  void apply_name(Names& names, const Change& change) const;
+  [[nodiscard]] std::optional<Node> find(const std::string& path) const;  // now
+  [[nodiscard]] std::optional<Place> place_of(const std::string& path) const;
+  [[nodiscard]] Move move_of(std::size_t change);
+  static void apply_move(Names& names, const Move& move);
   static void apply_data(std::string& content, const Change& change, std::size_t size);
+  void sync_data(File& file, std::size_t covers) const;
+  void sync_all(std::size_t covers);
   void sync_names(const std::string& directory, std::size_t covers);
+  void write(const std::filesystem::path& directory, const Names& names, std::size_t of, Loss loss,
+             std::mt19937_64& random) const;
   [[nodiscard]] std::string content(const File& file, Loss loss, std::mt19937_64& random) const;
 
   const std::filesystem::path before_;
   const Recording& recording_;
   std::map<std::size_t, File> files_;
+  std::size_t next_directory_ = kRoot + 1;
   Names now_, synced_;
-  std::vector<std::size_t> unsynced_;  // changes of names
+  std::vector<Move> unsynced_;
 };
 
 }  // namespace stook::torture

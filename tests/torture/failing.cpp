@@ -44,6 +44,7 @@ std::vector<int> errors_of(const Call& call) {
     case SYS_pread64: return {EIO, EINTR, kHalf};
     case SYS_fsync:
     case SYS_fdatasync:
+    case SYS_syncfs:
     case SYS_ftruncate:
     case SYS_fallocate: return {ENOSPC, EIO, EDQUOT, EINTR};
     case SYS_rename:

@@ -1,6 +1,7 @@
-// Line 4: the power fails after each change that a publication, a batch of them, a collection and a
-// clear make to the disk, and what was not synced is lost in several ways. The cache opens; what
-// was reported durable is there; whatever else gives a value gives the right one.
+// Line 4: the power fails after each change that a publication, a batch of them, a collection, a
+// clear, and runs that make a task's directory for the first time, anew, and in vain, make to the
+// disk, and what was not synced is lost in several ways. The cache opens; what was reported durable
+// is there; whatever else gives a value gives the right one, beside the directory it was made with.
 #include <fcntl.h>
 #include <sys/syscall.h>
 
@@ -9,6 +10,7 @@
 
 #include "cache/maintain.h"
 #include "src/os.h"
+#include "tests/torture/directory_task.h"
 #include "tests/torture/disk.h"
 #include "tests/torture/line.h"
 #include "tests/torture/recording.h"
@@ -18,6 +20,7 @@ namespace stook::torture {
 namespace {
 
 namespace fs = std::filesystem;
+using namespace std::string_literals;
 
 // A task, and the step after which it must survive.
 struct Due {
@@ -26,6 +29,7 @@ struct Due {
 };
 
 constexpr std::size_t kNever = ~std::size_t{0};
+constexpr std::size_t kQuickStep = 4;
 
 struct Scene {
   std::string name;
@@ -33,6 +37,8 @@ struct Scene {
   fs::path before;
   fs::path cache;  // below that; empty: it is the cache
   std::function<void(const fs::path&, Steps&)> perform;
+  // What is wrong with the cache when so many steps are done; not set: something with the dues.
+  std::function<std::string(const fs::path&, std::size_t)> fault{};
 };
 
 std::vector<Due> old_tasks() {
@@ -116,19 +122,31 @@ std::string read_bytes(const fs::path& file) {
   return bytes.str();
 }
 
-// What a killed process wrote and did not sync, its name aside; then somebody comes and finishes
-// it.
-void finish(const fs::path& cache, const fs::path& file, const std::string& bytes, Steps& steps) {
-  {
-    const fs::path path = cache / file;
-    const detail::Fd fd = detail::os_open(path, O_CREAT | O_TRUNC | O_WRONLY);
-    if (!detail::os_sync_directory(path.parent_path()) ||
-        !detail::os_write(fd.get(), bytes.data(), bytes.size())) {
-      throw std::runtime_error("it cannot be written");
-    }
+// What a killed process wrote and did not sync, its name aside.
+struct Unsynced {
+  fs::path file;  // of the cache
+  std::string bytes;
+};
+
+void write(const fs::path& cache, const Unsynced& unsynced) {
+  const fs::path path = cache / unsynced.file;
+  const detail::Fd fd = detail::os_open(path, O_CREAT | O_TRUNC | O_WRONLY);
+  if (!detail::os_sync_directory(path.parent_path()) ||
+      !detail::os_write(fd.get(), unsynced.bytes.data(), unsynced.bytes.size())) {
+    throw std::runtime_error("it cannot be written");
   }
-  const Sample sample(cache);
-  steps.done();
+}
+
+Unsynced last_pack(const fs::path& cache) {
+  fs::path last;
+  for (const auto& entry : fs::directory_iterator(cache / "packs")) {
+    last = std::max(last, entry.path());
+  }
+  return {"packs" / last.filename(), read_bytes(last)};
+}
+
+void perform(int (&body)(const fs::path&, Steps&), const fs::path& cache, Steps& steps) {
+  if (body(cache, steps) != 0) throw std::runtime_error("it cannot be done at all");
 }
 
 // The mark of a clear that was not finished: the directory is taken away now.
@@ -139,16 +157,81 @@ Scene finished_clear(const fs::path& plain, const fs::path& killed) {
     steps.opened();
     sample.clear("a");
   });
-  fs::path last;
-  for (const auto& entry : fs::directory_iterator(killed / "packs")) {
-    last = std::max(last, entry.path());
-  }
   return {"finish",
           old_tasks(),
           plain,
           {},
-          [file = "packs" / last.filename(), bytes = read_bytes(last)](
-              const fs::path& cache, Steps& steps) { finish(cache, file, bytes, steps); }};
+          [pack = last_pack(killed)](const fs::path& cache, Steps& steps) {
+            write(cache, pack);
+            const Sample sample(cache);  // somebody comes and finishes it
+            steps.done();
+          }};
+}
+
+// The result of a task with a directory is made: for the first time.
+Scene first_directory(const char* name, int (*build)(const fs::path&), const fs::path& empty) {
+  return {
+      name,
+      {},
+      empty,
+      "cache",
+      [build](const fs::path& cache, Steps& steps) {
+        if (build(cache) != 0) throw std::runtime_error("it cannot be built at all");
+        steps.done();
+      },
+      [](const fs::path& cache, std::size_t steps) { return fault_of_first(cache, steps > 0); }};
+}
+
+// Anew, with another content.
+Scene directory_anew(const fs::path& good) {
+  return {"anew",
+          {},
+          good,
+          {},
+          [](const fs::path& cache, Steps& steps) { perform(rebuild_directory, cache, steps); },
+          [](const fs::path& cache, std::size_t steps) {
+            return look_at_directory(cache, steps > 0).fault;
+          }};
+}
+
+// In vain: the content of before comes back.
+Scene directory_in_vain(const fs::path& good) {
+  return {"vain",
+          {},
+          good,
+          {},
+          [](const fs::path& cache, Steps& steps) { perform(fail_directory, cache, steps); },
+          [](const fs::path& cache, std::size_t) { return fault_of_first(cache, true); }};
+}
+
+// By a process that is killed when others see its result, before what it moved aside is gone.
+Scene killed_directory(const fs::path& good, const fs::path& killed) {
+  copy_cache(good, killed);
+  (void)run_child([&] { return clear_source(killed); });  // a pack with a clear is synced anyway
+  const std::string index = read_bytes(killed / "index.sqlite");
+  Steps none;
+  (void)trace([&] { return rebuild_cleared(killed, none); },
+              [&](const Call& call) -> Order {
+                const bool moves = call.number == SYS_rename && call.entering;
+                return moves && read_path(call.thread, call.arguments[0]).ends_with("data.previous")
+                           ? Order{Verdict::kill}
+                           : Order{};
+              });
+  const Unsynced pack = last_pack(killed);
+  fs::remove(killed / pack.file);
+  for (const char* suffix : {"", "-wal", "-shm"}) fs::remove(killed / ("index.sqlite"s + suffix));
+  std::ofstream(killed / "index.sqlite", std::ios::binary) << index;
+  return {"killed",
+          {},
+          killed,
+          {},
+          [pack](const fs::path& cache, Steps& steps) {
+            write(cache, pack);
+            perform(ask_for_directory, cache, steps);
+          },
+          [](const fs::path& cache, std::size_t steps) {
+            return look_at_directory(cache, steps > 0).fault;
+          }};
 }
 
 // What is wrong with the cache in this process; empty: nothing.
@@ -189,7 +272,7 @@ std::string check(const Scene& scene, const fs::path& cache, std::size_t steps) 
   const Ending ending = run_child([&] {
     std::string fault;
     try {
-      fault = fault_of(scene, cache, steps);
+      fault = scene.fault ? scene.fault(cache, steps) : fault_of(scene, cache, steps);
     } catch (const std::exception& error) { fault = error.what(); }
     std::ofstream(report) << fault;
     return 0;
@@ -208,7 +291,10 @@ std::uint64_t fail_everywhere(Line& line, const Scene& scene, const Recording& r
   for (std::size_t at = 0; at <= recording.changes.size(); ++at) {
     const bool last = at == recording.changes.size();
     const std::size_t steps = last ? recording.steps : recording.changes[at].steps;
-    const bool mine = at % kSlices == static_cast<std::size_t>(slice);
+    // Of whole runs quick looks at some changes, others for each seed.
+    const bool skipped =
+        scene.fault && !line.nightly() && (at / kSlices + line.seed()) % kQuickStep != 0;
+    const bool mine = at % kSlices == static_cast<std::size_t>(slice) && !skipped;
     for (const Loss loss : kLosses) {
       const int times = loss == Loss::random ? (line.nightly() ? 200 : 2) : 1;
       for (int i = 0; mine && i < times; ++i) {
@@ -246,8 +332,17 @@ int run(Line& line) {
   for (const SampleTask& task : batch()) {
     many.dues.push_back({task, many.dues.size() <= 15 ? 1u : 2u});
   }
+  const fs::path good = line.directory() / "good";
+  if (run_child([&] { return build_directory(good); }).status != 0) {
+    line.violation("a directory cannot be built at all");
+  }
+  const Scene first = first_directory("first", build_directory, many.before),
+              large = first_directory("large", build_large_directory, many.before),
+              anew = directory_anew(good), vain = directory_in_vain(good),
+              killed = killed_directory(good, line.directory() / "killed directory");
   std::string figure;
-  for (const Scene& scene : {publish, many, collected, cleared, finished}) {
+  for (const Scene& scene :
+       {publish, many, collected, cleared, finished, first, large, anew, vain, killed}) {
     if (!line.wants(scene.name)) continue;
     const fs::path cache = line.directory() / "recorded";
     fs::remove_all(cache);

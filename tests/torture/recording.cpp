@@ -117,6 +117,7 @@ class Recorder {
         change.covers = begun.changes;
         return;
       }
+      case SYS_syncfs: add(Change::Kind::sync_all, begun).covers = begun.changes; return;
       case SYS_ftruncate:
         return note_change(Change::Kind::truncate, file, begun, call.arguments[1], {});
       case SYS_pwrite64:
@@ -167,8 +168,18 @@ class Recorder {
     change.target = begun.target;
     const bool two = kind == Change::Kind::rename || kind == Change::Kind::link;
     if (two && names_.contains(begun.path)) names_[begun.target] = names_[begun.path];
+    if (kind == Change::Kind::rename) move_below(begun.path + "/", begun.target + "/");
     const bool stays = kind == Change::Kind::directory || kind == Change::Kind::link;
     if (!stays) names_.erase(begun.path);
+  }
+
+  void move_below(const std::string& from, const std::string& to) {
+    std::map<std::string, std::size_t> moved;
+    for (auto at = names_.lower_bound(from); at != names_.end() && at->first.starts_with(from);) {
+      moved[to + at->first.substr(from.size())] = at->second;
+      at = names_.erase(at);
+    }
+    names_.merge(moved);
   }
 
   const std::string root_;

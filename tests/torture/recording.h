@@ -16,15 +16,16 @@ namespace stook::torture {
 // One change. Files are numbers, since names come and go; names are relative to the directory.
 struct Change {
   enum class Kind : std::uint8_t {
-    create,     // `name` is `file`, empty
-    directory,  // `name` is one
-    write,      // `data` at `offset` of `file`
-    truncate,   // `file` to `offset` bytes
-    rename,     // `name` to `target`
-    link,       // `name` is `target` as well
-    remove,     // `name`
-    sync,       // `file`: what was changed before `covers` is on the disk
-    sync_names  // of the directory `name`
+    create,      // `name` is `file`, empty
+    directory,   // `name` is one
+    write,       // `data` at `offset` of `file`
+    truncate,    // `file` to `offset` bytes
+    rename,      // `name` to `target`
+    link,        // `name` is `target` as well
+    remove,      // `name`
+    sync,        // `file`: what was changed before `covers` is on the disk
+    sync_names,  // of the directory `name`
+    sync_all     // of all files and directories
   };
   Kind kind = Kind::write;
   std::size_t file = 0;

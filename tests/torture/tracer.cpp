@@ -319,6 +319,7 @@ std::string call_name(long number) {
                                                     {SYS_fcntl, "fcntl"},
                                                     {SYS_fsync, "fsync"},
                                                     {SYS_fdatasync, "fdatasync"},
+                                                    {SYS_syncfs, "syncfs"},
                                                     {SYS_ftruncate, "ftruncate"},
                                                     {SYS_fallocate, "fallocate"},
                                                     {SYS_rename, "rename"},
