@@ -8,9 +8,9 @@
 
 namespace stook::detail {
 
-// While it lives, `before` is told each fdatasync, fsync, pwrite, pread, lstat, rename and unlink of
-// this thread, and SQLite's pwrite64, pread64 and fcntl64, with its path, before it happens. Calls
-// that `before` makes are not told.
+// While it lives, `before` is told each fdatasync, fsync, pwrite, pread, lstat, rename and unlink
+// of this thread, and SQLite's pwrite64, pread64 and fcntl64, with its path, before it happens.
+// Calls that `before` makes are not told.
 class AtCalls {
  public:
   using Before = std::function<void(const std::string& call, const std::string& path)>;
