@@ -336,11 +336,22 @@ void PackStore::make_readable(const Entry& entry) {
   if (entry.pack == writer_->pack() && !writer_->is_written(entry.offset)) writer_->write();
 }
 
+// Written once more: a sync that has failed before has let go of what it was to save, and the next
+// one says that all is well.
 void PackStore::make_durable(const Entry& entry) {
-  if (entry.pack == writer_->pack()) return writer_->sync();
-  const auto file = packs_.open(entry.pack);
-  if (!file) throw CacheError(file.reason());
-  if (!os_sync_data((*file)->fd.get())) throw_cache_error("sync", packs_.path_of(entry.pack));
+  make_readable(entry);
+  const auto record = packs_.read(entry.pack, entry.offset);
+  if (!record) throw CacheError(record.reason());
+  const std::filesystem::path path = packs_.path_of(entry.pack);
+  const Fd file = os_open(path, O_RDWR);
+  std::vector<std::byte> head(record->pack->header.length);
+  const auto size = static_cast<ssize_t>(head.size());
+  if (!file || os_pread(file.get(), head.data(), head.size(), 0) != size ||
+      !os_pwrite(file.get(), head.data(), head.size(), 0) ||
+      !os_pwrite(file.get(), record->bytes.data(), record->bytes.size(), entry.offset) ||
+      !os_sync_data(file.get())) {
+    throw_cache_error("sync", path);
+  }
 }
 
 // The end of a run: the next one looks at the disk again.

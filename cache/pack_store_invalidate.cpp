@@ -73,7 +73,7 @@ void PackStore::mark_damaged(const Key& key, const Entry& entry, std::string_vie
 // have written since the last look may be of another version, and the index not know of it yet.
 Invalidated PackStore::check_versions(std::span<const ClassVersion> classes) {
   const std::uint64_t written = shared_.length_of_others();
-  bool outdated = checked_length_.exchange(written) != written && !STOOK_MUTANT("check-tails");
+  bool outdated = checked_length_.load() != written && !STOOK_MUTANT("check-tails");
   try {
     indexer_->flush_own();
     view_.read([&](View::Tables& tables) {
@@ -87,11 +87,13 @@ Invalidated PackStore::check_versions(std::span<const ClassVersion> classes) {
     throw error;  // what is known here already would answer though it may be outdated
   }
   if (!outdated) return {};
-  return invalidate([&](Indexer::Transaction& transaction) {
+  const Invalidated result = invalidate([&](Indexer::Transaction& transaction) {
     for (const ClassVersion& type : classes) {
       transaction.ingest.check_version(type.name, type.version, transaction.outcome);
     }
   });
+  checked_length_ = written;  // not before: where this fails it is looked at again
+  return result;
 }
 
 std::vector<External> PackStore::externals() {

@@ -350,7 +350,7 @@ void check_young(const Layout& layout, Database& database) {
   for (const char* root :
        {"SELECT 1 FROM records LIMIT 1", "SELECT 1 FROM keys LIMIT 1",
         "SELECT 1 FROM edges LIMIT 1", "SELECT 1 FROM externals LIMIT 1",
-        "SELECT id FROM classes LIMIT 1", "SELECT id FROM classes ORDER BY name LIMIT 1"}) {
+        "SELECT checked FROM classes LIMIT 1", "SELECT id FROM classes ORDER BY name LIMIT 1"}) {
     (void)database.query_integer(root);
   }
 }

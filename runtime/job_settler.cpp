@@ -23,28 +23,33 @@ void add_place(const std::string& host, int attempt, double seconds, Completion&
 
 }  // namespace
 
-std::unique_ptr<TaskDirectory> JobSettler::adopted_directory(const Node& node) const {
-  auto directory =
-      std::make_unique<TaskDirectory>(fs::absolute(store_.root()), node.spec->key,
-                                      store_.task_path(node.task().info.name, node.entry.id));
-  directory->adopt();
-  return directory;
+fs::path JobSettler::path_of(const Node& node) const {
+  return fs::absolute(store_.task_path(node.task().info.name, node.entry.id));
+}
+
+// A worker that has failed, or is gone, may have moved nothing yet, or have put it back already.
+void JobSettler::give_back_directory(const Node& node) const {
+  settle_attempt(store_, node.spec->key, node.entry, path_of(node));
 }
 
 void JobSettler::settle(Node& node, JobResult& result, Completion& completion) {
   const TaskSpec& task = node.task();
-  // Given back, unless the result is accepted.
-  std::unique_ptr<TaskDirectory> directory;
-  if (result.failed || result.moved_directory) directory = adopted_directory(node);
   if (result.failed) {
-    directory.reset();
+    give_back_directory(node);
     return settle_failure(node, result, completion);
   }
   if (result.key != task.key || result.signature != task.value_type.signature) {
+    give_back_directory(node);
     completion.kind = Completion::Kind::failed;
     completion.cause =
         "the worker sent the result of another task or of another type (" + result.signature + ")";
     return;
+  }
+  std::unique_ptr<TaskDirectory> directory;  // given back, unless the result is accepted
+  if (result.moved_directory) {
+    directory =
+        std::make_unique<TaskDirectory>(fs::absolute(store_.root()), task.key, path_of(node));
+    directory->adopt(node.entry);
   }
   publish(node, result, directory.get());
   completion.seconds = static_cast<float>(static_cast<double>(result.duration_ns) * 1e-9);
@@ -123,7 +128,7 @@ void JobSettler::settle_lost(Node& node, const EndedJob& ended, Completion& comp
   completion.kind = Completion::Kind::failed;
   completion.cause = lost.cause;
   if (!lost.host.empty()) add_place(lost.host, lost.attempt, lost.seconds, completion);
-  if (!ended.may_live) (void)adopted_directory(node);
+  if (!ended.may_live) give_back_directory(node);
   add_logs(node, ended.written.out, ended.written.err, completion);
 }
 

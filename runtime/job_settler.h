@@ -27,8 +27,9 @@ class JobSettler {
   [[nodiscard]] TaskOutput::Written collect_output(const Node& node, const LostJob& lost) const;
   // When whoever executed it has ended.
   void settle_lost(Node& node, const EndedJob& ended, Completion& completion);
-  // What an attempt that was given up moved aside is put back. Throws CacheError.
-  void give_back_directory(const Node& node) const { (void)adopted_directory(node); }
+  // What an attempt that came to nothing moved aside is put back. Throws CacheError; then whoever
+  // executes the task, or opens the cache, next does it.
+  void give_back_directory(const Node& node) const;
 
  private:
   void publish(Node& node, const JobResult& result, TaskDirectory* directory);
@@ -36,8 +37,7 @@ class JobSettler {
   void take_transient(Node& node, const JobResult& result);
   void settle_failure(Node& node, JobResult& result, Completion& completion);
   void add_logs(const Node& node, bool out, bool err, Completion& completion);
-  // The task's directory as the worker left it; given back, where it is not committed.
-  [[nodiscard]] std::unique_ptr<TaskDirectory> adopted_directory(const Node& node) const;
+  [[nodiscard]] std::filesystem::path path_of(const Node& node) const;
 
   Store& store_;
   Plan& plan_;

@@ -59,12 +59,17 @@ bool discard(const fs::path& root, const fs::path& path) {
   return moved;
 }
 
+// A directory that is not there has none.
+bool sync_names(const fs::path& directory) {
+  return os_sync_directory(directory) || errno == ENOENT;
+}
+
 // The last good content comes back; without any there was none. False: it is to be tried again.
 bool restore(const fs::path& root, const fs::path& data, const fs::path& previous) {
   if (!discard(root, data)) return false;
   if (!STOOK_MUTANT("rename-back") && !os_rename(previous, data) && errno != ENOENT) return false;
   // Before the marker goes.
-  return STOOK_MUTANT("sync-restored") || os_sync_directory(data.parent_path()) || errno == ENOENT;
+  return STOOK_MUTANT("sync-restored") || sync_names(data.parent_path());
 }
 
 // Nothing below the cache is made or removed through a symbolic link.
@@ -116,10 +121,14 @@ void settle(Store& store, const Key& key, const Entry& entry, const fs::path& pa
       if (!published && !is_content(previous, record->directory) && !STOOK_MUTANT("lost-content")) {
         store.mark_damaged(key, entry,
                            "what it left in " + data.string() + " is not there any more");
+        store.sync();  // before the marker goes
       }
     }
   }
-  if (published && !STOOK_MUTANT("durable-before-settled")) store.make_durable(entry);
+  if (published && !STOOK_MUTANT("durable-before-settled")) {
+    store.make_durable(entry);
+    if (!sync_names(path)) throw_cache_error("sync", path);  // it may just have come back
+  }
   if (published ? discard(store.root(), previous) : restore(store.root(), data, previous)) return;
   throw_cache_error("put right what an attempt that died has left in", path);
 }
@@ -272,10 +281,10 @@ void TaskDirectory::put_aside() {
   }
 }
 
-void TaskDirectory::adopt() {
-  moved_ = is_there(marker_);
-  used_ = moved_ && is_there(data_);
-  replaces_ = moved_ && is_there(previous_);
+// A network file system may not show here yet what was made there.
+void TaskDirectory::adopt(const Entry& before) {
+  moved_ = used_ = true;
+  replaces_ = before.pack != 0 || is_there(previous_);
 }
 
 Digest TaskDirectory::digest() const {
@@ -290,11 +299,10 @@ Digest TaskDirectory::digest() const {
 void TaskDirectory::sync() const {
   if (!moved_) return;
   const fs::path of_class = path_.parent_path();
-  bool good = true;
-  for (const fs::path& holder : {of_class.parent_path(), of_class, path_}) {
+  bool good = !used_ || STOOK_MUTANT("sync-directory") || os_sync_tree(data_);
+  for (const fs::path& holder : {path_, of_class, of_class.parent_path()}) {
     good = good && (STOOK_MUTANT("sync-directory-name") || os_sync_directory(holder));
   }
-  if (used_ && !STOOK_MUTANT("sync-directory")) good = good && os_sync_tree(data_);
   if (!good) throw_cache_error("sync", data_);
 }
 

@@ -32,9 +32,9 @@ class TaskDirectory {
   void put_aside();
   [[nodiscard]] bool used() const { return used_; }
   [[nodiscard]] bool moved() const { return moved_; }
-  // Another process has executed the task here, or died in it: what it moved is now ours to commit
-  // or to give back.
-  void adopt();
+  // Another process has executed the task here: what it made, and moved, is now ours to commit or
+  // to give back. `before`: the task's entry when it was claimed.
+  void adopt(const Entry& before);
   // The other way round: another process will commit() or give back.
   void hand_over() { committed_ = true; }
   // Throws Error where the task has left what cannot be read.

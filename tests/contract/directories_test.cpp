@@ -139,6 +139,17 @@ TEST_P(Directories, TheNextAttemptUndoesWhatADeadOneDid) {
   fails_and_gives_back();
 }
 
+// The marker cannot be written, so nothing has moved: what is there is the last good one.
+TEST_P(Directories, NothingMovesWithoutAMarker) {
+  write(files / "in", "bad");
+  fs::create_directory(marker());
+  write(marker() / "in the way", "");
+  EXPECT_THROW((void)task().run_graph(options()), CacheError);
+  EXPECT_EQ(read(data() / "file"), "good");
+  fs::remove_all(marker());
+  fails_and_gives_back();
+}
+
 INSTANTIATE_TEST_SUITE_P(Directories, Directories, testing::Bool(),
                          [](const auto& param) { return param.param ? "InAWorker" : "InThreads"; });
 

@@ -30,9 +30,11 @@ struct DirectoryOutput : Task<DirectoryOutput, long()> {
   Future<long> source = DirectorySource::make();
   long run_task() {
     std::ofstream file(task_directory() / "file");
-    if (!(file << generation).flush()) throw std::runtime_error("cannot write the file");
+    if (!(file << generation << ' ' << 1 + more_files).flush()) {
+      throw std::runtime_error("cannot write the file");
+    }
     for (int i = 0; i < more_files; ++i) {
-      std::ofstream(task_directory() / std::to_string(i)) << generation;
+      std::ofstream(task_directory() / std::to_string(i)) << generation << ' ' << 1 + more_files;
     }
     if (fails) throw std::runtime_error("as it was to");
     return generation;
@@ -47,20 +49,20 @@ CacheOptions silent() {
   return options;
 }
 
-constexpr int kMoreFiles = 20;
+constexpr int kMoreFiles = 130;
 
-// The number that is in each file, where all are there; else -1.
+// The number that is in each file, where as many are there as each says; else -1.
 long in_directory() {
-  std::set<long> numbers;
+  std::set<std::pair<long, int>> said;
   int files = 0;
   for (const auto& entry : fs::directory_iterator(DirectoryOutput::make().task_directory())) {
     long number = 0;
-    std::ifstream(entry.path()) >> number;
-    numbers.insert(number);
+    int all = 0;
+    std::ifstream(entry.path()) >> number >> all;
+    said.emplace(number, all);
     ++files;
   }
-  const bool all = files == 1 || files == 1 + kMoreFiles;
-  return all && numbers.size() == 1 ? *numbers.begin() : -1;
+  return said.size() == 1 && said.begin()->second == files ? said.begin()->first : -1;
 }
 
 }  // namespace

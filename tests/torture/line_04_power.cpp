@@ -29,7 +29,6 @@ struct Due {
 };
 
 constexpr std::size_t kNever = ~std::size_t{0};
-constexpr std::size_t kQuickStep = 4;
 
 struct Scene {
   std::string name;
@@ -39,7 +38,10 @@ struct Scene {
   std::function<void(const fs::path&, Steps&)> perform;
   // What is wrong with the cache when so many steps are done; not set: something with the dues.
   std::function<std::string(const fs::path&, std::size_t)> fault{};
+  std::size_t quick_step = 1;  // quick looks at one change of so many, others for each seed
 };
+
+constexpr std::size_t kRunStep = 4, kLargeRunStep = 32;
 
 std::vector<Due> old_tasks() {
   std::vector<Due> dues;
@@ -291,9 +293,7 @@ std::uint64_t fail_everywhere(Line& line, const Scene& scene, const Recording& r
   for (std::size_t at = 0; at <= recording.changes.size(); ++at) {
     const bool last = at == recording.changes.size();
     const std::size_t steps = last ? recording.steps : recording.changes[at].steps;
-    // Of whole runs quick looks at some changes, others for each seed.
-    const bool skipped =
-        scene.fault && !line.nightly() && (at / kSlices + line.seed()) % kQuickStep != 0;
+    const bool skipped = !line.nightly() && (at / kSlices + line.seed()) % scene.quick_step != 0;
     const bool mine = at % kSlices == static_cast<std::size_t>(slice) && !skipped;
     for (const Loss loss : kLosses) {
       const int times = loss == Loss::random ? (line.nightly() ? 200 : 2) : 1;
@@ -336,10 +336,12 @@ int run(Line& line) {
   if (run_child([&] { return build_directory(good); }).status != 0) {
     line.violation("a directory cannot be built at all");
   }
-  const Scene first = first_directory("first", build_directory, many.before),
-              large = first_directory("large", build_large_directory, many.before),
-              anew = directory_anew(good), vain = directory_in_vain(good),
-              killed = killed_directory(good, line.directory() / "killed directory");
+  Scene first = first_directory("first", build_directory, many.before),
+        large = first_directory("large", build_large_directory, many.before),
+        anew = directory_anew(good), vain = directory_in_vain(good),
+        killed = killed_directory(good, line.directory() / "killed directory");
+  for (Scene* const run : {&first, &anew, &vain, &killed}) run->quick_step = kRunStep;
+  large.quick_step = kLargeRunStep;
   std::string figure;
   for (const Scene& scene :
        {publish, many, collected, cleared, finished, first, large, anew, vain, killed}) {

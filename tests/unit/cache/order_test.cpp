@@ -305,6 +305,30 @@ TEST(Order, ARecordWhoseClassWasClearedWhileItWasWrittenIsNoAnswer) {
   clear_while_written([](TestStore& two, const std::string&) { two->clear_class("Task"); });
 }
 
+// A sync that failed has dropped what it was to save: another one alone would not bring it back.
+TEST(Order, WhatIsMadeDurableIsWrittenAgainFirst) {
+  const TemporaryDirectory dir;
+  TestStore store(dir.path());
+  store.publish("first", "value");
+  Publication p;
+  p.key = key_of("key");
+  p.id = store->id_of(p.key);
+  p.class_name = "Task";
+  p.digest = digest_of("value");
+  p.codec = "text";
+  p.durable = true;
+  failing_syncs = 1;
+  EXPECT_THROW((void)store->publish(p), AcceptedError);
+  std::vector<std::string> calls;
+  const AtCalls at([&](const std::string& call, const std::string& path) {
+    if (path.ends_with(".pack")) calls.push_back(call);
+  });
+  store->make_durable(store.entry("key"));
+  ASSERT_GE(calls.size(), 2u);
+  EXPECT_EQ(calls[calls.size() - 2], "pwrite");
+  EXPECT_EQ(calls.back(), "fdatasync");
+}
+
 // A record that is found in a tail is overtaken meanwhile: what was known before it is no answer.
 class OvertakenInTail : public testing::TestWithParam<std::pair<const char*, const char*>> {
  protected:
