@@ -339,12 +339,16 @@ void PackStore::make_readable(const Entry& entry) {
 // Written once more: a sync that has failed before has let go of what it was to save, and the next
 // one says that all is well.
 void PackStore::make_durable(const Entry& entry) {
-  make_readable(entry);
+  if (entry.pack == writer_->pack()) writer_->sync();  // objects, too
   const auto record = packs_.read(entry.pack, entry.offset);
   if (!record) throw CacheError(record.reason());
   const std::filesystem::path path = packs_.path_of(entry.pack);
-  const Fd file = os_open(path, O_RDWR);
   std::vector<std::byte> head(record->pack->header.length);
+  const Fd file = os_open(path, O_RDWR);
+  if (!file && (errno == EACCES || errno == EPERM || errno == EROFS)) {
+    if (!os_sync_data(record->pack->fd.get())) throw_cache_error("sync", path);
+    return;
+  }
   const auto size = static_cast<ssize_t>(head.size());
   if (!file || os_pread(file.get(), head.data(), head.size(), 0) != size ||
       !os_pwrite(file.get(), head.data(), head.size(), 0) ||

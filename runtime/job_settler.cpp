@@ -27,22 +27,25 @@ fs::path JobSettler::path_of(const Node& node) const {
   return fs::absolute(store_.task_path(node.task().info.name, node.entry.id));
 }
 
-// A worker that has failed, or is gone, may have moved nothing yet, or have put it back already.
-void JobSettler::give_back_directory(const Node& node) const {
-  settle_attempt(store_, node.spec->key, node.entry, path_of(node));
+std::string JobSettler::give_back_directory(const Node& node) const {
+  try {
+    undo_attempt(fs::absolute(store_.root()), node.spec->key, node.entry, path_of(node));
+  } catch (const CacheError& error) { return std::string("\n  ") + error.what(); }
+  return {};
 }
 
 void JobSettler::settle(Node& node, JobResult& result, Completion& completion) {
   const TaskSpec& task = node.task();
   if (result.failed) {
-    give_back_directory(node);
-    return settle_failure(node, result, completion);
+    const std::string trouble = give_back_directory(node);
+    settle_failure(node, result, completion);
+    completion.cause += trouble;
+    return;
   }
   if (result.key != task.key || result.signature != task.value_type.signature) {
-    give_back_directory(node);
     completion.kind = Completion::Kind::failed;
-    completion.cause =
-        "the worker sent the result of another task or of another type (" + result.signature + ")";
+    completion.cause = "the worker sent the result of another task or of another type (" +
+                       result.signature + ")" + give_back_directory(node);
     return;
   }
   std::unique_ptr<TaskDirectory> directory;  // given back, unless the result is accepted
@@ -128,7 +131,7 @@ void JobSettler::settle_lost(Node& node, const EndedJob& ended, Completion& comp
   completion.kind = Completion::Kind::failed;
   completion.cause = lost.cause;
   if (!lost.host.empty()) add_place(lost.host, lost.attempt, lost.seconds, completion);
-  if (!ended.may_live) give_back_directory(node);
+  if (!ended.may_live) completion.cause += give_back_directory(node);
   add_logs(node, ended.written.out, ended.written.err, completion);
 }
 

@@ -27,9 +27,10 @@ class JobSettler {
   [[nodiscard]] TaskOutput::Written collect_output(const Node& node, const LostJob& lost) const;
   // When whoever executed it has ended.
   void settle_lost(Node& node, const EndedJob& ended, Completion& completion);
-  // What an attempt that came to nothing moved aside is put back. Throws CacheError; then whoever
-  // executes the task, or opens the cache, next does it.
-  void give_back_directory(const Node& node) const;
+  // What an attempt that came to nothing moved aside is put back; where that cannot be done,
+  // whoever executes the task, or opens the cache, next does it. Gives a line that says why; or
+  // nothing.
+  [[nodiscard]] std::string give_back_directory(const Node& node) const;
 
  private:
   void publish(Node& node, const JobResult& result, TaskDirectory* directory);

@@ -397,9 +397,7 @@ class Outside::Impl {
     completion.node = flight.node;
     completion.kind = Completion::Kind::not_started;
     const Node& node = plan_.nodes[flight.node];
-    try {
-      settler_.give_back_directory(node);
-    } catch (...) { (void)take_exception(completion, node.spec->key); }
+    (void)settler_.give_back_directory(node);
     store_.release(node.spec->key);
     finish(std::move(completion), flight.batch);
   }

@@ -108,29 +108,46 @@ bool is_content(const fs::path& path, const Digest& digest) {
   }
 }
 
+bool is_kept(const Entry& entry) {
+  return entry.pack != 0 && (entry.state != RecordState::missing || entry.doubt == Doubt::not_kept);
+}
+
+// Its content is lost. Since the entry was looked up its record may have moved to another pack.
+void mark_lost(Store& store, const Key& key, Entry entry, const fs::path& data) {
+  Entry now;
+  store.lookup({&key, 1}, {&now, 1});
+  if (now.pack != 0 && now.digest == entry.digest) entry = now;
+  store.mark_damaged(key, entry, "what it left in " + data.string() + " is not there any more");
+  store.sync();  // before the marker goes
+}
+
 // Settles what an attempt that died has left: the record says whether it had published, and could
 // only not remove what it had moved aside. Throws CacheError where that cannot be known or done:
 // the record must not answer beside the content of another one.
 void settle(Store& store, const Key& key, const Entry& entry, const fs::path& path) {
   const fs::path data = path / "data", previous = path / "data.previous";
-  const bool kept = entry.state != RecordState::missing || entry.doubt == Doubt::not_kept;
-  bool published = false;
-  if (kept && entry.pack != 0 && !STOOK_MUTANT("directory-of-which")) {
+  Digest digest;
+  bool known = false;
+  if (is_kept(entry) && !STOOK_MUTANT("directory-of-which")) {
     if (const auto record = store.read_record(entry)) {
-      published = is_content(data, record->directory);
-      if (!published && !is_content(previous, record->directory) && !STOOK_MUTANT("lost-content")) {
-        store.mark_damaged(key, entry,
-                           "what it left in " + data.string() + " is not there any more");
-        store.sync();  // before the marker goes
-      }
+      digest = record->directory;
+      known = true;
     }
   }
-  if (published && !STOOK_MUTANT("durable-before-settled")) {
-    store.make_durable(entry);
-    if (!sync_names(path)) throw_cache_error("sync", path);  // it may just have come back
+  bool good = false;
+  if (known && is_content(data, digest)) {
+    // It may have made the same as before, and not synced it; or the name has just come back.
+    if (!STOOK_MUTANT("durable-before-settled")) store.make_durable(entry);
+    good = (!is_there(previous) || STOOK_MUTANT("same-before-settled") || os_sync_tree(data)) &&
+           sync_names(path) && discard(store.root(), previous);
+  } else {
+    good = restore(store.root(), data, previous);
+    // Looked at once more: a network file system may not have shown before what was moved.
+    const bool lost = good && is_kept(entry) && !STOOK_MUTANT("lost-content") &&
+                      (!known || !is_content(data, digest));
+    if (lost) mark_lost(store, key, entry, data);
   }
-  if (published ? discard(store.root(), previous) : restore(store.root(), data, previous)) return;
-  throw_cache_error("put right what an attempt that died has left in", path);
+  if (!good) throw_cache_error("put right what an attempt that died has left in", path);
 }
 
 // What a marker says; empty: whoever wrote it died before anything moved.
@@ -351,6 +368,23 @@ void settle_attempt(Store& store, const Key& key, const Entry& entry, const fs::
   if (STOOK_MUTANT("settle-attempt") || !is_unsettled(store.root(), key, path)) return;
   refuse_links(store.root(), {path / "data", path / "data.previous", marker});
   settle(store, key, entry, path);
+  std::error_code ignored;
+  fs::remove(marker, ignored);
+}
+
+// Nothing was moved aside before, so what lies there was.
+void undo_attempt(const fs::path& root, const Key& key, const Entry& before, const fs::path& path) {
+  const fs::path marker = marker_of(root, key);
+  // A network file system shows then what was made elsewhere.
+  for (const fs::path& directory : {marker.parent_path(), path}) {
+    (void)os_open(directory, O_RDONLY | O_DIRECTORY);
+  }
+  if (!is_unsettled(root, key, path)) return;
+  const fs::path data = path / "data", previous = path / "data.previous";
+  const bool stays = is_kept(before) && before.has_directory && !is_there(previous);
+  if (!(stays ? sync_names(path) : restore(root, data, previous))) {
+    throw_cache_error("put right what the task has left in", path);
+  }
   std::error_code ignored;
   fs::remove(marker, ignored);
 }

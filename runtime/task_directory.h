@@ -77,6 +77,13 @@ Entry publish_with(Store& store, Publication publication, TaskDirectory* directo
 void settle_attempt(Store& store, const Key& key, const Entry& entry,
                     const std::filesystem::path& path);
 
+// An attempt in another process came to nothing: what it moved aside, if it came that far and has
+// not put it back itself, comes back. `before`: the entry when the key was claimed. Throws
+// CacheError; then it is left to who is next. REQUIRES: what was left before was settled, and the
+// key is claimed.
+void undo_attempt(const std::filesystem::path& root, const Key& key, const Entry& before,
+                  const std::filesystem::path& path);
+
 // Gives back what attempts of processes that died have moved aside. Called when a cache is opened.
 void restore_directories(Store& store);
 

@@ -232,7 +232,8 @@ class Store {
 
   // Other processes can read the record from its pack from now on. Throws CacheError.
   virtual void make_readable(const Entry& entry) = 0;
-  // It survives a power failure from now on, whoever has published it. Throws CacheError.
+  // The record survives a power failure from now on, whoever has published it; a value outside of
+  // its pack may be lost all the same, and is computed again. Throws CacheError.
   virtual void make_durable(const Entry& entry) = 0;
 
   // These suspects were proven to have unchanged upstreams: fresh again.

@@ -2,6 +2,7 @@
 
 #include <sys/syscall.h>
 
+#include <csignal>
 #include <fstream>
 #include <set>
 #include <stdexcept>
@@ -18,6 +19,7 @@ namespace {
 
 long generation = 0;  // what a task makes that is executed now
 bool fails = false;   // having made it
+bool dies = false;    // the same
 int more_files = 0;   // beside the one
 
 }  // namespace
@@ -36,6 +38,8 @@ struct DirectoryOutput : Task<DirectoryOutput, long()> {
     for (int i = 0; i < more_files; ++i) {
       std::ofstream(task_directory() / std::to_string(i)) << generation << ' ' << 1 + more_files;
     }
+    file.close();
+    if (dies) (void)raise(SIGKILL);
     if (fails) throw std::runtime_error("as it was to");
     return generation;
   }
@@ -81,7 +85,7 @@ int build_large_directory(const fs::path& directory) {
 namespace {
 
 long execute_again(const fs::path& directory, Steps& steps, bool cleared = false) {
-  generation = 2;
+  if (!dies) generation = 2;
   const Cache cache(directory, silent());
   steps.opened();
   if (!cleared) DirectorySource::make().clear_task();
@@ -107,6 +111,13 @@ int clear_source(const fs::path& directory) {
 
 int rebuild_cleared(const fs::path& directory, Steps& steps) {
   return execute_again(directory, steps, true) == 2 ? 0 : 1;
+}
+
+int die_having_made_the_same(const fs::path& directory) {
+  generation = 1;
+  dies = true;
+  Steps steps;
+  return execute_again(directory, steps) == 1 ? 1 : 2;  // it does not come to that
 }
 
 int fail_directory(const fs::path& directory, Steps& steps) {

@@ -18,6 +18,8 @@ int rebuild_directory(const std::filesystem::path& cache, Steps& steps);
 // The same in two steps: what it is made of is cleared, then both are executed.
 int clear_source(const std::filesystem::path& cache);
 int rebuild_cleared(const std::filesystem::path& cache, Steps& steps);
+// The process is killed when the task has written its file, which is as it was before.
+int die_having_made_the_same(const std::filesystem::path& cache);
 // The task fails after it has written its file: the content of before comes back.
 int fail_directory(const std::filesystem::path& cache, Steps& steps);
 // Opens the cache and asks for the result, which is there: 0 where its directory is, too.

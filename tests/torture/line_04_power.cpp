@@ -236,6 +236,26 @@ Scene killed_directory(const fs::path& good, const fs::path& killed) {
           }};
 }
 
+// By a process that is killed when it has made the same as before, and has not synced it.
+Scene same_directory(const fs::path& good, const fs::path& killed) {
+  copy_cache(good, killed);
+  (void)run_child([&] { return die_having_made_the_same(killed); });
+  fs::path file;
+  for (const auto& entry : fs::recursive_directory_iterator(killed / "tasks")) {
+    if (entry.path().parent_path().filename() == "data") file = entry.path();
+  }
+  file = fs::relative(file, killed);
+  return {"same",
+          {},
+          killed,
+          {},
+          [made = Unsynced{file, read_bytes(killed / file)}](const fs::path& cache, Steps& steps) {
+            write(cache, made);
+            perform(ask_for_directory, cache, steps);
+          },
+          [](const fs::path& cache, std::size_t) { return fault_of_first(cache, true); }};
+}
+
 // What is wrong with the cache in this process; empty: nothing.
 std::string fault_of(const Scene& scene, const fs::path& cache, std::size_t steps) {
   detail::StoreOptions options;
@@ -339,12 +359,13 @@ int run(Line& line) {
   Scene first = first_directory("first", build_directory, many.before),
         large = first_directory("large", build_large_directory, many.before),
         anew = directory_anew(good), vain = directory_in_vain(good),
-        killed = killed_directory(good, line.directory() / "killed directory");
-  for (Scene* const run : {&first, &anew, &vain, &killed}) run->quick_step = kRunStep;
+        killed = killed_directory(good, line.directory() / "killed directory"),
+        same = same_directory(good, line.directory() / "same directory");
+  for (Scene* const run : {&first, &anew, &vain, &killed, &same}) run->quick_step = kRunStep;
   large.quick_step = kLargeRunStep;
   std::string figure;
   for (const Scene& scene :
-       {publish, many, collected, cleared, finished, first, large, anew, vain, killed}) {
+       {publish, many, collected, cleared, finished, first, large, anew, vain, killed, same}) {
     if (!line.wants(scene.name)) continue;
     const fs::path cache = line.directory() / "recorded";
     fs::remove_all(cache);
