@@ -30,7 +30,7 @@ fs::path JobSettler::path_of(const Node& node) const {
 std::string JobSettler::give_back_directory(const Node& node) const {
   try {
     undo_attempt(fs::absolute(store_.root()), node.spec->key, node.entry, path_of(node));
-  } catch (const CacheError& error) { return std::string("\n  ") + error.what(); }
+  } catch (const std::exception& error) { return std::string("\n  ") + error.what(); }
   return {};
 }
 
