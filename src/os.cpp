@@ -186,6 +186,7 @@ bool os_sync_tree(const std::filesystem::path& directory) {
   fs::recursive_directory_iterator at(directory, error);
   for (; !error && at != fs::recursive_directory_iterator(); at.increment(error)) {
     const fs::file_status status = at->symlink_status(error);
+    if (!fs::status_known(status)) break;
     if (fs::is_directory(status)) directories.push_back(at->path());
     if (fs::is_regular_file(status)) files.push_back(at->path());
     if (files.size() + directories.size() > kOneByOne) return sync_file_system(directory);

@@ -84,11 +84,14 @@ int build_large_directory(const fs::path& directory) {
 
 namespace {
 
-long execute_again(const fs::path& directory, Steps& steps, bool cleared = false) {
-  if (!dies) generation = 2;
+enum class Source { is_cleared_first, was_cleared };
+
+long execute_again(const fs::path& directory, Steps& steps, long now,
+                   Source source = Source::is_cleared_first) {
+  generation = now;
   const Cache cache(directory, silent());
   steps.opened();
-  if (!cleared) DirectorySource::make().clear_task();
+  if (source == Source::is_cleared_first) DirectorySource::make().clear_task();
   RunOptions options;
   options.rebuild = Rebuild::downstream;
   options.jobs = 1;
@@ -100,7 +103,7 @@ long execute_again(const fs::path& directory, Steps& steps, bool cleared = false
 }  // namespace
 
 int rebuild_directory(const fs::path& directory, Steps& steps) {
-  return execute_again(directory, steps) == 2 ? 0 : 1;
+  return execute_again(directory, steps, 2) == 2 ? 0 : 1;
 }
 
 int clear_source(const fs::path& directory) {
@@ -110,20 +113,20 @@ int clear_source(const fs::path& directory) {
 }
 
 int rebuild_cleared(const fs::path& directory, Steps& steps) {
-  return execute_again(directory, steps, true) == 2 ? 0 : 1;
+  return execute_again(directory, steps, 2, Source::was_cleared) == 2 ? 0 : 1;
 }
 
 int die_having_made_the_same(const fs::path& directory) {
-  generation = 1;
   dies = true;
   Steps steps;
-  return execute_again(directory, steps) == 1 ? 1 : 2;  // it does not come to that
+  (void)execute_again(directory, steps, 1);
+  return 1;  // it does not come to that
 }
 
 int fail_directory(const fs::path& directory, Steps& steps) {
   fails = true;
   try {
-    (void)execute_again(directory, steps);
+    (void)execute_again(directory, steps, 2);
   } catch (const TaskFailed&) { return 0; }
   return 1;
 }
