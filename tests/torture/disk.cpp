@@ -34,6 +34,7 @@ const char* name_of(Loss loss) {
     case Loss::zeroed: return "unsynced data zeroed";
     case Loss::unnamed: return "unsynced names dropped";
     case Loss::strict: return "all that is unsynced dropped";
+    case Loss::newest: return "unsynced data of all but the newest file dropped";
     default: return "some of what is unsynced dropped";
   }
 }
@@ -160,6 +161,7 @@ void Disk::apply(std::size_t at) {
     sync_data(touched(change.file), change.covers);
   } else {
     File& file = touched(change.file);
+    newest_ = change.file;
     apply_data(file.now, change, change.data.size());
     file.unsynced.push_back(at);
   }
@@ -185,7 +187,8 @@ std::string Disk::content(const File& file, Loss loss, std::mt19937_64& random) 
 }
 
 void Disk::fail(const fs::path& directory, Loss loss, std::mt19937_64& random) const {
-  Names names = loss == Loss::dropped || loss == Loss::zeroed ? now_ : synced_;
+  const bool named = loss == Loss::dropped || loss == Loss::zeroed || loss == Loss::newest;
+  Names names = named ? now_ : synced_;
   if (loss == Loss::random && random() % 2 == 0) {  // a journal keeps the order of names
     const std::size_t kept = unsynced_.empty() ? 0 : random() % (unsynced_.size() + 1);
     for (std::size_t i = 0; i < kept; ++i) apply_move(names, unsynced_[i]);
@@ -229,7 +232,8 @@ void Disk::write(const fs::path& directory, const Names& names, std::size_t of, 
     if (!file.known.empty()) {
       fs::copy_file(before_ / file.known, path);
     } else {
-      std::ofstream(path, std::ios::binary) << content(file, loss, random);
+      const bool newest = loss == Loss::newest && node.number == newest_;
+      std::ofstream(path, std::ios::binary) << content(file, newest ? Loss::unnamed : loss, random);
     }
   }
 }

@@ -20,10 +20,11 @@ enum class Loss : std::uint8_t {
   zeroed,   // all names and sizes are there, unsynced data is zeros
   unnamed,  // all data is there, names are only where their directory was synced
   strict,   // neither
+  newest,   // all names are there, and unsynced data of the file that was changed last
   random,   // some names, some data, some of it torn
 };
-inline constexpr Loss kLosses[] = {Loss::dropped, Loss::zeroed, Loss::unnamed, Loss::strict,
-                                   Loss::random};
+inline constexpr Loss kLosses[] = {Loss::dropped, Loss::zeroed, Loss::unnamed,
+                                   Loss::strict,  Loss::newest, Loss::random};
 [[nodiscard]] const char* name_of(Loss loss);
 
 class Disk {
@@ -75,6 +76,7 @@ class Disk {
   std::size_t next_directory_ = kRoot + 1;
   Names now_, synced_;
   std::vector<Move> unsynced_;
+  std::size_t newest_ = ~std::size_t{0};  // the file that was changed last
 };
 
 }  // namespace stook::torture
