@@ -322,11 +322,8 @@ void Indexer::bring_in_others(Outcome& outcome) {
 // The first one in a cache reads what dead processes appended and did not bring in.
 Counters Indexer::recover() {
   Counters least;
-  std::string ahead;
   exclusively([&](Transaction& transaction) {
     Ingest& ingest = transaction.ingest;
-    ahead = find_ahead(ingest.packs.all());
-    if (!ahead.empty()) return;
     least.next_id = ingest.rows.last_id() + 1;
     std::map<std::uint32_t, PackMark> marks;
     for (const PackMark& mark : ingest.packs.all()) { marks[mark.number] = mark; }
@@ -344,25 +341,8 @@ Counters Indexer::recover() {
       least.next_pack = std::max(least.next_pack, mark.number + 1);
     }
   });
-  if (!ahead.empty()) {
-    warn_(ahead + "; the index is rebuilt from the packs");
-    throw DatabaseError(ahead, DatabaseError::kDamaged);
-  }
   remove_retired();
   return least;
-}
-
-// Neither is synced before the other: after a power failure the index may speak of a record that is
-// lost, and no more of the one before it. Empty: it does not.
-std::string Indexer::find_ahead(std::span<const PackMark> marks) const {
-  for (const PackMark& mark : marks) {
-    if (mark.retired || STOOK_MUTANT("index-ahead")) continue;
-    const std::uint64_t size = packs_.size_of(mark.number);
-    if (size >= mark.indexed) continue;
-    return "pack " + packs_.path_of(mark.number).string() + " has lost its last " +
-           std::to_string(mark.indexed - size) + " bytes";
-  }
-  return {};
 }
 
 // Nobody else is here: what was rewritten can go, when it is certain that the index will not speak

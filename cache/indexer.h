@@ -52,8 +52,7 @@ class Indexer {
   // Lets go of a damaged index file, so that it can be replaced.
   void disconnect();
 
-  // What dead processes left behind, brought in. Throws DatabaseError where the index has to be
-  // made anew, having said why. REQUIRES: shared.first()
+  // What dead processes left behind, brought in. REQUIRES: shared.first()
   Counters recover();
 
   // Waits while the queue is too long: memory is not without end.
@@ -65,7 +64,6 @@ class Indexer {
   void bring_in(Outcome& outcome);
   void bring_in_own(Outcome& outcome);
   void bring_in_others(Outcome& outcome);
-  [[nodiscard]] std::string find_ahead(std::span<const PackMark> marks) const;
   void remove_retired();
   struct Tail {
     std::uint32_t pack = 0;

@@ -29,7 +29,7 @@ fs::path JobSettler::path_of(const Node& node) const {
 
 std::string JobSettler::give_back_directory(const Node& node) const {
   try {
-    undo_attempt(fs::absolute(store_.root()), node.spec->key, node.entry, path_of(node));
+    undo_attempt(store_, node.spec->key, node.entry, path_of(node));
   } catch (const std::exception& error) { return std::string("\n  ") + error.what(); }
   return {};
 }

@@ -138,8 +138,9 @@ void settle(Store& store, const Key& key, const Entry& entry, const fs::path& pa
   if (known && is_content(data, digest)) {
     // It may have made the same as before, and not synced it; or the name has just come back.
     if (!STOOK_MUTANT("durable-before-settled")) store.make_durable(entry);
-    good = (!is_there(previous) || STOOK_MUTANT("same-before-settled") || os_sync_tree(data)) &&
-           sync_names(path) && discard(store.root(), previous);
+    const bool synced = digest.is_zero() || !is_there(previous) ||
+                        STOOK_MUTANT("same-before-settled") || os_sync_tree(data);
+    good = synced && sync_names(path) && discard(store.root(), previous);
   } else {
     good = restore(store.root(), data, previous);
     // Looked at once more: a network file system may not have shown before what was moved.
@@ -372,17 +373,19 @@ void settle_attempt(Store& store, const Key& key, const Entry& entry, const fs::
   fs::remove(marker, ignored);
 }
 
-// Nothing was moved aside before, so what lies there was.
-void undo_attempt(const fs::path& root, const Key& key, const Entry& before, const fs::path& path) {
-  const fs::path marker = marker_of(root, key);
+void undo_attempt(Store& store, const Key& key, const Entry& before, const fs::path& path) {
+  const fs::path root = store.root(), marker = marker_of(root, key);
   // A network file system shows then what was made elsewhere.
   for (const fs::path& directory : {marker.parent_path(), path}) {
     (void)os_open(directory, O_RDONLY | O_DIRECTORY);
   }
   if (!is_unsettled(root, key, path)) return;
   const fs::path data = path / "data", previous = path / "data.previous";
+  // It has moved nothing, or has put all back, or nothing was there: that is looked at.
   const bool stays = is_kept(before) && before.has_directory && !is_there(previous);
-  if (!(stays ? sync_names(path) : restore(root, data, previous))) {
+  if (stays && !STOOK_MUTANT("undo-unmoved")) return settle_attempt(store, key, before, path);
+  if (!STOOK_MUTANT("undo-links")) refuse_links(root, {data, previous, marker});
+  if (!restore(root, data, previous)) {
     throw_cache_error("put right what the task has left in", path);
   }
   std::error_code ignored;

@@ -81,7 +81,7 @@ void settle_attempt(Store& store, const Key& key, const Entry& entry,
 // not put it back itself, comes back. `before`: the entry when the key was claimed. Throws
 // CacheError; then it is left to who is next. REQUIRES: what was left before was settled, and the
 // key is claimed.
-void undo_attempt(const std::filesystem::path& root, const Key& key, const Entry& before,
+void undo_attempt(Store& store, const Key& key, const Entry& before,
                   const std::filesystem::path& path);
 
 // Gives back what attempts of processes that died have moved aside. Called when a cache is opened.

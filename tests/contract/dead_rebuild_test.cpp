@@ -19,9 +19,11 @@ using stook::test::write;
 using test::TempCache;
 using test::TempDirectory;
 
+bool leaves_something = true;
+
 struct Leaves : Task<Leaves, int()> {
   int run_task() {
-    write(task_directory() / "out.txt", "good");
+    if (leaves_something) write(task_directory() / "out.txt", "good");
     return 1;
   }
 };
@@ -34,8 +36,11 @@ class Abandoned {
     (void)Leaves::make().run_graph();
     data_ = Leaves::make().task_directory();
     previous_ = data_.parent_path() / "data.previous";
-    const fs::path marker = cache.root() / "spool" / ("rebuild-" + to_hex(Leaves::make().key()));
-    write(marker, fs::relative(data_.parent_path(), cache.root()).string() + "\n");
+    mark();
+  }
+  void mark() const {
+    const fs::path marker = cache_.root() / "spool" / ("rebuild-" + to_hex(Leaves::make().key()));
+    write(marker, fs::relative(data_.parent_path(), cache_.root()).string() + "\n");
   }
   void reopen() {
     cache_.reopen();
@@ -97,6 +102,23 @@ TEST(DeadRebuild, StaysWhereItWasPublished) {
   fs::create_directory(dead.previous_);
   write(dead.previous_ / "out.txt", "older");
   dead.reopen();
+}
+
+// The task had a directory once; the result that was published leaves nothing in it.
+TEST(DeadRebuild, StaysWithoutADirectoryWhereThatWasPublished) {
+  TempCache cache;
+  const Abandoned dead(cache);
+  Leaves::make().clear_task();
+  leaves_something = false;
+  EXPECT_EQ(Leaves::make().run_graph().stats.ran, 1u);
+  leaves_something = true;
+  fs::create_directory(dead.previous_);
+  write(dead.previous_ / "out.txt", "older");
+  dead.mark();
+  ASSERT_NO_THROW(cache.reopen());
+  EXPECT_FALSE(fs::exists(dead.previous_));
+  EXPECT_FALSE(fs::exists(dead.data_));
+  EXPECT_EQ(Leaves::make().run_graph().stats.ran, 0u);
 }
 
 // Of the record's content nothing is left: the record does not answer without it.

@@ -1,6 +1,8 @@
 // Directories of tasks where permissions, or an attempt that died, stand in the way.
 #include <gtest/gtest.h>
 
+#include <csignal>
+
 #include "src/store.h"
 #include "tests/support/outcomes.h"
 #include "tests/support/temp_cache.h"
@@ -76,6 +78,7 @@ struct Copies : Task<Copies, int(std::string)> {
   int run_task() {
     write(task_directory() / "file", read(*input));
     if (read(*input) == "bad") throw std::runtime_error("bad input");
+    if (read(*input) == "deadly") (void)raise(SIGKILL);
     return 1;
   }
 };
@@ -148,6 +151,33 @@ TEST_P(Directories, NothingMovesWithoutAMarker) {
   EXPECT_EQ(read(data() / "file"), "good");
   fs::remove_all(marker());
   fails_and_gives_back();
+}
+
+// Nothing was there to be moved aside: what the dead worker has made is not the record's.
+TEST_P(Directories, WhatADeadWorkerLeavesIsNotTakenForTheLastGoodOne) {
+  if (!GetParam()) return;
+  fs::remove_all(data());
+  write(files / "in", "deadly");
+  EXPECT_EQ(failures_of(task(), options()).size(), 1u);
+  write(files / "in", "good");
+  EXPECT_EQ(task().run_graph(options()).stats.ran, 1u);
+  EXPECT_EQ(read(data() / "file"), "good");
+  EXPECT_FALSE(fs::exists(marker()));
+}
+
+TEST_P(Directories, NothingIsPutBackThroughALink) {
+  write(files / "other", "good");
+  const TaskRef<Copies> other = Copies::make((files / "other").string());
+  const fs::path path = other.task_directory().parent_path();
+  const TempDirectory outside;
+  make(outside / "data", "precious");
+  make(outside / "data.previous", "precious, too");
+  fs::remove_all(path);
+  fs::create_directories(path.parent_path());
+  fs::create_directory_symlink(outside.path(), path);
+  EXPECT_ANY_THROW((void)other.run_graph(options()));
+  EXPECT_EQ(read(outside / "data" / "file"), "precious");
+  EXPECT_EQ(read(outside / "data.previous" / "file"), "precious, too");
 }
 
 INSTANTIATE_TEST_SUITE_P(Directories, Directories, testing::Bool(),

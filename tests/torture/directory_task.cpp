@@ -21,6 +21,7 @@ long generation = 0;  // what a task makes that is executed now
 bool fails = false;   // having made it
 bool dies = false;    // the same
 int more_files = 0;   // beside the one
+bool second_has_none = false;
 
 }  // namespace
 
@@ -31,6 +32,7 @@ struct DirectorySource : Task<DirectorySource, long()> {
 struct DirectoryOutput : Task<DirectoryOutput, long()> {
   Future<long> source = DirectorySource::make();
   long run_task() {
+    if (generation == 2 && second_has_none) return generation;
     std::ofstream file(task_directory() / "file");
     if (!(file << generation << ' ' << 1 + more_files).flush()) {
       throw std::runtime_error("cannot write the file");
@@ -59,7 +61,9 @@ constexpr int kMoreFiles = 130;
 long in_directory() {
   std::set<std::pair<long, int>> said;
   int files = 0;
-  for (const auto& entry : fs::directory_iterator(DirectoryOutput::make().task_directory())) {
+  const fs::path directory = DirectoryOutput::make().task_directory();
+  if (second_has_none && !fs::exists(directory)) return 2;
+  for (const auto& entry : fs::directory_iterator(directory)) {
     long number = 0;
     int all = 0;
     std::ifstream(entry.path()) >> number >> all;
@@ -116,6 +120,13 @@ int rebuild_cleared(const fs::path& directory, Steps& steps) {
   return execute_again(directory, steps, 2, Source::was_cleared) == 2 ? 0 : 1;
 }
 
+int rebuild_without(const fs::path& directory, Steps& steps) {
+  second_leaves_nothing();
+  return rebuild_directory(directory, steps);
+}
+
+void second_leaves_nothing() { second_has_none = true; }
+
 int die_having_made_the_same(const fs::path& directory) {
   dies = true;
   Steps steps;
@@ -153,12 +164,14 @@ DirectoryLook ask_third(const fs::path& directory) {
     return 0;
   });
   const auto [value, in_file] = *found;
-  if (!ending.exited || ending.status != 0) return {0, "it cannot be looked at"};
+  if (!ending.exited || ending.status != 0) return {0, "it cannot be looked at", false};
   if (value != in_file) {
-    return {value, "the value is of result " + std::to_string(value) + ", the directory of " +
-                       std::to_string(in_file)};
+    return {value,
+            "the value is of result " + std::to_string(value) + ", the directory of " +
+                std::to_string(in_file),
+            false};
   }
-  return {value, {}};
+  return {value, {}, false};
 }
 
 }  // namespace
@@ -166,7 +179,8 @@ DirectoryLook ask_third(const fs::path& directory) {
 DirectoryLook look_at_directory(const fs::path& directory, bool done) {
   DirectoryLook look = ask_third(directory);
   if (!look.fault.empty()) return look;
-  if (look.value == 3) look.fault = "neither result is there";
+  look.is_neither = look.value == 3;
+  if (look.is_neither) look.fault = "neither result is there";
   else if (done && look.value != 2) look.fault = "the new result is lost";
   return look;
 }

@@ -18,6 +18,9 @@ int rebuild_directory(const std::filesystem::path& cache, Steps& steps);
 // The same in two steps: what it is made of is cleared, then both are executed.
 int clear_source(const std::filesystem::path& cache);
 int rebuild_cleared(const std::filesystem::path& cache, Steps& steps);
+// The second result leaves nothing in its directory: looks in this process know it.
+int rebuild_without(const std::filesystem::path& cache, Steps& steps);
+void second_leaves_nothing();
 // The process is killed when the task has written its file, which is as it was before.
 int die_having_made_the_same(const std::filesystem::path& cache);
 // The task fails after it has written its file: the content of before comes back.
@@ -31,6 +34,7 @@ int ask_for_directory(const std::filesystem::path& cache, Steps& steps);
 struct DirectoryLook {
   long value = 0;
   std::string fault;
+  bool is_neither = false;  // and nothing else is wrong
 };
 [[nodiscard]] DirectoryLook look_at_directory(const std::filesystem::path& cache, bool done);
 // The same where it may not have been built yet: then it is built now.

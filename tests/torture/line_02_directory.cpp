@@ -1,6 +1,6 @@
 // Line 2, of a task with a directory: SIGKILL at every system call of its being rebuilt with
-// another content, and of a cache being opened in which such a rebuild was killed. Afterwards value
-// and directory are both of the last good result or both of the new one.
+// another content, or with none any more, and of a cache being opened in which such a rebuild was
+// killed. Afterwards value and directory are both of the last good result or both of the new one.
 #include "tests/torture/directory_task.h"
 #include "tests/torture/line.h"
 #include "tests/torture/tracer.h"
@@ -18,10 +18,12 @@ struct Killed {
   std::function<int(const fs::path&, Steps&)> perform;
   fs::path prepared;
   bool opens = false;
+  bool drops = false;  // the other content is none at all
 };
 
 std::uint64_t kill_everywhere(Line& line, const Killed& operation, int slice) {
   const fs::path cache = line.directory() / ("cache" + std::to_string(slice));
+  if (operation.drops) second_leaves_nothing();  // slices are processes
   Steps steps;
   std::uint64_t kills = 0;
   const std::uint64_t quick_step = operation.opens ? kQuickStep : kQuickRebuildStep;
@@ -60,9 +62,11 @@ int run(Line& line) {
     line.violation("it cannot be built at all");
   }
   const auto rebuilds = killed_rebuilds(line.directory(), good);
-  std::vector<Killed> operations = {{"a rebuild", rebuild_directory, good}};
+  std::vector<Killed> operations = {
+      {"a rebuild", rebuild_directory, good},
+      {"a rebuild without a directory", rebuild_without, good, false, true}};
   for (const auto& [shape, cache] : rebuilds) {
-    operations.push_back({"opened with " + shape, ask_for_directory, cache, true});
+    operations.push_back({"opened with " + shape, ask_for_directory, cache, true, false});
   }
   std::uint64_t kills = 0;
   for (int round = 0; round < (line.nightly() ? 3 : 1); ++round) {

@@ -128,32 +128,6 @@ TEST(Damage, EmptyPackWithoutAnIndex) {
   EXPECT_EQ(right_values(store), 4);
 }
 
-// As a power failure may leave it: the log of the index came to the disk, and what it speaks of did
-// not. What was there before answers again, and nothing is rebuilt twice.
-TEST(Damage, AnIndexThatKnowsMoreThanThePacksIsMadeAnew) {
-  const TemporaryDirectory dir;
-  publish_some(dir.path());
-  {
-    TestStore store(dir.path());
-    store.publish("a", "another value of a");
-  }
-  fs::path last;
-  for (const auto& entry : fs::directory_iterator(dir.path() / "packs")) {
-    last = std::max(last, entry.path());
-  }
-  for (const std::uintmax_t left : {fs::file_size(last) - 1, std::uintmax_t{0}}) {
-    fs::resize_file(last, left);
-    TestStore store(dir.path());
-    EXPECT_EQ(right_values(store), 4) << left;
-    EXPECT_EQ(store.state("e"), RecordState::fresh);
-    ASSERT_FALSE(store.warnings.empty());
-    EXPECT_NE(store.warnings.front().find("has lost its last"), std::string::npos);
-  }
-  TestStore store(dir.path());
-  EXPECT_EQ(right_values(store), 4);
-  EXPECT_TRUE(store.warnings.empty()) << store.warnings.front();
-}
-
 TEST(Damage, MissingPackIsAMiss) {
   const TemporaryDirectory dir;
   publish_some(dir.path());
