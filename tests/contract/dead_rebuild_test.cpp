@@ -112,7 +112,7 @@ TEST(DeadRebuild, StaysWithoutADirectoryWhereThatWasPublished) {
   leaves_something = false;
   EXPECT_EQ(Leaves::make().run_graph().stats.ran, 1u);
   leaves_something = true;
-  fs::create_directory(dead.previous_);
+  fs::create_directories(dead.previous_);
   write(dead.previous_ / "out.txt", "older");
   dead.mark();
   ASSERT_NO_THROW(cache.reopen());
