@@ -91,8 +91,9 @@ PackStore::PackStore(const std::filesystem::path& directory, const StoreOptions&
     : warn_(without_repeats(options.warn ? options.warn : warn_on_stderr)),
       durability_full_(options.durability_full),
       layout_(open_layout(directory, options.build_id.empty() ? "stook" : options.build_id)),
-      shared_(layout_.claims, layout_.medium == Medium::remote), packs_(layout_.packs),
-      objects_(layout_.objects), view_(layout_, shared_, packs_, names_, warn_),
+      shared_(layout_.claims, layout_.medium == Medium::remote, layout_.packs),
+      packs_(layout_.packs), objects_(layout_.objects),
+      view_(layout_, shared_, packs_, names_, warn_),
       writer_(std::make_unique<PackWriter>(layout_.packs, identity(options), shared_,
                                            options.durability_window, warn_)),
       indexer_(

@@ -4,9 +4,9 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdio>
 #include <set>
 
+#include "cache/packs.h"
 #include "src/mutant.h"
 
 namespace stook::detail {
@@ -53,9 +53,7 @@ PackWriter::~PackWriter() {
 
 void PackWriter::create_pack() {
   const std::uint32_t number = shared_.take_pack();
-  char name[32];
-  std::snprintf(name, sizeof name, "%04u.pack", number);
-  const std::filesystem::path path = directory_ / name;
+  const std::filesystem::path path = pack_path(directory_, number);
   Fd fd = os_open(path, O_CREAT | O_EXCL | O_RDWR);
   if (!fd) throw_cache_error("create", path);
   try {
@@ -141,6 +139,10 @@ bool PackWriter::write_buffer(Lock& lock) {
   }
   const bool good = os_pwrite(fd_.get(), writing_.data(), writing_.size(), written_);
   const int error = good ? 0 : errno;
+  // What came to the disk of it was never announced: it must not come back if we die.
+  if (!good && !STOOK_MUTANT("take-back-written")) {
+    (void)::ftruncate(fd_.get(), static_cast<off_t>(written_));
+  }
   if (good) {
     shared_.publish_length(handle_, written_ + writing_.size());
     shared_.release(releasing_);

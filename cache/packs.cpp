@@ -109,10 +109,14 @@ std::string why_no_header(ByteSpan bytes) {
 
 }  // namespace
 
-std::filesystem::path Packs::path_of(std::uint32_t number) const {
+std::filesystem::path pack_path(const std::filesystem::path& directory, std::uint32_t number) {
   char name[32];
   std::snprintf(name, sizeof name, "%04u.pack", number);
-  return directory_ / name;
+  return directory / name;
+}
+
+std::filesystem::path Packs::path_of(std::uint32_t number) const {
+  return pack_path(directory_, number);
 }
 
 void Packs::drop_ahead() {

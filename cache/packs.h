@@ -28,6 +28,9 @@ struct OwnedFrame {
   std::shared_ptr<const OpenPack> pack;
 };
 
+[[nodiscard]] std::filesystem::path pack_path(const std::filesystem::path& directory,
+                                              std::uint32_t number);
+
 class Packs {
  public:
   explicit Packs(std::filesystem::path directory) : directory_(std::move(directory)) {}

@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "cache/fault.h"
+#include "cache/packs.h"
 #include "cache/shared_state.h"
 #include "src/mutant.h"
 
@@ -65,7 +66,8 @@ class Shared::TableLock {
   Shared& shared_;
 };
 
-Shared::Shared(const std::filesystem::path& file, bool alone) : file_(file), alone_(alone) {
+Shared::Shared(const std::filesystem::path& file, bool alone, std::filesystem::path packs)
+    : file_(file), packs_(std::move(packs)), alone_(alone) {
   fd_ = os_open(file_, O_CREAT | O_RDWR);
   if (!fd_) throw_cache_error("open", file_);
   join();
@@ -221,11 +223,25 @@ bool Shared::slot_is_dead(std::uint32_t slot) const {
   return slot != slot_ && !os_is_locked(fd_.get(), kFirstSlotByte + slot);
 }
 
+// Who died between a write and its announcement may have left a record that nobody sees until the
+// packs are read by their sizes. Whoever takes his claims over goes by what is there.
+void Shared::announce_rest(std::uint32_t slot) {
+  const std::uint32_t count = std::min(state_->packs.load(), kPacks);
+  for (std::uint32_t i = 0; i < count; ++i) {
+    const PackCell& cell = state_->pack[i];
+    if (cell.slot != slot || cell.number.load() == 0) continue;
+    std::error_code error;
+    const std::uintmax_t size = std::filesystem::file_size(pack_path(packs_, cell.number), error);
+    if (!error && size > length_of(i)) publish_length(i, size);
+  }
+}
+
 // Ends the claims of processes that died. True: there were some.
 bool Shared::bury_dead() {
   bool any = false;
   for (std::uint32_t slot = 0; slot < kSlots; ++slot) {
     if (state_->slot_used[slot] == 0 || !slot_is_dead(slot)) continue;
+    if (!STOOK_MUTANT("announce-rest")) announce_rest(slot);
     for (std::uint32_t at = 0; at < kClaimCells && state_->claims > 0;) {
       if (state_->cell[at].owner == slot + 1) {
         erase_cell(*state_, at);  // may move another entry here: look again

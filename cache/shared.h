@@ -37,8 +37,9 @@ class Shared {
  public:
   // Joins those who have the cache open. Whoever is first() recovers what others left behind, while
   // all who come wait for admit_others(). alone: keep everybody else out for good (and share
-  // nothing); throws CacheError naming the holder when somebody is there.
-  Shared(const std::filesystem::path& file, bool alone);
+  // nothing); throws CacheError naming the holder when somebody is there. `packs`: where those are
+  // that are registered.
+  Shared(const std::filesystem::path& file, bool alone, std::filesystem::path packs = {});
   ~Shared();
   Shared(const Shared&) = delete;
   Shared& operator=(const Shared&) = delete;
@@ -120,10 +121,12 @@ class Shared {
   void take_slot();
   void count_waiting(int change);
   void repair_table();
+  void announce_rest(std::uint32_t slot);
   bool bury_dead();  // REQUIRES: the table's lock is held
   [[nodiscard]] bool slot_is_dead(std::uint32_t slot) const;
 
   const std::filesystem::path file_;
+  const std::filesystem::path packs_;
   const bool alone_;
   bool first_ = false;
   Fd fd_;

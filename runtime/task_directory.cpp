@@ -193,7 +193,8 @@ Claim restore_marked(Store& store, const fs::path& marker) {
   const Key key = key_of(marker);
   Entry found;
   store.lookup({&key, 1}, {&found, 1});
-  const Claim claim = store.claim(key, found);
+  Claim claim = Claim::published;
+  while (claim == Claim::published) claim = store.claim(key, found);
   // Else its attempt is still running, or has just ended.
   if (claim != Claim::acquired && !STOOK_MUTANT("attempt-still-running")) return claim;
   try {

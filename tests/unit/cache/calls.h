@@ -26,4 +26,7 @@ class AtCalls {
 // So many of the next fdatasyncs, of any thread, fail with EIO.
 extern std::atomic<int> failing_syncs;
 
+// Whoever writes to a pack next, in any thread, is killed when the bytes are there.
+extern std::atomic<bool> last_write;
+
 }  // namespace stook::detail

@@ -5,7 +5,9 @@
 
 #include <future>
 
+#include "cache/packs.h"
 #include "cache/shared_state.h"
+#include "tests/support/full_disk.h"
 #include "tests/unit/cache/calls.h"
 #include "tests/unit/cache/support.h"
 
@@ -24,7 +26,7 @@ class PackWriterTest : public testing::Test {
 
   const TemporaryDirectory dir_;
   const bool made_ = fs::create_directories(dir_.path() / "packs");
-  Shared shared_{dir_.path() / ".claims", false};
+  Shared shared_{dir_.path() / ".claims", false, dir_.path() / "packs"};
   std::vector<std::string> warnings_;
   PackHeader header_{1, 2, 3, "host", "build"};
   PackWriter writer_{dir_.path() / "packs", header_, shared_, 1h,
@@ -71,6 +73,23 @@ TEST_F(PackWriterTest, ASyncEndsWhileMoreObjectsCome) {
   });
   writer_.sync();
   EXPECT_LT(came, 10);
+}
+
+// Else it would come back when the packs are read by their sizes, after somebody has put right what
+// belongs to it.
+TEST_F(PackWriterTest, WhatAFailedWriteHasWrittenIsTakenBack) {
+  append(writer_);
+  writer_.write();
+  const fs::path pack = pack_path(dir_.path() / "packs", writer_.pack());
+  const auto whole = fs::file_size(pack);
+  {
+    const test::FullDisk full(whole + 50);
+    append(writer_);
+    EXPECT_THROW(writer_.write(), CacheError);
+    EXPECT_EQ(fs::file_size(pack), whole);
+  }
+  writer_.write();
+  EXPECT_EQ(fs::file_size(pack), whole + 100);
 }
 
 TEST_F(PackWriterTest, APackThatCannotBeUsedIsNotLeftThere) {

@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "cache/objects.h"
+#include "tests/unit/cache/calls.h"
 #include "tests/unit/cache/support.h"
 
 extern char** environ;
@@ -68,7 +69,18 @@ int claim_and_hang(const fs::path& dir) {
   for (;;) pause();
 }
 
+// Is killed when the record is in the pack, and before that is announced.
+int write_and_die(const fs::path& dir) {
+  TestStore store(dir);
+  Entry entry = store.entry("written");
+  if (store->claim(key_of("written"), entry) != Claim::acquired) return 1;
+  last_write = true;
+  store.publish("written", "whole");
+  for (;;) pause();
+}
+
 int be_another(const std::string& what, const fs::path& dir) {
+  if (what == "write") return write_and_die(dir);
   return what == "execute" ? execute_keys(dir) : claim_and_hang(dir);
 }
 
@@ -94,6 +106,18 @@ void wait_for_file(const fs::path& path) {
 }
 
 // --- Tests -------------------------------------------------------------------------------------
+
+// Whoever takes the claim over would execute the key again, or put its directory back, and the
+// record would answer when the packs are read by their sizes.
+TEST(Processes, ARecordThatNobodyAnnouncedIsSeenByWhoTakesTheClaimOver) {
+  const TemporaryDirectory dir;
+  fs::create_directories(dir.path());
+  TestStore store(dir.path() / "cache");
+  Entry entry = store.entry("written");
+  EXPECT_EQ(WTERMSIG(status_of(start("write", dir.path() / "cache"))), SIGKILL);
+  EXPECT_EQ(store->claim(key_of("written"), entry), Claim::published);
+  EXPECT_EQ(store.value("written"), "whole");
+}
 
 TEST(Processes, EachKeyIsExecutedOnce) {
   const TemporaryDirectory dir;
