@@ -153,18 +153,6 @@ TEST_P(Directories, NothingMovesWithoutAMarker) {
   fails_and_gives_back();
 }
 
-// Nothing was there to be moved aside: what the dead worker has made is not the record's.
-TEST_P(Directories, WhatADeadWorkerLeavesIsNotTakenForTheLastGoodOne) {
-  if (!GetParam()) return;
-  fs::remove_all(data());
-  write(files / "in", "deadly");
-  EXPECT_EQ(failures_of(task(), options()).size(), 1u);
-  write(files / "in", "good");
-  EXPECT_EQ(task().run_graph(options()).stats.ran, 1u);
-  EXPECT_EQ(read(data() / "file"), "good");
-  EXPECT_FALSE(fs::exists(marker()));
-}
-
 TEST_P(Directories, NothingIsPutBackThroughALink) {
   write(files / "other", "good");
   const TaskRef<Copies> other = Copies::make((files / "other").string());
@@ -182,6 +170,21 @@ TEST_P(Directories, NothingIsPutBackThroughALink) {
 
 INSTANTIATE_TEST_SUITE_P(Directories, Directories, testing::Bool(),
                          [](const auto& param) { return param.param ? "InAWorker" : "InThreads"; });
+
+class DeadWorker : public Directories {};
+
+// Nothing was there to be moved aside: what the dead worker has made is not the record's.
+TEST_P(DeadWorker, LeavesNothingThatIsTakenForTheLastGoodOne) {
+  fs::remove_all(data());
+  write(files / "in", "deadly");
+  EXPECT_EQ(failures_of(task(), options()).size(), 1u);
+  write(files / "in", "good");
+  EXPECT_EQ(task().run_graph(options()).stats.ran, 1u);
+  EXPECT_EQ(read(data() / "file"), "good");
+  EXPECT_FALSE(fs::exists(marker()));
+}
+
+INSTANTIATE_TEST_SUITE_P(Directories, DeadWorker, testing::Values(true));
 
 struct Simple : Task<Simple, int()> {
   int run_task() {
