@@ -158,9 +158,13 @@ class Outside::Impl {
     events.result = [this](JobResult&& result) { take_result(std::move(result)); };
     events.lost = [this](const LostJob& lost) { take_lost(lost); };
     events.progress = [this](const JobProgress& progress) { take_progress(progress); };
-    events.returned = [this](std::uint64_t job) { take_back(job); };
+    events.returned = [this](std::uint64_t job) {
+      take_back(job, Completion::Kind::not_started, {});
+    };
     events.idle = [this] { tell(); };
-    events.broken = [this](const std::string& why) { take_broken(why); };
+    events.refused = [this](std::uint64_t job, const std::string& why) {
+      take_back(job, Completion::Kind::executor_failed, why);
+    };
     return events;
   }
 
@@ -371,31 +375,16 @@ class Outside::Impl {
     execution_.on_progress(found->second.node, progress.fraction, progress.text);
   }
 
-  // Nobody executes anything any more: what is under way is given back.
-  void take_broken(const std::string& why) {
-    lost_.end_all();
-    auto flights = std::move(flights_);
-    flights_.clear();
-    for (const auto& [number, flight] : flights) {
-      Completion completion;
-      completion.node = flight.node;
-      completion.kind = Completion::Kind::executor_failed;
-      completion.cause = why;
-      store_.release(plan_.nodes[flight.node].spec->key);
-      finish(std::move(completion), flight.batch);
-    }
-    tell();
-  }
-
   // Nobody has begun it, or who has is gone.
-  void take_back(std::uint64_t job) {
+  void take_back(std::uint64_t job, Completion::Kind kind, const std::string& why) {
     const auto found = flights_.find(job);
     if (found == flights_.end()) return;
     const Flight flight = found->second;
     flights_.erase(found);
     Completion completion;
     completion.node = flight.node;
-    completion.kind = Completion::Kind::not_started;
+    completion.kind = kind;
+    completion.cause = why;
     const Node& node = plan_.nodes[flight.node];
     (void)settler_.give_back_directory(node);
     store_.release(node.spec->key);

@@ -28,8 +28,8 @@ struct JobEvents {
   std::function<void(const JobProgress&)> progress;
   std::function<void(std::uint64_t number)> returned;  // nobody has begun it, nobody will: hold()
   std::function<void()> idle;                          // what there was has been told
-  // Nobody can be had to execute anything: no job that was given will end otherwise.
-  std::function<void(const std::string& why)> broken;
+  // Nobody can be had to execute it, and nobody does.
+  std::function<void(std::uint64_t number, const std::string& why)> refused;
 };
 
 }  // namespace stook::detail

@@ -227,7 +227,7 @@ WorkerPool::WorkerPool(asio::io_context& context, ChannelFactory channels, PoolO
 WorkerPool::~WorkerPool() = default;
 
 void WorkerPool::submit(Batch batch, bool brief) {
-  if (broken_) { return give_up("no worker process can be started"); }
+  if (!broken_.empty()) return refuse(batch);
   if (holding_) return give_back(batch);
   (brief ? brief_ : others_).push_back(std::move(batch));
   dispatch();
@@ -261,7 +261,7 @@ void WorkerPool::dispatch() {
   if (options_.idle_seconds > 0) end_idle(waiting);
   const auto starting = static_cast<std::size_t>(std::count_if(
       workers_.begin(), workers_.end(), [](const auto& worker) { return worker->starting(); }));
-  for (std::size_t i = starting; i < waiting && !broken_ && !backing_off_ &&
+  for (std::size_t i = starting; i < waiting && broken_.empty() && !backing_off_ &&
                                  workers_.size() < static_cast<std::size_t>(options_.workers);
        ++i) {
     start_worker();
@@ -288,14 +288,27 @@ void WorkerPool::start_worker() {
   try {
     worker->start();
     workers_.push_back(std::move(worker));
-  } catch (const std::exception& error) { give_up(error.what()); }  // its directory, say
+  } catch (const std::exception& error) {  // its directory, say
+    has_ready() ? start_again_later() : give_up(error.what());
+  }
 }
 
-void WorkerPool::give_up(const std::string& why) {
-  broken_ = true;
-  brief_.clear();
-  others_.clear();
-  events_.broken(why);
+bool WorkerPool::has_ready() const {
+  return std::any_of(workers_.begin(), workers_.end(),
+                     [](const auto& worker) { return worker->ready(); });
+}
+
+// REQUIRES: no worker is ready. One that was killed may still have jobs.
+void WorkerPool::give_up(std::string why) {
+  broken_ = std::move(why);
+  for (auto* const waiting : {&brief_, &others_}) {
+    for (const Batch& batch : std::exchange(*waiting, {})) refuse(batch);
+  }
+}
+
+void WorkerPool::refuse(const Batch& batch) {
+  for (const PoolJob& job : batch) events_.refused(job.number, broken_);
+  events_.idle();
 }
 
 void WorkerPool::worker_ended(Worker& worker, const WorkerEnd& end) {
@@ -309,7 +322,6 @@ void WorkerPool::worker_ended(Worker& worker, const WorkerEnd& end) {
   if (!worker.was_ready() && !closing_ && !worker.was_closing()) {
     const bool ours = !worker.cause().empty();
     note_silent({cause, ours ? Blame::task : end.blame, end.refused}, ours);
-    if (broken_) return;
   }
   if (end.blame != Blame::task && !closing_) start_again_later();
   Batch again;
@@ -329,7 +341,8 @@ void WorkerPool::worker_ended(Worker& worker, const WorkerEnd& end) {
       again.push_back(std::move(job));
     }
   }
-  if (holding_) give_back(std::exchange(again, {}));
+  if (!broken_.empty()) refuse(std::exchange(again, {}));
+  else if (holding_) give_back(std::exchange(again, {}));
   for (auto job = again.rbegin(); job != again.rend(); ++job) {
     Batch one;
     one.push_back(std::move(*job));
@@ -359,11 +372,11 @@ void WorkerPool::hold() {
   }
 }
 
-// A worker ended that never said hello. Where others work on, that is no reason to end the run.
+// A worker ended that never said hello. Where others work on, that is no reason to end the run:
+// one more is tried for now and then.
 void WorkerPool::note_silent(const WorkerEnd& end, bool ours) {
-  const bool others = std::any_of(workers_.begin(), workers_.end(),
-                                  [](const auto& worker) { return worker->ready(); });
-  if (end.refused && !others) return give_up("no worker can be had: " + end.cause);
+  if (has_ready()) return start_again_later();
+  if (end.refused) return give_up("no worker can be had: " + end.cause);
   if (backing_off_) return;  // several that end together are one failure
   ++failed_starts_;
   if (end.blame == Blame::task) {
@@ -372,7 +385,7 @@ void WorkerPool::note_silent(const WorkerEnd& end, bool ours) {
                    ". A program that uses other processes calls stook::init(argc, argv) at the top "
                    "of main, or is entered by cli()");
   }
-  if (failed_starts_ < options_.most_silent || others) return;
+  if (failed_starts_ < options_.most_silent) return;
   give_up(std::to_string(failed_starts_) +
           " workers in a row ended before they could execute anything, the last one: " + end.cause);
 }

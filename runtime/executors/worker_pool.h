@@ -69,7 +69,9 @@ class WorkerPool {
   void worker_ended(Worker& worker, const WorkerEnd& end);
   void end_idle(std::size_t waiting);
   [[nodiscard]] Worker* least_busy(std::size_t most_batches);
-  void give_up(const std::string& why);
+  [[nodiscard]] bool has_ready() const;
+  void give_up(std::string why);
+  void refuse(const Batch& batch);
   void give_back(const Batch& batch);
   void note_silent(const WorkerEnd& end, bool ours);
   void start_again_later();
@@ -91,7 +93,7 @@ class WorkerPool {
   bool holding_ = false;
   bool stopping_ = false;
   bool closing_ = false;
-  bool broken_ = false;
+  std::string broken_;  // why nobody can be had any more
 };
 
 }  // namespace stook::detail

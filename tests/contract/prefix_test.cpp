@@ -6,8 +6,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <fstream>
 #include <iostream>
+#include <iterator>
 #include <thread>
 
 #include "runtime/run.h"
@@ -101,6 +103,41 @@ TEST(Prefix, OutputIsKeptApartWhenTheTaskThrows) {
   EXPECT_TRUE(contains(thrown[0].cause, "task err")) << thrown[0].cause;
   EXPECT_EQ(read(thrown[0].stdout_path), "task out\n");
   EXPECT_EQ(read(thrown[0].stderr_path), "task err\n");
+}
+
+struct Patient : Task<Patient, int(std::string)> {
+  static constexpr std::array task_labels{"first"};
+  const fs::path directory;
+  explicit Patient(std::string where) : directory(std::move(where)) {}
+  int run_task() {
+    const auto tries = [&] {
+      return std::distance(fs::directory_iterator(directory), fs::directory_iterator());
+    };
+    while (tries() < 3) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    std::this_thread::sleep_for(std::chrono::milliseconds(300));  // the driver has given up by now
+    return 1;
+  }
+};
+struct Elsewhere : Task<Elsewhere, int()> {
+  int run_task() { return 1; }
+};
+struct AndElsewhere : Task<AndElsewhere, int(std::string)> {
+  Future<int> patient, elsewhere = Elsewhere::make();
+  explicit AndElsewhere(const std::string& where) : patient(Patient::make(where)) {}
+  int run_task() { return *patient + *elsewhere; }
+};
+
+// What is executed stays its executor's, whoever cannot be started meanwhile.
+TEST(Prefix, TasksGoOnWhereNoWorkerCanBeHad) {
+  TempCache cache;
+  const TempDirectory directory;
+  ::setenv("STOOK_TEST_NO_WORKERS", directory.path().c_str(), 1);
+  RunOptions options = with({{"first", ""}});
+  options.executor = processes(1);
+  const std::string where = directory.path().string();
+  EXPECT_THROW((void)AndElsewhere::make(where).run_graph(options), ExecutorError);
+  ::unsetenv("STOOK_TEST_NO_WORKERS");
+  EXPECT_EQ(Patient::make(where).run_graph().stats.ran, 0u);
 }
 
 TEST(Prefix, EmptyMeansAProcessWithoutAWrapper) {

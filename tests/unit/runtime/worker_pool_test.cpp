@@ -33,7 +33,9 @@ class HeldChannel final : public WorkerChannel {
     }
   }
   void close() override { end({"closed", Blame::infrastructure}); }
-  void kill() override { end({"killed", Blame::infrastructure}); }
+  void kill() override {
+    if (!lingers) end({"killed", Blame::infrastructure});
+  }
   [[nodiscard]] std::uint64_t begun() const override { return begun_; }
   [[nodiscard]] const std::filesystem::path& stem() const override { return stem_; }
   [[nodiscard]] double hello_within() const override { return 0; }
@@ -55,7 +57,8 @@ class HeldChannel final : public WorkerChannel {
     if (ended_) std::exchange(ended_, {})(end);
   }
 
-  int jobs = 0;  // that it was given
+  int jobs = 0;          // that it was given
+  bool lingers = false;  // after it was killed
 
  private:
   void say(MessageKind kind, const Writer& body) {
@@ -79,7 +82,7 @@ class WorkerPoolTest : public testing::Test {
     events.lost = [this](const LostJob& job) { lost.push_back(job.cause); };
     events.progress = [](const JobProgress&) {};
     events.idle = [] {};
-    events.broken = [this](const std::string& why) { broken.push_back(why); };
+    events.refused = [this](std::uint64_t, const std::string& why) { refused.push_back(why); };
   }
   ~WorkerPoolTest() override {
     if (!pool) return;
@@ -125,7 +128,7 @@ class WorkerPoolTest : public testing::Test {
   int started = 0;
   std::vector<std::uint64_t> results;
   std::vector<std::string> lost;
-  std::vector<std::string> broken;
+  std::vector<std::string> refused;
   std::optional<WorkerPool> pool;
 };
 
@@ -144,7 +147,7 @@ TEST_F(WorkerPoolTest, WhatTheInfrastructureDoesIsNeverCountedAgainstTheTask) {
   channel.say_result(1);
   EXPECT_EQ(results, std::vector<std::uint64_t>{1});
   EXPECT_TRUE(lost.empty());
-  EXPECT_TRUE(broken.empty());
+  EXPECT_TRUE(refused.empty());
 }
 
 TEST_F(WorkerPoolTest, ATaskThatThreeWorkersEndWithIsLost) {
@@ -189,12 +192,12 @@ TEST_F(WorkerPoolTest, TheRunEndsWhereNoWorkerComesToLife) {
   start();
   submit(1);
   for (int i = 0; i < 4; ++i) {
-    ASSERT_TRUE(broken.empty()) << i;
+    ASSERT_TRUE(refused.empty()) << i;
     end(worker(), {"no such node", Blame::infrastructure});
   }
-  ASSERT_EQ(broken.size(), 1U);
-  EXPECT_NE(broken[0].find("4 workers in a row"), std::string::npos) << broken[0];
-  EXPECT_NE(broken[0].find("no such node"), std::string::npos) << broken[0];
+  ASSERT_EQ(refused.size(), 1U);
+  EXPECT_NE(refused[0].find("4 workers in a row"), std::string::npos) << refused[0];
+  EXPECT_NE(refused[0].find("no such node"), std::string::npos) << refused[0];
   context.restart();
   context.poll();
   EXPECT_EQ(started, 4);
@@ -208,12 +211,12 @@ TEST_F(WorkerPoolTest, ARefusalEndsTheRunUnlessOthersWork) {
   ASSERT_EQ(channels.size(), 2U);
   channels[0]->say_hello();
   end(*channels[1], {"too many jobs", Blame::infrastructure, true});
-  EXPECT_TRUE(broken.empty());
+  EXPECT_TRUE(refused.empty());
   channels[0]->begin(1);
   end(*channels[0], {"preempted", Blame::infrastructure});
   end(worker(), {"no such partition", Blame::infrastructure, true});
-  ASSERT_EQ(broken.size(), 1U);
-  EXPECT_NE(broken[0].find("no such partition"), std::string::npos) << broken[0];
+  ASSERT_EQ(refused.size(), 2U);
+  EXPECT_NE(refused[0].find("no such partition"), std::string::npos) << refused[0];
 }
 
 TEST_F(WorkerPoolTest, AWorkerThatSpeaksBringsNewPatience) {
@@ -226,7 +229,46 @@ TEST_F(WorkerPoolTest, AWorkerThatSpeaksBringsNewPatience) {
     channel.say_hello();
     end(channel, {"preempted", Blame::infrastructure});
   }
-  EXPECT_TRUE(broken.empty());
+  EXPECT_TRUE(refused.empty());
+}
+
+// What others execute is theirs until it has ended; who waits is for them.
+TEST_F(WorkerPoolTest, WhereAWorkerCannotBeStartedTheOthersGoOn) {
+  options.workers = 2;
+  start();
+  submit(1);
+  submit(2);
+  ASSERT_EQ(channels.size(), 2U);
+  HeldChannel& good = *channels[0];
+  good.say_hello();
+  good.begin(1);
+  for (int i = 0; i < 4; ++i) {
+    while (channels.size() < 2) ASSERT_GT(context.run_one_for(20s), 0U);
+    end(*channels[1], {"ended with exit status 3", Blame::task});
+  }
+  EXPECT_TRUE(refused.empty());
+  good.say_result(1);
+  good.say_result(2);
+  EXPECT_EQ(results, (std::vector<std::uint64_t>{1, 2}));
+}
+
+// One that was killed, and has not ended, has its job still.
+TEST_F(WorkerPoolTest, WhatAKilledWorkerExecutesIsItsUntilItHasEnded) {
+  options.workers = 2;
+  start();
+  submit(1);
+  submit(2);
+  HeldChannel& killed = *channels[0];
+  killed.say_hello();
+  killed.begin(1);
+  killed.lingers = true;
+  killed.say_result(7);  // which it does not have
+  end(*channels[1], {"too many jobs", Blame::infrastructure, true});
+  EXPECT_EQ(refused.size(), 1U);
+  EXPECT_TRUE(lost.empty());
+  end(killed, {"killed", Blame::infrastructure});
+  EXPECT_EQ(lost.size(), 1U);
+  EXPECT_EQ(refused.size(), 1U);
 }
 
 // Workers that end together are one failure: the others may still be where it is better.
@@ -238,7 +280,7 @@ TEST_F(WorkerPoolTest, WorkersThatEndTogetherCountOnce) {
   for (std::uint64_t i = 1; i <= 8; ++i) submit(i);
   ASSERT_EQ(channels.size(), 8U);
   while (!channels.empty()) end(*channels.front(), {"no such node", Blame::infrastructure});
-  EXPECT_TRUE(broken.empty());
+  EXPECT_TRUE(refused.empty());
   EXPECT_EQ(started, 8);  // the next one waits an hour
 }
 
