@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 
 #include "cache/fault.h"
 #include "src/hash.h"
@@ -266,6 +267,22 @@ std::string safe_name(std::string_view class_name) {
   }
   if (name.size() <= kLongest) return name.empty() ? "%" : name;
   return name.substr(0, kLongest) + "%" + to_hex(hash_bytes(class_name));
+}
+
+std::string class_name_of(std::string_view safe) {
+  std::string name;
+  for (std::size_t i = 0; i < safe.size(); ++i) {
+    unsigned char c = static_cast<unsigned char>(safe[i]);
+    if (c == '%') {
+      const char* const digits = safe.data() + i + 1;
+      if (i + 2 >= safe.size() || std::from_chars(digits, digits + 2, c, 16).ec != std::errc()) {
+        return {};
+      }
+      i += 2;
+    }
+    name += static_cast<char>(c);
+  }
+  return safe_name(name) == safe ? name : std::string();
 }
 
 }  // namespace stook::detail

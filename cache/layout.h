@@ -29,5 +29,7 @@ void check_names(const Layout& layout);
 // A class name as the name of a directory: letters, digits, '_', '-' and '.' stay, every other byte
 // becomes %XX; so do the dots of "." and "..". Long names end in a hash.
 [[nodiscard]] std::string safe_name(std::string_view class_name);
+// The class name that it stands for; empty: it does not say (a long one), or stands for none.
+[[nodiscard]] std::string class_name_of(std::string_view safe_name);
 
 }  // namespace stook::detail

@@ -8,6 +8,7 @@
 #include <mutex>
 #include <thread>
 
+#include "cache/attempt_marker.h"
 #include "cache/compress.h"
 #include "cache/rebuild.h"
 #include "cache/trash.h"
@@ -144,6 +145,7 @@ void PackStore::recover() {
     }
   }
   if (!usable) rebuild(*this);  // one that is killed leaves tails to the next one
+  keep_ids_of_the_dead();
   finish_clearing(layout_, [&](std::uint64_t id) {
     bool cleared = false;
     view_.read([&](View::Tables& tables) {
@@ -161,6 +163,12 @@ void PackStore::recover() {
   empty_trash(layout_);
   sweep_spool(layout_);
   shared_.admit_others();
+}
+
+// What lies in the place of such an id is not another key's.
+void PackStore::keep_ids_of_the_dead() {
+  if (STOOK_MUTANT("ids-of-dead")) return;
+  for (const Key& key : markers_left(root())) { shared_.raise_id(read_marker(root(), key).id + 1); }
 }
 
 // --- Writing ---------------------------------------------------------------------------------
@@ -411,7 +419,7 @@ Entry PackStore::look_at_claimed(const Key& key, const Entry& before, bool& is_n
     return view_.claimed(key, is_new);
   } catch (const DatabaseError& error) {
     index_failed(error);
-    Entry entry;
+    Entry entry = unknown();
     entry.id = before.id != 0 ? before.id : shared_.take_id();
     entry.has_directory = before.has_directory;
     return entry;

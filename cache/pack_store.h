@@ -27,6 +27,7 @@ class PackStore : public Store {
   void lookup(std::span<const Key> keys, std::span<Entry> entries) override;
   Result<Record> read_record(const Entry& entry) override;
   Result<std::unique_ptr<Payload>> read_value(const Entry& entry, std::string_view codec) override;
+  std::optional<Key> key_of(std::uint64_t id) override;
   void for_each(std::string_view pattern,
                 const std::function<bool(const Key&, const Entry&)>& visit) override;
   std::vector<ClassHistory> history() override;
@@ -75,6 +76,7 @@ class PackStore : public Store {
 
  private:
   void recover();
+  void keep_ids_of_the_dead();
   void join();
   Entry append(Frame& frame, const Publication& publication, std::span<const ByteSpan> value,
                ItemKind kind, std::span<const Key> release);
@@ -85,6 +87,7 @@ class PackStore : public Store {
   void append_mark(FrameKind kind, const Key& key, std::string_view class_name);
   Invalidated invalidate(const std::function<void(Indexer::Transaction&)>& append);
   void index_failed(const DatabaseError& error);  // throws what is no damage
+  [[nodiscard]] static Entry unknown();           // while the index is damaged
   Result<OwnedFrame> read_frame(const Entry& entry, Packs::Part part);
 
   const Warn warn_;

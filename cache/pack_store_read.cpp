@@ -23,12 +23,18 @@ void PackStore::index_failed(const DatabaseError& error) {
   if (!index_failed_.exchange(true)) warn_(error.what());
 }
 
+Entry PackStore::unknown() {
+  Entry entry;
+  entry.known = STOOK_MUTANT("unknown-is-missing");
+  return entry;
+}
+
 void PackStore::lookup(std::span<const Key> keys, std::span<Entry> entries) {
   try {
     view_.lookup(keys, entries);
   } catch (const DatabaseError& error) {
     index_failed(error);
-    std::fill(entries.begin(), entries.end(), Entry{});
+    std::fill(entries.begin(), entries.end(), unknown());
   }
 }
 
@@ -73,6 +79,15 @@ Result<std::unique_ptr<Payload>> PackStore::read_value(const Entry& entry, std::
     return Failed{"its value does not decompress"};
   }
   return std::unique_ptr<Payload>(std::move(block));
+}
+
+std::optional<Key> PackStore::key_of(std::uint64_t id) {
+  std::optional<Key> key;
+  indexer_->flush();
+  view_.read([&](View::Tables& tables) {
+    if (const auto row = tables.rows.find_id(id)) key = row->key;
+  });
+  return key;
 }
 
 void PackStore::for_each(std::string_view pattern,

@@ -8,6 +8,8 @@
 #include <unordered_set>
 #include <vector>
 
+#include "cache/attempt_marker.h"
+#include "src/mutant.h"
 #include "src/os.h"
 
 namespace stook::detail {
@@ -47,6 +49,9 @@ void move_to_trash(const Layout& layout, const ClearedTask& task) {
 }
 
 void move_rest_to_trash(const Layout& layout, const ClearedTask& task) {
+  std::error_code error;
+  const bool link = std::filesystem::is_symlink(place_of(layout, task), error);
+  if (link && !STOOK_MUTANT("clear-links")) return move_to_trash(layout, task);
   std::vector<std::string> names;
   (void)os_list(place_of(layout, task), names);
   for (const std::string& name : names) {
@@ -93,7 +98,7 @@ void sweep_spool(const Layout& layout) {
   (void)os_list(spool, names);
   for (const std::string& name : names) {
     // What was moved aside for a rebuild is given back by whoever runs tasks.
-    if (name.starts_with("rebuild-") || spool / name == layout.trash) continue;
+    if (is_marker(name) || spool / name == layout.trash) continue;
     (void)os_remove_tree(spool / name);
   }
 }

@@ -276,6 +276,8 @@ void Import::count_unproven() {
 
 ImportedBundle import_bundle(Store& store, int fd, const std::string& name, bool trusted) {
   BundleReader reader(fd, name, {trusted});
+  // Or an id in a bundle might be that of an attempt that died, and of what it has left.
+  restore_directories(store);
   Import work(store, reader);
   work.run();
   return std::move(work.report);

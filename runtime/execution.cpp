@@ -123,6 +123,7 @@ class Execution::Attempt {
       completion.cause = describe_exception(std::current_exception());
     }
     node_.value.reset();
+    end_of_task();
     context_.close_directory();
     if (claimed_) end_claim(completion.kind == Completion::Kind::failed);
     return completion;
@@ -139,7 +140,7 @@ class Execution::Attempt {
 
   void execute() {
     const TaskSpec& task = node_.task();
-    if (node_.entry.id != 0 && node_.entry.pack != 0) context_.open_directory().put_aside();
+    if (node_.entry.pack != 0 || !node_.entry.known) context_.open_directory().put_aside();
     context_.set_executing(true);
     context_.forget_found_inputs();
     execution_.bind_members(node_);
@@ -149,8 +150,15 @@ class Execution::Attempt {
     in_user_code_ = true;
     node_.value = task.info.run(node_.object);
     in_user_code_ = false;
+    end_of_task();
     duration_ns_ =
         std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - start).count();
+  }
+
+  // What a destructor of its asks for, or a thread that it has left behind, is not its own any
+  // more.
+  void end_of_task() {
+    if (!STOOK_MUTANT("end-of-task")) context_.set_executing(false);
   }
 
   void publish() {
@@ -209,7 +217,7 @@ std::uint64_t NodeContext::id() {
   Store& store = execution_.store_;
   const std::string_view name = node.task().info.name;
   if (executing_) store.expose_id(node.spec->key, node.entry.id, name);  // it is claimed
-  else node.entry.id = store.show_id(node.spec->key, name);
+  else if (!begun_) node.entry.id = store.show_id(node.spec->key, name);
   return node.entry.id;
 }
 
@@ -232,9 +240,7 @@ TaskDirectory& NodeContext::open_directory() {
 fs::path NodeContext::directory() { return executing_ ? open_directory().data() : path() / "data"; }
 
 fs::path NodeContext::checkpoint_directory() {
-  const fs::path checkpoint = path() / "checkpoint";
-  fs::create_directories(checkpoint);
-  return checkpoint;
+  return make_checkpoint(execution_.store_.root(), spec().key, path());
 }
 
 fs::path NodeContext::log_path(std::string_view name) { return path() / name; }
@@ -248,7 +254,7 @@ void NodeContext::add_input(const fs::path& file) {
 }
 
 InputFinder& NodeContext::found_inputs() {
-  if (!executing_) throw Error("inputs are found while run_task() runs, not in a constructor");
+  if (!begun_) throw Error("inputs are found while run_task() runs, not in a constructor");
   if (!found_inputs_) {
     found_inputs_ =
         std::make_unique<InputFinder>(execution_.store_, execution_.digests_, execution_.looked);

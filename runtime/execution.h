@@ -45,7 +45,11 @@ class NodeContext final : public TaskContext {
   [[nodiscard]] TaskDirectory& open_directory();
   [[nodiscard]] TaskDirectory* opened_directory() { return directory_.get(); }
   void close_directory() { directory_.reset(); }
-  void set_executing(bool executing) { executing_ = executing; }
+  // run_task() begins, or has returned: from then on nothing here is made or moved any more.
+  void set_executing(bool executing) {
+    begun_ = begun_ || executing;
+    executing_ = executing;
+  }
   void forget_found_inputs() { found_inputs_.reset(); }
   void append_found_inputs(std::vector<UpstreamSeen>& upstream);
 
@@ -54,7 +58,8 @@ class NodeContext final : public TaskContext {
 
   Execution& execution_;
   const NodeIndex node_;
-  bool executing_ = false;
+  std::atomic<bool> executing_ = false;
+  std::atomic<bool> begun_ = false;
   std::unique_ptr<TaskDirectory> directory_;
   std::unique_ptr<InputFinder> found_inputs_;
 };

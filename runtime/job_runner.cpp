@@ -106,9 +106,8 @@ class JobRunner::Context final : public TaskContext {
     return executing ? task_directory().data() : path() / "data";
   }
   [[nodiscard]] fs::path checkpoint_directory() override {
-    const fs::path checkpoint = path() / "checkpoint";
-    fs::create_directories(checkpoint);
-    return checkpoint;
+    if (executing) task_directory().keep_id();
+    return make_checkpoint(runner_.root_, job_.key, path());
   }
   [[nodiscard]] fs::path log_path(std::string_view name) override { return path() / name; }
   void progress(double fraction, std::string_view text) override {
@@ -119,7 +118,7 @@ class JobRunner::Context final : public TaskContext {
   }
 
   void add_input(const fs::path& file) override {
-    if (!executing) throw Error("inputs are found while run_task() runs, not in a constructor");
+    if (!begun) throw Error("inputs are found while run_task() runs, not in a constructor");
     FoundInput found = look_at_file(file.string(), runner_.digests_);
     result_.found.push_back({file.string(), found.digest, found.fingerprint, found.certain});
   }
@@ -139,7 +138,8 @@ class JobRunner::Context final : public TaskContext {
   }
   [[nodiscard]] bool has_directory() const { return directory_.has_value(); }
 
-  bool executing = false;
+  std::atomic<bool> executing = false;
+  std::atomic<bool> begun = false;  // and it may be over
 
  private:
   [[nodiscard]] fs::path path() const { return runner_.files_.task_path(job_.class_name, job_.id); }
@@ -257,7 +257,7 @@ void JobRunner::execute(const Job& job, JobResult& result) {
     future.bind(value_of(*future.spec(), [this](const Spec& leaf) { return input(leaf); }));
   }
   if (job.has_result) context.task_directory().put_aside();
-  context.executing = true;
+  context.executing = context.begun = true;
   result.started_ns = unix_nanoseconds();
   const auto start = Clock::now();
   Value value;
@@ -268,6 +268,7 @@ void JobRunner::execute(const Job& job, JobResult& result) {
     value = task.info.run(object.object);
     in_user_code_ = false;
   }
+  context.executing = false;
   result.duration_ns =
       std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - start).count();
   Writer writer;

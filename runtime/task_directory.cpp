@@ -2,16 +2,16 @@
 
 #include <fcntl.h>
 
-#include <array>
 #include <cerrno>
 #include <chrono>
-#include <fstream>
 #include <initializer_list>
 #include <thread>
 #include <utility>
 
+#include "cache/attempt_marker.h"
 #include "cache/execution_lock.h"
 #include "cache/fault.h"
+#include "cache/layout.h"
 #include "src/external.h"
 #include "src/mutant.h"
 #include "src/os.h"
@@ -22,11 +22,6 @@ namespace stook::detail {
 namespace {
 
 namespace fs = std::filesystem;
-constexpr std::string_view marker_prefix = "rebuild-";
-
-fs::path marker_of(const fs::path& root, const Key& key) {
-  return root / "spool" / (std::string(marker_prefix) + to_hex(key));
-}
 
 // Throws CacheError where that cannot be known.
 fs::file_status look_at(const fs::path& path) {
@@ -92,6 +87,23 @@ void refuse_links(const fs::path& root, std::initializer_list<fs::path> paths) {
 
 std::error_code last_error() { return {errno, std::generic_category()}; }
 
+// Does the error say that this is not what was published? Whatever could be read then, and cannot
+// be now, is not; but a server that does not answer says nothing.
+bool is_of_content(int error) {
+  switch (error) {
+    case EACCES:
+    case EPERM:
+    case ENOENT:
+    case ENOTDIR:
+    case ELOOP:
+    case ENAMETOOLONG:
+    case EIO:  // a disk that fails
+    case EBADMSG:
+    case EUCLEAN: return true;
+    default: return false;
+  }
+}
+
 // Is that what lies there? What has no digest is nothing. Throws CacheError where it cannot be
 // known.
 bool is_content(const fs::path& path, const Digest& digest) {
@@ -100,10 +112,10 @@ bool is_content(const fs::path& path, const Digest& digest) {
     try {
       return digest_directory(path) == digest;
     } catch (const UnreadableDirectory& unreadable) {
-      if (os_is_passing(unreadable.error) || STOOK_MUTANT("unreadable-attempt")) {
+      if (!is_of_content(unreadable.error) || STOOK_MUTANT("unreadable-attempt")) {
         throw_cache_error("look at", path, unreadable.error);
       }
-      if (unreadable.error != EIO || tries > 0) return false;  // a disk that fails is asked twice
+      if (unreadable.error != EIO || tries > 0) return false;  // a disk is asked twice
     }
   }
 }
@@ -112,10 +124,19 @@ bool is_kept(const Entry& entry) {
   return entry.pack != 0 && (entry.state != RecordState::missing || entry.doubt == Doubt::not_kept);
 }
 
+// Without its record nobody knows what belongs there.
+void require_known(const Entry& entry, const fs::path& path) {
+  if (entry.known) return;
+  throw CacheError("cannot put right what an attempt that died has left in " + path.string() +
+                   ": the index is damaged; it is made anew when the cache is next opened by one "
+                   "program alone");
+}
+
 // Its content is lost. Since the entry was looked up its record may have moved to another pack.
 void mark_lost(Store& store, const Key& key, Entry entry, const fs::path& data) {
   Entry now;
   store.lookup({&key, 1}, {&now, 1});
+  require_known(now, data);
   if (now.pack != 0 && now.digest == entry.digest) entry = now;
   store.mark_damaged(key, entry, "what it left in " + data.string() + " is not there any more");
   store.sync();  // before the marker goes
@@ -125,6 +146,7 @@ void mark_lost(Store& store, const Key& key, Entry entry, const fs::path& data) 
 // only not remove what it had moved aside. Throws CacheError where that cannot be known or done:
 // the record must not answer beside the content of another one.
 void settle(Store& store, const Key& key, const Entry& entry, const fs::path& path) {
+  require_known(entry, path);
   const fs::path data = path / "data", previous = path / "data.previous";
   Digest digest;
   bool known = false;
@@ -151,56 +173,54 @@ void settle(Store& store, const Key& key, const Entry& entry, const fs::path& pa
   if (!good) throw_cache_error("put right what an attempt that died has left in", path);
 }
 
-// What a marker says; empty: whoever wrote it died before anything moved.
-std::string read_marker(const fs::path& marker) {
-  const Fd file = os_open(marker, O_RDONLY);
-  if (!file && is_no_file(errno)) return {};
-  std::array<char, 4096> text{};
-  const ssize_t size = file ? os_pread(file.get(), text.data(), text.size(), 0) : -1;
-  if (size < 0) throw_cache_error("read", marker);
-  const std::string_view line(text.data(), static_cast<std::size_t>(size));
-  return std::string(line.substr(0, line.find('\n')));  // a class name may hold spaces
+// Who died there had another id than the key has now: nobody looks for what he has left, but
+// whoever gets that id would find it.
+void discard_stray(Store& store, const AttemptMarker& left) {
+  if (store.key_of(left.id)) return;  // its key's own attempts put it right
+  const fs::path place = store.root() / left.place;
+  refuse_links(store.root(), {place});
+  if (!discard(store.root(), place)) throw_cache_error("remove what an attempt has left in", place);
 }
 
-// Settles the directory that a marker names.
-void settle_marked(Store& store, const Key& key, const Entry& entry, const fs::path& marker) {
+// The id that a process which died had given it, and nobody else has: a checkpoint lies there.
+bool take_id_of(Store& store, const Key& key, const AttemptMarker& left, Entry& entry) {
+  const std::string class_name = class_name_of(left.place.parent_path().filename().string());
+  if (class_name.empty() || store.key_of(left.id)) return false;
+  store.expose_id(key, left.id, class_name);
+  Entry now;
+  store.lookup({&key, 1}, {&now, 1});
+  entry.id = now.id;
+  return now.id == left.id;  // else somebody has shown another one just before the claim
+}
+
+// Settles what a marker speaks of. `has_id`: the key had an id before it was claimed.
+void settle_marked(Store& store, const Key& key, Entry entry, bool has_id) {
+  if (!entry.known)
+    return;  // it stays for whoever opens the cache when the index has been made anew
   const fs::path root = store.root();
-  const std::string relative = read_marker(marker);
-  const fs::path path = (root / relative).lexically_normal();
-  const bool inside =
-      STOOK_MUTANT("marker-inside") ||
-      (!relative.empty() && path.native().starts_with((root / "tasks" / "").native()) &&
-       !has_link(root, path / "data") && !has_link(root, path / "data.previous"));
-  if (inside) settle(store, key, entry, path);
-}
-
-Key key_from_hex(std::string_view hex) {
-  Key key;
-  for (std::size_t i = 0; i < 32 && i < hex.size(); ++i) {
-    const char c = hex[i];
-    const std::uint64_t digit = c >= 'a' ? c - 'a' + 10 : c - '0';
-    (i < 16 ? key.high : key.low) = ((i < 16 ? key.high : key.low) << 4) | (digit & 15);
+  const AttemptMarker left = read_marker(root, key);
+  const fs::path place = root / left.place;
+  const bool inside = !left.place.empty() && !has_link(root, place / "data") &&
+                      !has_link(root, place / "data.previous");
+  if (inside) {
+    const bool own = left.id == entry.id || STOOK_MUTANT("directory-of-its-id");
+    if (own || (!has_id && take_id_of(store, key, left, entry))) settle(store, key, entry, place);
+    else discard_stray(store, left);
   }
-  return key;
+  remove_marker(root, key);
 }
 
-Key key_of(const fs::path& marker) {
-  return key_from_hex(marker.filename().string().substr(marker_prefix.size()));
-}
-
-// Puts right what a marker names, where that can be claimed.
-Claim restore_marked(Store& store, const fs::path& marker) {
-  const Key key = key_of(marker);
+// Puts right what is left of an attempt, where that can be claimed.
+Claim restore_marked(Store& store, const Key& key) {
   Entry found;
   store.lookup({&key, 1}, {&found, 1});
+  const bool has_id = found.id != 0;
   Claim claim = Claim::published;
   while (claim == Claim::published) claim = store.claim(key, found);
   // Else its attempt is still running, or has just ended.
   if (claim != Claim::acquired && !STOOK_MUTANT("attempt-still-running")) return claim;
   try {
-    settle_marked(store, key, found, marker);
-    std::error_code ignored;
-    fs::remove(marker, ignored);
+    settle_marked(store, key, found, has_id);
   } catch (...) {
     store.release(key);
     throw;
@@ -212,8 +232,8 @@ Claim restore_marked(Store& store, const fs::path& marker) {
 }  // namespace
 
 TaskDirectory::TaskDirectory(const fs::path& root, const Key& key, fs::path path)
-    : root_(root), path_(std::move(path)), data_(path_ / "data"),
-      previous_(path_ / "data.previous"), marker_(marker_of(root_, key)) {}
+    : root_(root), key_(key), path_(std::move(path)), data_(path_ / "data"),
+      previous_(path_ / "data.previous") {}
 
 TaskDirectory::TaskDirectory(Store& store, const Key& key, const Entry& entry, fs::path path)
     : TaskDirectory(store.root(), key, std::move(path)) {
@@ -224,36 +244,17 @@ TaskDirectory::~TaskDirectory() {
   if (committed_ || (!used_ && !moved_)) return;
   std::error_code ignored;
   if (!restore(root_, data_, previous_)) return;  // whoever executes or opens next finds the marker
-  fs::remove(marker_, ignored);
+  remove_marker(root_, key_);
   fs::remove(path_, ignored);  // only where nothing is left in it
-}
-
-// Whoever finds the marker after a crash knows where to look. One that may be needed already is not
-// written anew: it would be empty for a moment.
-void TaskDirectory::mark() const {
-  const std::string relative = fs::relative(path_, root_).string();
-  fs::create_directories(marker_.parent_path());
-  if (read_marker(marker_) != relative) {
-    const std::string line = relative + '\n';
-    const Fd file = os_open(marker_, O_CREAT | O_TRUNC | O_WRONLY);
-    if (!file || !os_write(file.get(), line.data(), line.size())) {
-      throw_cache_error("write", marker_);
-    }
-  }
-  if (!replaces_ || STOOK_MUTANT("sync-marker")) return;
-  const Fd file = os_open(marker_, O_RDONLY);
-  if (!file || !os_sync_data(file.get()) || !os_sync_directory(marker_.parent_path())) {
-    throw_cache_error("sync", marker_);
-  }
 }
 
 // The marker comes first, and nothing moves without it.
 void TaskDirectory::move_aside() {
   if (moved_) return;
-  refuse_links(root_, {data_, previous_, marker_});
+  refuse_links(root_, {data_, previous_, marker_of(root_, key_)});
   const bool again = is_there(previous_);
   replaces_ = again || is_there(data_);
-  if (!STOOK_MUTANT("mark-before-move")) mark();
+  if (!STOOK_MUTANT("mark-before-move")) leave_marker(root_, key_, path_, replaces_);
   std::error_code error;
   if (again) {
     moved_ = true;
@@ -263,8 +264,7 @@ void TaskDirectory::move_aside() {
     if (!STOOK_MUTANT("rename-aside")) fs::rename(data_, previous_, error);
     moved_ = !error;
     if (!error) return;
-    std::error_code ignored;
-    fs::remove(marker_, ignored);  // nothing has moved: data is the last result's
+    remove_marker(root_, key_);  // nothing has moved: data is the last result's
     throw fs::filesystem_error("move aside", data_, error);
   } else {
     moved_ = true;
@@ -295,6 +295,15 @@ void TaskDirectory::put_aside() {
   const std::lock_guard lock(mutex_);
   try {
     if (!used_ && (is_there(data_) || is_there(previous_))) move_aside();
+  } catch (const fs::filesystem_error& error) {
+    throw CacheError(std::string("cannot put the task's directory aside: ") + error.what());
+  }
+}
+
+void TaskDirectory::keep_id() {
+  const std::lock_guard lock(mutex_);
+  try {
+    if (!STOOK_MUTANT("keep-id")) move_aside();
   } catch (const fs::filesystem_error& error) {
     throw CacheError(std::string("cannot put the task's directory aside: ") + error.what());
   }
@@ -332,8 +341,16 @@ void TaskDirectory::commit(Store& store, const Entry& published) {
   committed_ = true;
   if (!moved_) return;
   if (!STOOK_MUTANT("record-before-remove")) store.make_readable(published);
-  std::error_code ignored;
-  if (discard(root_, previous_)) fs::remove(marker_, ignored);
+  if (discard(root_, previous_)) remove_marker(root_, key_);
+}
+
+fs::path make_checkpoint(const fs::path& root, const Key& key, const fs::path& path) {
+  fs::path checkpoint = path / ("checkpoint-" + to_hex(key));
+  refuse_links(root, {checkpoint});
+  std::error_code error;
+  fs::create_directories(checkpoint, error);
+  if (error) throw_cache_error("create", checkpoint, error.value());
+  return checkpoint;
 }
 
 // The claim lasts until what was moved aside is gone: whoever executes the task next moves this
@@ -366,12 +383,14 @@ bool is_unsettled(const fs::path& root, const Key& key, const fs::path& path) {
 }
 
 void settle_attempt(Store& store, const Key& key, const Entry& entry, const fs::path& path) {
-  const fs::path marker = marker_of(store.root(), key);
-  if (STOOK_MUTANT("settle-attempt") || !is_unsettled(store.root(), key, path)) return;
-  refuse_links(store.root(), {path / "data", path / "data.previous", marker});
-  settle(store, key, entry, path);
-  std::error_code ignored;
-  fs::remove(marker, ignored);
+  const fs::path root = store.root();
+  if (STOOK_MUTANT("settle-attempt") || !is_unsettled(root, key, path)) return;
+  refuse_links(root, {path / "data", path / "data.previous", marker_of(root, key)});
+  const AttemptMarker left = read_marker(root, key);
+  const bool stray = !left.place.empty() && left.place.filename() != path.filename();
+  if (stray) discard_stray(store, left);
+  if (!stray || is_there(path / "data.previous")) settle(store, key, entry, path);
+  remove_marker(root, key);
 }
 
 void undo_attempt(Store& store, const Key& key, const Entry& before, const fs::path& path) {
@@ -383,41 +402,35 @@ void undo_attempt(Store& store, const Key& key, const Entry& before, const fs::p
   if (!is_unsettled(root, key, path)) return;
   const fs::path data = path / "data", previous = path / "data.previous";
   // It has moved nothing, or has put all back, or nothing was there: that is looked at.
-  const bool stays = is_kept(before) && before.has_directory && !is_there(previous);
+  const bool looked_at = !before.known || (is_kept(before) && before.has_directory);
+  const bool stays = looked_at && !is_there(previous);
   if (stays && !STOOK_MUTANT("undo-unmoved")) return settle_attempt(store, key, before, path);
   if (!STOOK_MUTANT("undo-links")) refuse_links(root, {data, previous, marker});
   if (!restore(root, data, previous)) {
     throw_cache_error("put right what the task has left in", path);
   }
-  std::error_code ignored;
-  fs::remove(marker, ignored);
+  remove_marker(root, key);
 }
 
 void restore_directories(Store& store) {
-  const fs::path spool = store.root() / "spool";
-  std::vector<std::string> names;
-  if (!os_list(spool, names) && errno != ENOENT) throw_cache_error("list", spool);
-  std::vector<fs::path> held, later;
-  const auto restore = [&](const fs::path& marker) {
-    const Claim claim = restore_marked(store, marker);
-    if (claim == Claim::held) held.push_back(marker);
-    if (claim == Claim::orphaned) later.push_back(marker);
+  std::vector<Key> held, later;
+  const auto restore = [&](const Key& key) {
+    const Claim claim = restore_marked(store, key);
+    if (claim == Claim::held) held.push_back(key);
+    if (claim == Claim::orphaned) later.push_back(key);
   };
-  for (const std::string& name : names) {
-    const fs::path marker = spool / name;
-    if (name.starts_with(marker_prefix) && fs::is_regular_file(look_at(marker))) restore(marker);
-  }
+  for (const Key& key : markers_left(store.root())) restore(key);
   // By one who executes it, or one who asks just now, as this process does.
   if (!held.empty()) std::this_thread::sleep_for(std::chrono::milliseconds(20));
-  for (const fs::path& marker : std::exchange(held, {})) restore(marker);
+  for (const Key& key : std::exchange(held, {})) restore(key);
   // What is made would lie beside a record that answers.
   const auto until = std::chrono::steady_clock::now() + kFence;
-  for (const fs::path& marker : later) {
+  for (const Key& key : later) {
     Claim claim = Claim::orphaned;
-    while (claim == Claim::orphaned || (claim == Claim::held && store.is_executed(key_of(marker)) &&
+    while (claim == Claim::orphaned || (claim == Claim::held && store.is_executed(key) &&
                                         std::chrono::steady_clock::now() < until)) {
       std::this_thread::sleep_for(std::chrono::milliseconds(10));
-      claim = restore_marked(store, marker);
+      claim = restore_marked(store, key);
     }
   }
 }

@@ -30,6 +30,9 @@ class TaskDirectory {
   void take(const std::filesystem::path& made);
   // Also where the task did not ask for one this time: the last result's data is moved aside.
   void put_aside();
+  // The task is about to leave something beside its data, and no record says yet that the id is its
+  // own: that survives the death of whoever gave it.
+  void keep_id();
   [[nodiscard]] bool used() const { return used_; }
   [[nodiscard]] bool moved() const { return moved_; }
   // Another process has executed the task here: what it made, and moved, is now ours to commit or
@@ -48,20 +51,25 @@ class TaskDirectory {
   void commit(Store& store, const Entry& published);
 
  private:
-  void mark() const;
   void move_aside();
 
   const std::filesystem::path root_;  // of the cache
+  const Key key_;
   const std::filesystem::path path_;
   const std::filesystem::path data_;
   const std::filesystem::path previous_;
-  const std::filesystem::path marker_;
   std::mutex mutex_;  // a task may ask from several threads
   bool used_ = false;
   bool moved_ = false;
   bool replaces_ = false;
   bool committed_ = false;
 };
+
+// A task's checkpoint directory in CACHE/tasks/NAME/ID, made. The key is part of its name: if the
+// id should become another task's that one does not go on from it. Throws CacheError.
+[[nodiscard]] std::filesystem::path make_checkpoint(const std::filesystem::path& root,
+                                                    const Key& key,
+                                                    const std::filesystem::path& path);
 
 // Publishes a result and what lies in its directory (null: it has none): others find both, or
 // neither. Where this throws and the record was accepted (is_accepted()), the directory stays

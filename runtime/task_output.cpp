@@ -37,13 +37,19 @@ bool settle(int fd, const fs::path& file, const fs::path& to, std::uint64_t limi
       (void)os_pwrite(fd, note, static_cast<std::size_t>(length), at);
     }
   }
+  return move_log(file, to);
+}
+
+}  // namespace
+
+bool move_log(const fs::path& file, const fs::path& to) {
   std::error_code error;
+  const bool link = fs::is_symlink(to.parent_path(), error);
+  if (link && !STOOK_MUTANT("log-links")) return false;
   fs::create_directories(to.parent_path(), error);
   fs::rename(file, to, error);
   return !error;
 }
-
-}  // namespace
 
 fs::path TaskOutput::out_file(const fs::path& stem) { return stem.native() + ".stdout"; }
 fs::path TaskOutput::err_file(const fs::path& stem) { return stem.native() + ".stderr"; }

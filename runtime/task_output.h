@@ -56,6 +56,10 @@ class TaskOutput {
   std::uint64_t limit_ = 0;
 };
 
+// Puts a file into a task's directory, which is made, but for one that is a symbolic link. False:
+// it is where it was.
+bool move_log(const std::filesystem::path& file, const std::filesystem::path& to);
+
 // Moves what a process printed that died to `directory`: stdout.failed, stderr.failed.
 TaskOutput::Written collect_output(const std::filesystem::path& stem,
                                    const std::filesystem::path& directory, std::uint64_t limit);

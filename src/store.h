@@ -46,6 +46,7 @@ struct Entry {
   RecordState state = RecordState::missing;
   Doubt doubt = Doubt::never_ran;
   bool has_directory = false;  // the last record has one: others may be reading it
+  bool known = true;           // false: the index is damaged, and what is missing may be there
   std::uint64_t cause = 0;     // the id `doubt` speaks of; 0: none
   Digest digest;               // of the last record, whatever its state
   std::uint32_t pack = 0;      // where the last record's header is; 0: nowhere
@@ -203,6 +204,9 @@ class Store {
   // encoding is not `codec`.
   virtual Result<std::unique_ptr<Payload>> read_value(const Entry& entry,
                                                       std::string_view codec) = 0;
+
+  // The key that has the id; none: nobody. Throws CacheError where the index is damaged, too.
+  virtual std::optional<Key> key_of(std::uint64_t id) = 0;
 
   // Records by class name, newest last: what is there to be cleared, shown, explained.
   // `pattern` is a glob over class names; empty is all. Stops when `visit` returns false.

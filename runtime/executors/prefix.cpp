@@ -169,8 +169,7 @@ class PrefixRunner::Child : public std::enable_shared_from_this<Child> {
     const auto keep = [&](const fs::path& file, const char* name) {
       std::error_code error;
       if (fs::file_size(file, error) == 0 || error) return;
-      fs::create_directories(job_.logs, error);
-      fs::rename(file, job_.logs / name, error);
+      (void)move_log(file, job_.logs / name);
     };
     keep(output_.out, "wrapper.stdout");
     keep(output_.err, "wrapper.stderr");

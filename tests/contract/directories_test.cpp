@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <csignal>
+#include <iostream>
 
 #include "src/store.h"
 #include "tests/support/outcomes.h"
@@ -83,6 +84,13 @@ struct Copies : Task<Copies, int(std::string)> {
   }
 };
 
+struct Prints : Task<Prints, int()> {
+  int run_task() {
+    std::cout << "a word\n";
+    return 1;
+  }
+};
+
 // A task with a result, and what an attempt to make it anew has left.
 class Directories : public testing::TestWithParam<bool> {
  protected:
@@ -107,6 +115,13 @@ class Directories : public testing::TestWithParam<bool> {
   [[nodiscard]] RunOptions options() const {
     RunOptions options;
     if (GetParam()) options.executor = processes(1);
+    return options;
+  }
+  // In a worker, or in a process of its own behind a command that prints something, too.
+  [[nodiscard]] static RunOptions in_a_process() {
+    RunOptions options;
+    if (GetParam()) options.executor = processes(1);
+    else options.prefixes = {{Prints::make().task_name(), R"(sh -c 'echo word; "$@"' wrapper)"}};
     return options;
   }
   void fails_and_gives_back() {
@@ -166,6 +181,15 @@ TEST_P(Directories, NothingIsPutBackThroughALink) {
   EXPECT_ANY_THROW((void)other.run_graph(options()));
   EXPECT_EQ(read(outside / "data" / "file"), "precious");
   EXPECT_EQ(read(outside / "data.previous" / "file"), "precious, too");
+}
+
+TEST_P(Directories, NoLogIsWrittenThroughALink) {
+  const fs::path path = Prints::make().task_directory().parent_path();
+  const TempDirectory outside;
+  fs::create_directories(path.parent_path());
+  fs::create_directory_symlink(outside.path(), path);
+  EXPECT_EQ(Prints::make().run_graph(in_a_process()).value, 1);
+  EXPECT_EQ(entries_in(outside.path()), 0);
 }
 
 INSTANTIATE_TEST_SUITE_P(Directories, Directories, testing::Bool(),
@@ -239,6 +263,28 @@ TEST(UnreadableDirectory, FailsItsTaskAlone) {
   EXPECT_TRUE(test::contains(failures[0].cause, "secret")) << failures[0].cause;
   EXPECT_EQ(Free::make(1).run_graph().stats.ran, 0u);
   EXPECT_EQ(Free::make(2).run_graph().stats.ran, 0u);
+}
+
+bool was_there_at_the_end = false;
+
+struct Ends : Task<Ends, int()> {
+  bool ran = false;
+  ~Ends() {
+    if (ran) was_there_at_the_end = fs::exists(task_directory() / "file");
+  }
+  int run_task() {
+    ran = true;
+    write(task_directory() / "file", "made");
+    return 1;
+  }
+};
+
+// Others may read it by then: it is not made anew.
+TEST(EndOfATask, ItsDestructorFindsWhatWasPublished) {
+  TempCache cache;
+  EXPECT_EQ(Ends::make().run_graph().stats.ran, 1u);
+  EXPECT_TRUE(was_there_at_the_end);
+  EXPECT_EQ(read(Ends::make().task_directory() / "file"), "made");
 }
 
 }  // namespace

@@ -69,6 +69,15 @@ class MemoryStore final : public Store {
     });
   }
 
+  std::optional<Key> key_of(std::uint64_t id) override {
+    return locked([&]() -> std::optional<Key> {
+      for (const auto& [key, item] : items_) {
+        if (item.entry.id == id) return key;
+      }
+      return {};
+    });
+  }
+
   void for_each(std::string_view pattern,
                 const std::function<bool(const Key&, const Entry&)>& visit) override {
     std::map<std::uint64_t, std::pair<Key, Entry>> found;  // in the order of publication
@@ -321,6 +330,7 @@ class MemoryStore final : public Store {
                   kept ? RecordState::fresh : RecordState::missing,
                   kept ? Doubt::none : Doubt::not_kept,
                   !p.directory.is_zero(),
+                  true,
                   0,
                   p.digest,
                   1,

@@ -143,6 +143,19 @@ TEST_F(DirectoryClaims, WhatIsReadIsNotRemoved) {
   EXPECT_FALSE(fs::exists(data));
 }
 
+// Somebody has put another place where it was.
+TEST_F(DirectoryClaims, ClearingFollowsNoLink) {
+  const fs::path place = one->task_path("Task", one.entry("a").id);
+  const TemporaryDirectory outside;
+  fs::create_directories(outside.path() / "checkpoint");
+  fs::remove_all(place);
+  fs::create_directory_symlink(outside.path(), place);
+  ASSERT_EQ(claim(one, "reader", {a}), Claim::acquired);
+  one->clear(a);
+  EXPECT_TRUE(fs::exists(outside.path() / "checkpoint"));
+  EXPECT_FALSE(fs::is_symlink(place));
+}
+
 TEST_F(DirectoryClaims, SurviveAnIndexThatIsMadeAnew) {
   one.store.reset();
   two.store.reset();

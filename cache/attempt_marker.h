@@ -1,0 +1,42 @@
+// attempt_marker.h - the marker that is left before a task's directory is touched: whoever comes
+// after a death knows where to look, and whose the id in that place was. A file in the spool for
+// each key.
+// Unaware of what is in the directories. Thread-safe; one key is for who has claimed it.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include <stook/key.hpp>
+
+namespace stook::detail {
+
+// What a marker says.
+struct AttemptMarker {
+  std::filesystem::path place;  // tasks/NAME/ID in the cache; empty: it does not say
+  std::uint64_t id = 0;         // the key's at that time
+};
+
+[[nodiscard]] std::filesystem::path marker_of(const std::filesystem::path& root, const Key& key);
+
+// Says that `directory`, the task's, is about to be touched. What says so already is not
+// written anew: it would be empty for a moment. `durable`: it survives a power failure when this
+// returns. Throws CacheError.
+void leave_marker(const std::filesystem::path& root, const Key& key,
+                  const std::filesystem::path& directory, bool durable);
+
+// Throws CacheError where that cannot be read.
+[[nodiscard]] AttemptMarker read_marker(const std::filesystem::path& root, const Key& key);
+
+// There is nothing to put right any more. Where it cannot be removed that is looked at once more.
+void remove_marker(const std::filesystem::path& root, const Key& key) noexcept;
+
+// The keys that have one. Throws CacheError.
+[[nodiscard]] std::vector<Key> markers_left(const std::filesystem::path& root);
+
+// Is a file of that name in the spool one?
+[[nodiscard]] bool is_marker(const std::string& name);
+
+}  // namespace stook::detail

@@ -1,0 +1,87 @@
+// What a task leaves for its next attempt, and for nobody else.
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+
+#include "tests/support/outcomes.h"
+#include "tests/support/temp_cache.h"
+
+#include <stook/stook.hpp>
+
+namespace checkpoints {
+namespace {
+
+namespace fs = std::filesystem;
+using namespace stook;
+using stook::test::failures_of;
+using stook::test::read;
+using stook::test::write;
+using test::TempCache;
+using test::TempDirectory;
+
+// Adds a word to its checkpoint, and ends there while the file `in` says so.
+struct Resumes : Task<Resumes, std::string(std::string, int)> {
+  const std::string how;
+  Resumes(std::string file, int) : how(std::move(file)) {}
+  std::string run_task() {
+    const fs::path notes = task_checkpoint_directory() / "notes";
+    const std::string before = fs::exists(notes) ? read(notes) : "";
+    write(notes, before + "again ");
+    if (read(how) == "fail") throw std::runtime_error("told to fail");
+    if (read(how) == "kill the driver") {
+      ::kill(static_cast<pid_t>(std::stoi(std::getenv("STOOK_TEST_DRIVER"))), SIGKILL);
+      ::pause();
+    }
+    return before;
+  }
+};
+
+class Checkpoint : public testing::TestWithParam<bool> {
+ protected:
+  [[nodiscard]] static RunOptions options() {
+    RunOptions options;
+    if (GetParam()) options.executor = processes(1);
+    return options;
+  }
+  void say(const std::string& text) const { write(files_ / "how", text); }
+  [[nodiscard]] TaskRef<Resumes> task(int n) const {
+    return Resumes::make((files_ / "how").string(), n);
+  }
+  TempCache cache_;
+  TempDirectory files_;
+};
+INSTANTIATE_TEST_SUITE_P(Checkpoint, Checkpoint, testing::Bool(),
+                         [](const auto& param) { return param.param ? "InWorkers" : "InThreads"; });
+
+TEST_P(Checkpoint, SurvivesAFailedAttempt) {
+  say("fail");
+  EXPECT_EQ(failures_of(task(1), options()).size(), 1u);
+  say("");
+  EXPECT_EQ(task(1).run_graph(options()).value, "again ");
+}
+
+// Nobody has made a record of it, so nobody has written down its number.
+TEST_P(Checkpoint, SurvivesADriverThatDied) {
+  say("kill the driver");
+  cache_.close();
+  const pid_t pid = ::fork();
+  if (pid == 0) {
+    ::setenv("STOOK_TEST_DRIVER", std::to_string(::getpid()).c_str(), 1);
+    const Cache cache(cache_.root());
+    (void)task(1).run_graph(options());
+    ::_exit(1);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(pid, &status, 0), pid);
+  ASSERT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+  fs::remove(cache_.root() / ".claims");  // where the last number was, as on a network file system
+  cache_.open();
+  say("");
+  EXPECT_EQ(task(2).run_graph(options()).value, "");
+  EXPECT_EQ(task(1).run_graph(options()).value, "again ");
+}
+
+}  // namespace
+}  // namespace checkpoints
