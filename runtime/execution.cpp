@@ -32,6 +32,23 @@ void take_upstream(const Plan& plan, const Node& node, std::vector<UpstreamSeen>
   }
 }
 
+Digest made_of(const Plan& plan, const Node& node) {
+  std::vector<UpstreamSeen> upstream;
+  take_upstream(plan, node, upstream);
+  Hasher hasher;
+  const auto update = [&](const Hash128& hash) {
+    hasher.update(&hash.high, sizeof hash.high);
+    hasher.update(&hash.low, sizeof hash.low);
+  };
+  update(node.spec->key);
+  hasher.update(&node.task().info.version, sizeof node.task().info.version);
+  for (const UpstreamSeen& seen : upstream) {
+    update(seen.key);
+    update(seen.digest);
+  }
+  return Digest{hasher.finish()};
+}
+
 Publication publication_of(const Node& node, std::uint64_t run) {
   const TaskSpec& task = node.task();
   Publication publication;
@@ -236,11 +253,13 @@ TaskDirectory& NodeContext::open_directory() {
   return *directory_;
 }
 
-// While it is being planned a task only learns where its directory will be.
+// While it is being planned a task only learns where its directories will be.
 fs::path NodeContext::directory() { return executing_ ? open_directory().data() : path() / "data"; }
 
 fs::path NodeContext::checkpoint_directory() {
-  return make_checkpoint(execution_.store_.root(), spec().key, path());
+  if (!executing_) return path() / "checkpoint";
+  const Plan& plan = *execution_.plan_;
+  return open_directory().checkpoint(made_of(plan, plan.nodes[node_]), false);
 }
 
 fs::path NodeContext::log_path(std::string_view name) { return path() / name; }

@@ -24,6 +24,8 @@ class Execution;
 
 // The digests of a task's inputs, which are final.
 void take_upstream(const Plan& plan, const Node& node, std::vector<UpstreamSeen>& upstream);
+// Equal for two attempts: they are to make the same of the same.
+[[nodiscard]] Digest made_of(const Plan& plan, const Node& node);
 // What of a publication does not depend on where the task was executed. Refers to the node's task.
 [[nodiscard]] Publication publication_of(const Node& node, std::uint64_t run);
 

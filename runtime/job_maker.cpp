@@ -30,6 +30,7 @@ bool JobMaker::make(const Node& node, Job& job, Completion& completion) {
   job.version = task.info.version;
   const bool kept = task.info.store != stook::Store::never;
   job.compress_level = kept ? task.info.compress_level.value_or(defaults_.compress_level) : 0;
+  job.made_of = made_of(plan_, node);
   job.has_result = node.entry.pack != 0 || !node.entry.known;
   if (job.has_result) {
     settle_attempt(store_, task.key, node.entry, store_.task_path(job.class_name, job.id));

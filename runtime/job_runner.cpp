@@ -106,8 +106,7 @@ class JobRunner::Context final : public TaskContext {
     return executing ? task_directory().data() : path() / "data";
   }
   [[nodiscard]] fs::path checkpoint_directory() override {
-    if (executing) task_directory().keep_id();
-    return make_checkpoint(runner_.root_, job_.key, path());
+    return executing ? task_directory().checkpoint(job_.made_of, true) : path() / "checkpoint";
   }
   [[nodiscard]] fs::path log_path(std::string_view name) override { return path() / name; }
   void progress(double fraction, std::string_view text) override {

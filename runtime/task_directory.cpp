@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 
+#include <array>
 #include <cerrno>
 #include <chrono>
 #include <initializer_list>
@@ -140,6 +141,16 @@ void mark_lost(Store& store, const Key& key, Entry entry, const fs::path& data) 
   if (now.pack != 0 && now.digest == entry.digest) entry = now;
   store.mark_damaged(key, entry, "what it left in " + data.string() + " is not there any more");
   store.sync();  // before the marker goes
+}
+
+// Up to 64 bytes; empty where there is no file. Throws CacheError.
+std::string read_small(const fs::path& path) {
+  const Fd file = os_open(path, O_RDONLY);
+  if (!file && is_no_file(errno)) return {};
+  std::array<char, 64> text{};
+  const ssize_t size = file ? os_pread(file.get(), text.data(), text.size(), 0) : -1;
+  if (size < 0) throw_cache_error("read", path);
+  return {text.data(), static_cast<std::size_t>(size)};
 }
 
 // Settles what an attempt that died has left: the record says whether it had published, and could
@@ -300,13 +311,31 @@ void TaskDirectory::put_aside() {
   }
 }
 
-void TaskDirectory::keep_id() {
+// Whose it is lies beside it. That comes first, and what lay there is gone before: whatever
+// survives a death, or a power failure, is no other one's.
+fs::path TaskDirectory::checkpoint(const Digest& made_of, bool new_id) {
+  const fs::path checkpoint = path_ / "checkpoint", owner = path_ / "checkpoint.of";
   const std::lock_guard lock(mutex_);
   try {
-    if (!STOOK_MUTANT("keep-id")) move_aside();
+    if (new_id && !STOOK_MUTANT("keep-id")) move_aside();
+    refuse_links(root_, {checkpoint, owner});
+    const std::string name = to_hex(made_of);
+    if (read_small(owner) != name) {
+      const bool there = is_there(checkpoint) && !STOOK_MUTANT("checkpoint-owner");
+      if (there && (!discard(root_, checkpoint) || !os_sync_directory(path_))) {
+        throw_cache_error("discard", checkpoint);
+      }
+      fs::create_directories(path_);
+      const Fd file = os_open(owner, O_CREAT | O_TRUNC | O_WRONLY);
+      if (!file || !os_write(file.get(), name.data(), name.size())) {
+        throw_cache_error("write", owner);
+      }
+    }
+    fs::create_directory(checkpoint);
   } catch (const fs::filesystem_error& error) {
-    throw CacheError(std::string("cannot put the task's directory aside: ") + error.what());
+    throw CacheError(std::string("cannot make the task's checkpoint directory: ") + error.what());
   }
+  return checkpoint;
 }
 
 // A network file system may not show here yet what was made there.
@@ -342,15 +371,6 @@ void TaskDirectory::commit(Store& store, const Entry& published) {
   if (!moved_) return;
   if (!STOOK_MUTANT("record-before-remove")) store.make_readable(published);
   if (discard(root_, previous_)) remove_marker(root_, key_);
-}
-
-fs::path make_checkpoint(const fs::path& root, const Key& key, const fs::path& path) {
-  fs::path checkpoint = path / ("checkpoint-" + to_hex(key));
-  refuse_links(root, {checkpoint});
-  std::error_code error;
-  fs::create_directories(checkpoint, error);
-  if (error) throw_cache_error("create", checkpoint, error.value());
-  return checkpoint;
 }
 
 // The claim lasts until what was moved aside is gone: whoever executes the task next moves this

@@ -30,9 +30,10 @@ class TaskDirectory {
   void take(const std::filesystem::path& made);
   // Also where the task did not ask for one this time: the last result's data is moved aside.
   void put_aside();
-  // The task is about to leave something beside its data, and no record says yet that the id is its
-  // own: that survives the death of whoever gave it.
-  void keep_id();
+  // The checkpoint directory, beside the data: what the last attempt has left there, where that was
+  // made of the same, else empty. `new_id`: no record says yet that the id is the task's; it stays
+  // that, whoever dies. Throws CacheError.
+  std::filesystem::path checkpoint(const Digest& made_of, bool new_id);
   [[nodiscard]] bool used() const { return used_; }
   [[nodiscard]] bool moved() const { return moved_; }
   // Another process has executed the task here: what it made, and moved, is now ours to commit or
@@ -64,12 +65,6 @@ class TaskDirectory {
   bool replaces_ = false;
   bool committed_ = false;
 };
-
-// A task's checkpoint directory in CACHE/tasks/NAME/ID, made. The key is part of its name: if the
-// id should become another task's that one does not go on from it. Throws CacheError.
-[[nodiscard]] std::filesystem::path make_checkpoint(const std::filesystem::path& root,
-                                                    const Key& key,
-                                                    const std::filesystem::path& path);
 
 // Publishes a result and what lies in its directory (null: it has none): others find both, or
 // neither. Where this throws and the record was accepted (is_accepted()), the directory stays

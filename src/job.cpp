@@ -1,10 +1,10 @@
-// The bytes of jobs, results and messages. Version 4, kProtocol in job.h. Integers and floating
+// The bytes of jobs, results and messages. Version 5, kProtocol in job.h. Integers and floating
 // point numbers little-endian, no padding; text = length:u64 bytes; hash = high:u64 low:u64. BNF:
 //
 //   message  = length:u32 kind:u8 body                 ; length: of the body, at most 2^30
 //   spooled  = message                                 ; a file of the spool: a job or a result
 //   job      = number:u64 key:hash id:u64 class:text version:u32 arguments:text
-//              level:i32 flags:u8 memory:u64 log-limit:u64 count:u64 *input
+//              made-of:hash level:i32 flags:u8 memory:u64 log-limit:u64 count:u64 *input
 //              ; flags: 1 its directory holds a result, 2 other builds may execute it
 //   input    = key:hash digest:hash place:u8 (value | pack:u32 offset:u64 | value)
 //              ; place: 0 here, 1 in a pack, 2 an object
@@ -117,6 +117,7 @@ void encode_job(const Job& job, Writer& writer) {
   writer.write_text(job.class_name);
   writer.put(job.version);
   writer.write_text(job.arguments);
+  put_hash(writer, job.made_of);
   writer.put(static_cast<std::int32_t>(job.compress_level));
   writer.put(static_cast<std::uint8_t>(flag(job.has_result, 0) | flag(job.allow_other_build, 1)));
   writer.put(job.memory);
@@ -133,6 +134,7 @@ Job decode_job(Reader& reader) {
   job.class_name = take_text(reader);
   job.version = reader.take<std::uint32_t>();
   job.arguments = take_text(reader);
+  job.made_of = take_hash<Digest>(reader);
   job.compress_level = reader.take<std::int32_t>();
   const auto flags = reader.take<std::uint8_t>();
   job.has_result = has(flags, 0);

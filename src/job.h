@@ -36,6 +36,7 @@ struct Job {
   std::string class_name;
   std::uint32_t version = 0;
   std::string arguments;  // canonical bytes
+  Digest made_of;         // the digests of all its inputs, and its version
   std::vector<JobInput> inputs;
   int compress_level = 3;
   bool has_result = false;  // its directory holds a result that a failure must leave alone
@@ -82,7 +83,7 @@ void encode_result(const JobResult& result, Writer& writer);
 [[nodiscard]] JobResult decode_result(Reader& reader);
 
 // --- Messages between a driver and its workers, and what a file of the spool holds.
-inline constexpr std::uint32_t kProtocol = 4;
+inline constexpr std::uint32_t kProtocol = 5;
 inline constexpr std::size_t kMessageHead = 5;  // bytes of a message before its body
 // A root above a million tasks is some 60 MB.
 inline constexpr std::uint32_t kMostMessage = std::uint32_t{1} << 30;

@@ -51,7 +51,7 @@ class TaskBase {
   [[nodiscard]] std::filesystem::path task_stderr() const;
   // 64 bits derived from the key: the same in every run, different for every task.
   [[nodiscard]] std::uint64_t task_seed() const;
-  // A directory that survives a failed attempt and is not part of the result.
+  // Survives a failed attempt, for one that is made of the same inputs; not part of the result.
   [[nodiscard]] std::filesystem::path task_checkpoint_directory() const;
   // Tells the run's display how far the task is, in [0, 1].
   void progress(double fraction, std::string_view text = {}) const;

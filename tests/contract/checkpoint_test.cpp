@@ -21,10 +21,12 @@ using stook::test::write;
 using test::TempCache;
 using test::TempDirectory;
 
-// Adds a word to its checkpoint, and ends there while the file `in` says so.
+// Adds a word to its checkpoint, and ends there while the file `how` says so, of which the cache
+// knows nothing.
 struct Resumes : Task<Resumes, std::string(std::string, int)> {
   const std::string how;
-  Resumes(std::string file, int) : how(std::move(file)) {}
+  File input;
+  Resumes(std::string file, int) : how(std::move(file)), input(how + ".input") {}
   std::string run_task() {
     const fs::path notes = task_checkpoint_directory() / "notes";
     const std::string before = fs::exists(notes) ? read(notes) : "";
@@ -45,6 +47,8 @@ class Checkpoint : public testing::TestWithParam<bool> {
     if (GetParam()) options.executor = processes(1);
     return options;
   }
+  Checkpoint() { change_input("first"); }
+  void change_input(const std::string& text) const { write(files_ / "how.input", text); }
   void say(const std::string& text) const { write(files_ / "how", text); }
   [[nodiscard]] TaskRef<Resumes> task(int n) const {
     return Resumes::make((files_ / "how").string(), n);
@@ -60,6 +64,19 @@ TEST_P(Checkpoint, SurvivesAFailedAttempt) {
   EXPECT_EQ(failures_of(task(1), options()).size(), 1u);
   say("");
   EXPECT_EQ(task(1).run_graph(options()).value, "again ");
+}
+
+// What it is going on from is not what it would be made of now.
+TEST_P(Checkpoint, IsNotOneOfOtherInputs) {
+  say("fail");
+  EXPECT_EQ(failures_of(task(1), options()).size(), 1u);
+  change_input("second");
+  EXPECT_EQ(failures_of(task(1), options()).size(), 1u);
+  say("");
+  EXPECT_EQ(task(1).run_graph(options()).value, "again ");
+  change_input("third");
+  EXPECT_EQ(task(1).run_graph(options()).value, "");
+  EXPECT_EQ(read(task(1).task_checkpoint_directory() / "notes"), "again ");
 }
 
 // Nobody has made a record of it, so nobody has written down its number.
