@@ -362,6 +362,7 @@ void Indexer::remove_retired() {
   exclusively([&](Transaction& transaction) {
     for (const std::uint32_t pack : retired) transaction.ingest.packs.erase(pack);
   });
+  (void)make_durable();  // before one of the numbers is given again
 }
 
 // Together, in the order in which it happened: a clear may lie in a lower pack than what it

@@ -35,6 +35,7 @@ const char* name_of(Loss loss) {
     case Loss::unnamed: return "unsynced names dropped";
     case Loss::strict: return "all that is unsynced dropped";
     case Loss::newest: return "unsynced data of all but the newest file dropped";
+    case Loss::newest_zeroed: return "unsynced data of all but the newest file zeroed";
     default: return "some of what is unsynced dropped";
   }
 }
@@ -170,7 +171,7 @@ void Disk::apply(std::size_t at) {
 std::string Disk::content(const File& file, Loss loss, std::mt19937_64& random) const {
   if (loss == Loss::unnamed) return file.now;
   std::string content = file.synced;
-  if (loss == Loss::zeroed) {
+  if (loss == Loss::zeroed || loss == Loss::newest_zeroed) {
     content.resize(file.now.size());
   } else if (loss == Loss::random) {
     constexpr std::size_t kSector = 512;
@@ -187,7 +188,8 @@ std::string Disk::content(const File& file, Loss loss, std::mt19937_64& random) 
 }
 
 void Disk::fail(const fs::path& directory, Loss loss, std::mt19937_64& random) const {
-  const bool named = loss == Loss::dropped || loss == Loss::zeroed || loss == Loss::newest;
+  const bool named = loss == Loss::dropped || loss == Loss::zeroed || loss == Loss::newest ||
+                     loss == Loss::newest_zeroed;
   Names names = named ? now_ : synced_;
   if (loss == Loss::random && random() % 2 == 0) {  // a journal keeps the order of names
     const std::size_t kept = unsynced_.empty() ? 0 : random() % (unsynced_.size() + 1);
@@ -232,7 +234,8 @@ void Disk::write(const fs::path& directory, const Names& names, std::size_t of, 
     if (!file.known.empty()) {
       fs::copy_file(before_ / file.known, path);
     } else {
-      const bool newest = loss == Loss::newest && node.number == newest_;
+      const bool newest =
+          (loss == Loss::newest || loss == Loss::newest_zeroed) && node.number == newest_;
       std::ofstream(path, std::ios::binary) << content(file, newest ? Loss::unnamed : loss, random);
     }
   }

@@ -16,15 +16,16 @@
 namespace stook::torture {
 
 enum class Loss : std::uint8_t {
-  dropped,  // all names are there, unsynced data is not
-  zeroed,   // all names and sizes are there, unsynced data is zeros
-  unnamed,  // all data is there, names are only where their directory was synced
-  strict,   // neither
-  newest,   // all names are there, and unsynced data of the file that was changed last
-  random,   // some names, some data, some of it torn
+  dropped,        // all names are there, unsynced data is not
+  zeroed,         // all names and sizes are there, unsynced data is zeros
+  unnamed,        // all data is there, names are only where their directory was synced
+  strict,         // neither
+  newest,         // all names are there, and unsynced data of the file that was changed last
+  newest_zeroed,  // the same, and all sizes; the rest is zeros
+  random,         // some names, some data, some of it torn
 };
-inline constexpr Loss kLosses[] = {Loss::dropped, Loss::zeroed, Loss::unnamed,
-                                   Loss::strict,  Loss::newest, Loss::random};
+inline constexpr Loss kLosses[] = {Loss::dropped, Loss::zeroed,        Loss::unnamed, Loss::strict,
+                                   Loss::newest,  Loss::newest_zeroed, Loss::random};
 [[nodiscard]] const char* name_of(Loss loss);
 
 class Disk {
