@@ -132,6 +132,7 @@ void PackStore::join() {
 // Nobody else is in the cache yet.
 void PackStore::recover() {
   check_names(layout_);
+  keep_ids_of_the_dead();
   bool usable = index_is_usable(layout_, warn_);
   if (usable) {
     try {
@@ -145,7 +146,6 @@ void PackStore::recover() {
     }
   }
   if (!usable) rebuild(*this);  // one that is killed leaves tails to the next one
-  keep_ids_of_the_dead();
   finish_clearing(layout_, [&](std::uint64_t id) {
     bool cleared = false;
     view_.read([&](View::Tables& tables) {

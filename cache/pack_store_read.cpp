@@ -83,10 +83,16 @@ Result<std::unique_ptr<Payload>> PackStore::read_value(const Entry& entry, std::
 
 std::optional<Key> PackStore::key_of(std::uint64_t id) {
   std::optional<Key> key;
-  indexer_->flush();
-  view_.read([&](View::Tables& tables) {
-    if (const auto row = tables.rows.find_id(id)) key = row->key;
-  });
+  try {
+    // All that was published, by anybody, is looked at; not so by flush() while it is damaged.
+    indexer_->exclusively([](Indexer::Transaction&) {});
+    view_.read([&](View::Tables& tables) {
+      if (const auto row = tables.rows.find_id(id)) key = row->key;
+    });
+  } catch (const DatabaseError& error) {
+    index_failed(error);
+    throw;
+  }
   return key;
 }
 

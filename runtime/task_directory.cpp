@@ -186,37 +186,48 @@ void settle(Store& store, const Key& key, const Entry& entry, const fs::path& pa
 
 // Who died there had another id than the key has now: nobody looks for what he has left, but
 // whoever gets that id would find it.
-void discard_stray(Store& store, const AttemptMarker& left) {
-  if (store.key_of(left.id)) return;  // its key's own attempts put it right
+void settle_stray(Store& store, const Key& key, const AttemptMarker& left) {
   const fs::path place = store.root() / left.place;
+  const auto owner = store.key_of(left.id);
+  if (owner == key) {  // it has that id after all
+    Entry now;
+    store.lookup({&key, 1}, {&now, 1});
+    return settle(store, key, now, place);
+  }
+  if (owner) return;  // its own attempts put it right
   refuse_links(store.root(), {place});
   if (!discard(store.root(), place)) throw_cache_error("remove what an attempt has left in", place);
 }
 
-// The id that a process which died had given it, and nobody else has: a checkpoint lies there.
+// The key gets the id that it had when a process died, so that the next attempt finds its
+// checkpoint. False: the id is another's by now, or it has got another one.
 bool take_id_of(Store& store, const Key& key, const AttemptMarker& left, Entry& entry) {
   const std::string class_name = class_name_of(left.place.parent_path().filename().string());
   if (class_name.empty() || store.key_of(left.id)) return false;
   store.expose_id(key, left.id, class_name);
-  Entry now;
-  store.lookup({&key, 1}, {&now, 1});
-  entry.id = now.id;
-  return now.id == left.id;  // else somebody has shown another one just before the claim
+  store.flush();  // somebody may have shown another just before: the first in the index counts
+  store.lookup({&key, 1}, {&entry, 1});
+  return entry.id == left.id;
 }
 
-// Settles what a marker speaks of. `has_id`: the key had an id before it was claimed.
+// Settles what a marker speaks of. `has_id`: the key had an id before it was claimed. Where it
+// returns early the marker stays, for whoever opens the cache next.
 void settle_marked(Store& store, const Key& key, Entry entry, bool has_id) {
-  if (!entry.known)
-    return;  // it stays for whoever opens the cache when the index has been made anew
+  if (!entry.known) return;
   const fs::path root = store.root();
   const AttemptMarker left = read_marker(root, key);
   const fs::path place = root / left.place;
   const bool inside = !left.place.empty() && !has_link(root, place / "data") &&
                       !has_link(root, place / "data.previous");
   if (inside) {
-    const bool own = left.id == entry.id || STOOK_MUTANT("directory-of-its-id");
-    if (own || (!has_id && take_id_of(store, key, left, entry))) settle(store, key, entry, place);
-    else discard_stray(store, left);
+    bool own = left.id == entry.id || STOOK_MUTANT("directory-of-its-id");
+    if (!own && !has_id && is_there(place / "checkpoint")) {
+      if (store.is_executed(key)) return;  // who was left behind uses it still
+      try {
+        own = take_id_of(store, key, left, entry);
+      } catch (const CacheError&) { return; }  // a full disk, say, on which others can make room
+    }
+    own ? settle(store, key, entry, place) : settle_stray(store, key, left);
   }
   remove_marker(root, key);
 }
@@ -341,7 +352,7 @@ fs::path TaskDirectory::checkpoint(const Digest& made_of, bool new_id) {
 // A network file system may not show here yet what was made there.
 void TaskDirectory::adopt(const Entry& before) {
   moved_ = used_ = true;
-  replaces_ = before.pack != 0 || is_there(previous_);
+  replaces_ = before.has_directory || !before.known || is_there(previous_);
 }
 
 Digest TaskDirectory::digest() const {
@@ -406,9 +417,10 @@ void settle_attempt(Store& store, const Key& key, const Entry& entry, const fs::
   const fs::path root = store.root();
   if (STOOK_MUTANT("settle-attempt") || !is_unsettled(root, key, path)) return;
   refuse_links(root, {path / "data", path / "data.previous", marker_of(root, key)});
+  require_known(entry, path);
   const AttemptMarker left = read_marker(root, key);
   const bool stray = !left.place.empty() && left.place.filename() != path.filename();
-  if (stray) discard_stray(store, left);
+  if (stray) settle_stray(store, key, left);
   if (!stray || is_there(path / "data.previous")) settle(store, key, entry, path);
   remove_marker(root, key);
 }

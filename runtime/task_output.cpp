@@ -93,7 +93,10 @@ bool TaskOutput::finish(Stream& stream, const Directory& directory, const char* 
     if (may_exist) ::unlink((directory() / name).c_str());
     return false;
   }
-  if (!settle(stream.fd.get(), stream.file, directory() / name, limit_, stream.cut)) return false;
+  if (!settle(stream.fd.get(), stream.file, directory() / name, limit_, stream.cut)) {
+    if (::ftruncate(stream.fd.get(), 0) != 0) {}  // what stays would be in the next task's
+    return false;
+  }
   open(stream);
   return true;
 }

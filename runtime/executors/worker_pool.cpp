@@ -376,6 +376,9 @@ void WorkerPool::hold() {
 // one more is tried for now and then.
 void WorkerPool::note_silent(const WorkerEnd& end, bool ours) {
   if (has_ready()) return start_again_later();
+  const bool others = std::any_of(workers_.begin(), workers_.end(),
+                                  [](const auto& worker) { return worker->starting(); });
+  if (end.refused && others) return start_again_later();  // they may wait in a queue
   if (end.refused) return give_up("no worker can be had: " + end.cause);
   if (backing_off_) return;  // several that end together are one failure
   ++failed_starts_;

@@ -4,8 +4,11 @@
 #include <fstream>
 
 #include "cache/attempt_marker.h"
+#include "cache/database.h"
+#include "cache/execution_lock.h"
 #include "cache/layout.h"
 #include "cache/pack_store.h"
+#include "cache/page_check.h"
 #include "runtime/task_directory.h"
 #include "tests/unit/cache/support.h"
 
@@ -76,23 +79,36 @@ class DeadAttempts : public testing::Test {
     std::ofstream(path / "log") << "said";
   }
   std::uint64_t published(const std::string& name) {
-    return in_another([&](TestStore& store) {
-      const Key key = key_of(name);
-      Entry entry;
-      EXPECT_EQ(store->claim(key, entry), Claim::acquired);
-      TaskDirectory directory(*store.store, key, entry, store->task_path("Task", entry.id));
-      std::ofstream(directory.data() / "file") << "good";
-      Publication p;
-      p.key = key;
-      p.id = entry.id;
-      p.class_name = "Task";
-      p.digest = digest_of("result");
-      p.directory = directory.digest();
-      p.codec = "text";
-      (void)publish_with(*store.store, p, &directory);
-      store->sync();
-      return entry.id;
-    });
+    return in_another([&](TestStore& store) { return publish(store, name); });
+  }
+  static std::uint64_t publish(TestStore& store, const std::string& name) {
+    const Key key = key_of(name);
+    Entry entry;
+    EXPECT_EQ(store->claim(key, entry), Claim::acquired);
+    TaskDirectory directory(*store.store, key, entry, store->task_path("Task", entry.id));
+    std::ofstream(directory.data() / "file") << "good";
+    Publication p;
+    p.key = key;
+    p.id = entry.id;
+    p.class_name = "Task";
+    p.digest = digest_of("result");
+    p.directory = directory.digest();
+    p.codec = "text";
+    (void)publish_with(*store.store, p, &directory);
+    store->sync();
+    return entry.id;
+  }
+  // Its first page, while others have the index open.
+  void overwrite_table(const std::string& table) const {
+    const fs::path index = dir_.path() / "index.sqlite";
+    std::int64_t page = 0;
+    {
+      Database database(index, Database::Mode::read);
+      const std::string sql = "SELECT rootpage FROM sqlite_schema WHERE name='" + table + "'";
+      page = database.query_integer(sql.c_str());
+    }
+    std::fstream file(index, std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp((page - 1) * kPageBytes) << std::string(kPageBytes, 'x') << std::flush;
   }
   // What it says, and it dies.
   std::uint64_t in_another(const std::function<std::uint64_t(TestStore&)>& work) {
@@ -117,6 +133,7 @@ class DeadAttempts : public testing::Test {
 
 TEST_F(DeadAttempts, LeaveTheirNumberToTheirOwnKey) {
   const std::uint64_t id = half_made("dead");
+  fs::create_directory(place(id) / "checkpoint");
   fs::remove(dir_.path() / ".claims");  // where the last one was, as on a network file system
   TestStore store(dir_.path());
   EXPECT_NE(store->id_of(key_of("other")), id);
@@ -124,6 +141,26 @@ TEST_F(DeadAttempts, LeaveTheirNumberToTheirOwnKey) {
   EXPECT_EQ(store.entry("dead").id, id);
   EXPECT_FALSE(fs::exists(place(id) / "data"));
   EXPECT_TRUE(fs::exists(place(id) / "log"));
+}
+
+TEST_F(DeadAttempts, AreGoneWhereNobodyWouldGoOnFromThem) {
+  const std::uint64_t id = half_made("dead");
+  TestStore store(dir_.path());
+  restore_directories(*store.store);
+  EXPECT_FALSE(fs::exists(place(id)));
+  EXPECT_TRUE(markers_left(dir_.path()).empty());
+}
+
+// Who was left behind goes on there until he ends.
+TEST_F(DeadAttempts, AreLeftAloneWhileSomebodyExecutesThem) {
+  const std::uint64_t id = half_made("dead");
+  fs::create_directory(place(id) / "checkpoint");
+  ExecutionLock left_behind(dir_.path());
+  left_behind.lock(key_of("dead"), std::chrono::milliseconds(0));
+  TestStore store(dir_.path());
+  restore_directories(*store.store);
+  EXPECT_TRUE(fs::exists(place(id) / "data" / "file"));
+  EXPECT_EQ(read_marker(dir_.path(), key_of("dead")).id, id);
 }
 
 // The index was damaged when it began, and was made anew since: with the id of the record.
@@ -158,28 +195,36 @@ TEST_F(DeadAttempts, AreGoneWhenTheNextOneBegins) {
   EXPECT_TRUE(markers_left(dir_.path()).empty());
 }
 
-// Without an index nobody can say which of the two is the record's.
+// Without an index nobody can say which of the two is the record's, and the key gets another id.
 TEST_F(DeadAttempts, StayAsTheyAreWhileTheIndexIsDamaged) {
-  const std::uint64_t id = published("dead");
-  TestStore holds(dir_.path());
-  (void)holds.entry("dead");
-  leave_marker(dir_.path(), key_of("dead"), place(id), false);
-  fs::create_directory(place(id) / "data.previous");
+  std::uint64_t id = 0;
   {
-    std::fstream file(dir_.path() / "index.sqlite", std::ios::in | std::ios::out);
-    file << std::string(4096, 'x') << std::flush;
     TestStore store(dir_.path());
-    Entry entry = store.entry("dead");
-    EXPECT_FALSE(entry.known);
-    EXPECT_THROW(settle_attempt(*store.store, key_of("dead"), entry, place(id)), CacheError);
-    EXPECT_NO_THROW(restore_directories(*store.store));
-    EXPECT_THROW((void)store->key_of(id), CacheError);
-    EXPECT_TRUE(fs::exists(place(id) / "data.previous"));
-    fs::remove(place(id) / "data.previous");  // whoever has the marker has moved nothing yet
-    EXPECT_THROW(undo_attempt(*store.store, key_of("dead"), entry, place(id)), CacheError);
+    id = publish(store, "dead");
   }
+  const Key key = key_of("dead");
+  TestStore holds(dir_.path());
+  leave_marker(dir_.path(), key, place(id), false);
+  fs::create_directory(place(id) / "data.previous");
+  overwrite_table("keys");
+  TestStore store(dir_.path());
+  Entry entry = store.entry("dead");
+  EXPECT_FALSE(entry.known);
+  ASSERT_EQ(store->claim(key, entry), Claim::acquired);
+  ASSERT_NE(entry.id, id);
+  EXPECT_FALSE(entry.known);
+  const fs::path other = place(entry.id);
+  EXPECT_THROW(settle_attempt(*store.store, key, entry, other), CacheError);
+  EXPECT_THROW(undo_attempt(*store.store, key, entry, other), CacheError);
+  store->expose_id(key, entry.id, "Task");
+  store->release(key);
+  EXPECT_THROW((void)store->key_of(id), CacheError);
+  try {
+    restore_directories(*store.store);
+  } catch (const CacheError&) {}
   EXPECT_TRUE(fs::exists(place(id) / "data" / "file"));
-  EXPECT_EQ(markers_left(dir_.path()).size(), 1u);
+  EXPECT_TRUE(fs::exists(place(id) / "data.previous"));
+  EXPECT_EQ(read_marker(dir_.path(), key).id, id);
 }
 
 TEST(AttemptMarker, SaysNothingWhereItSaysNoTasksPlace) {
