@@ -47,6 +47,7 @@ class PackStore : public Store {
   void mark_damaged(const Key& key, const Entry& entry, std::string_view reason) override;
   Invalidated check_versions(std::span<const ClassVersion> classes) override;
   std::vector<External> externals() override;
+  std::uint64_t written_by_others() override { return shared_.length_of_others(); }
   Invalidated update_external(const Key& key, std::string_view fingerprint,
                               const Digest& digest) override;
 

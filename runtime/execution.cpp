@@ -32,6 +32,18 @@ void take_upstream(const Plan& plan, const Node& node, std::vector<UpstreamSeen>
   }
 }
 
+void recheck_files(const Plan& plan, const Node& node, const Moment& looked, DigestCache& digests,
+                   std::vector<UpstreamSeen>& upstream) {
+  if (STOOK_MUTANT("recheck-files")) return;
+  for (std::uint32_t i = 0; i < node.input_count; ++i) {
+    const Spec& spec = *plan.nodes[plan.inputs[node.first_input + i]].spec;
+    if (spec.kind != SpecKind::external) continue;
+    const auto& external = static_cast<const ExternalSpec&>(spec);
+    if (external.what != ExternalSpec::What::file) continue;
+    upstream[i] = recheck_file(external, upstream[i].digest, looked, digests);
+  }
+}
+
 Digest made_of(const Plan& plan, const Node& node) {
   std::vector<UpstreamSeen> upstream;
   take_upstream(plan, node, upstream);
@@ -188,6 +200,7 @@ class Execution::Attempt {
     TaskDirectory* const directory = context_.opened_directory();
     std::vector<UpstreamSeen> upstream;
     take_upstream(*execution_.plan_, node_, upstream);
+    recheck_files(*execution_.plan_, node_, execution_.looked, execution_.digests_, upstream);
     context_.append_found_inputs(upstream);
     Publication publication = publication_of(node_, run_);
     publication.arguments = arguments.bytes();

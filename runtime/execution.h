@@ -24,6 +24,10 @@ class Execution;
 
 // The digests of a task's inputs, which are final.
 void take_upstream(const Plan& plan, const Node& node, std::vector<UpstreamSeen>& upstream);
+// Of its files, those that were changed since the run looked at them get a digest that nothing has:
+// nobody knows which content was read.
+void recheck_files(const Plan& plan, const Node& node, const Moment& looked, DigestCache& digests,
+                   std::vector<UpstreamSeen>& upstream);
 // Equal for two attempts: they are to make the same of the same.
 [[nodiscard]] Digest made_of(const Plan& plan, const Node& node);
 // What of a publication does not depend on where the task was executed. Refers to the node's task.

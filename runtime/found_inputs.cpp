@@ -89,6 +89,14 @@ FoundInput look_at_file(const std::string& path, DigestCache& digests) {
   return found;
 }
 
+UpstreamSeen recheck_file(const ExternalSpec& file, const Digest& digest, const Moment& looked,
+                          DigestCache& digests) {
+  const FileStamp stamp = stamp_of(file.name);
+  const bool older = stamp.exists() && stamp.newest_ns() < looked.tick_ns;
+  const bool held = older || look_at_file(file.name, digests).digest == digest;
+  return {file.key, held ? digest : changed_meanwhile()};
+}
+
 void enter_found(Store& store, std::span<const FoundInput> found,
                  std::vector<UpstreamSeen>& upstream) {
   if (found.empty()) return;

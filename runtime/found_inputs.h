@@ -53,6 +53,10 @@ struct FoundInput {
 [[nodiscard]] SpecPtr file_spec(const std::string& path);
 // A file as it is now, which will be read after this.
 [[nodiscard]] FoundInput look_at_file(const std::string& path, DigestCache& digests);
+// A declared file that has been read since `looked`, when it had `digest`: what was read may be
+// another content, which is not known then.
+[[nodiscard]] UpstreamSeen recheck_file(const ExternalSpec& file, const Digest& digest,
+                                        const Moment& looked, DigestCache& digests);
 // Brings the store up to date with what was found, and appends it to a record's upstream. What was
 // not certain gets a digest that nothing has, so that the record is suspect from the beginning.
 void enter_found(Store& store, std::span<const FoundInput> found,

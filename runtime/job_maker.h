@@ -3,6 +3,8 @@
 // Design: runtime/executors/README.md, "A job"
 #pragma once
 
+#include <unordered_set>
+
 #include "cache/values.h"
 #include "runtime/execution.h"
 #include "src/job.h"
@@ -41,6 +43,8 @@ class JobMaker {
   const ValueFiles& files_;
   const JobDefaults defaults_;
   const bool is_elsewhere_;
+  std::unordered_set<NodeIndex>
+      inputs_;  // of the task at hand, where futures are among its arguments
 };
 
 }  // namespace stook::detail

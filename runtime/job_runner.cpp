@@ -88,6 +88,11 @@ bool is_path(const Spec& leaf) {
          static_cast<const ExternalSpec&>(leaf).what != ExternalSpec::What::variable;
 }
 
+bool is_same(const ValueType& one, const ValueType& other) {
+  if (one.signature != other.signature) return false;
+  return *one.type == *other.type || STOOK_MUTANT("kept-type");
+}
+
 std::string limit_text(const Job& job) {
   return "its limit (task_memory, --memory) is " + std::to_string(job.memory >> 20) + " MiB";
 }
@@ -285,7 +290,7 @@ void JobRunner::execute(const Job& job, JobResult& result) {
     result.moved_directory = context.task_directory().moved();
     context.task_directory().hand_over();
   }
-  keep(result.digest, result.signature, std::move(value), writer.size());
+  keep(result.digest, task.value_type, std::move(value), writer.size());
 }
 
 // --- Inputs ----------------------------------------------------------------------------------
@@ -314,7 +319,7 @@ Value JobRunner::path_input(const ExternalSpec& leaf) const {
 }
 
 Value JobRunner::load(const JobInput& input, const ValueType& type) {
-  if (Value kept = find_kept(input.digest, type.signature)) return kept;
+  if (Value kept = find_kept(input.digest, type)) return kept;
   const auto payload = files_.read(input, type.signature);
   if (!payload) throw DamagedInput{input.key, payload.reason()};
   try {
@@ -322,25 +327,24 @@ Value JobRunner::load(const JobInput& input, const ValueType& type) {
     reader.set_root(root_.string());
     Value value = type.decode(reader);
     reader.finish();
-    keep(input.digest, type.signature, value, (*payload)->bytes().size());
+    keep(input.digest, type, value, (*payload)->bytes().size());
     return value;
   } catch (const CacheError& error) { throw DamagedInput{input.key, error.what()}; }
 }
 
-Value JobRunner::find_kept(const Digest& digest, const std::string& signature) {
+Value JobRunner::find_kept(const Digest& digest, const ValueType& type) {
   const auto [begin, end] = by_digest_.equal_range(digest);
   for (auto at = begin; at != end; ++at) {
-    if (at->second->signature != signature) continue;
+    if (!is_same(*at->second->type, type)) continue;
     kept_.splice(kept_.begin(), kept_, at->second);
     return kept_.front().value;
   }
   return {};
 }
 
-void JobRunner::keep(const Digest& digest, const std::string& signature, Value value,
-                     std::size_t bytes) {
-  if (digest.is_zero() || bytes > kMostKept / 2 || find_kept(digest, signature)) return;
-  kept_.push_front({digest, signature, std::move(value), bytes});
+void JobRunner::keep(const Digest& digest, const ValueType& type, Value value, std::size_t bytes) {
+  if (digest.is_zero() || bytes > kMostKept / 2 || find_kept(digest, type)) return;
+  kept_.push_front({digest, &type, std::move(value), bytes});
   by_digest_.emplace(digest, kept_.begin());
   kept_bytes_ += bytes;
   while (kept_bytes_ > kMostKept || kept_.size() > kMostKeptValues) {

@@ -49,7 +49,7 @@ class JobRunner {
   class Context;
   struct Kept {
     Digest digest;
-    std::string signature;
+    const ValueType* type;  // several types may have one encoding
     Value value;
     std::size_t bytes;
   };
@@ -60,8 +60,8 @@ class JobRunner {
   [[nodiscard]] Value input(const Spec& leaf);
   [[nodiscard]] Value path_input(const ExternalSpec& leaf) const;
   [[nodiscard]] Value load(const JobInput& input, const ValueType& type);
-  [[nodiscard]] Value find_kept(const Digest& digest, const std::string& signature);
-  void keep(const Digest& digest, const std::string& signature, Value value, std::size_t bytes);
+  [[nodiscard]] Value find_kept(const Digest& digest, const ValueType& type);
+  void keep(const Digest& digest, const ValueType& type, Value value, std::size_t bytes);
 
   const std::filesystem::path root_;
   const std::filesystem::path stem_;

@@ -62,6 +62,7 @@ void JobSettler::publish(Node& node, const JobResult& result, TaskDirectory* dir
   CanonicalWriter arguments;
   node.task().write_arguments(arguments);
   take_upstream(plan_, node, upstream_);
+  recheck_files(plan_, node, looked_, digests_, upstream_);
   enter_found_by(result);
   Publication publication = publication_of(node, run_);
   publication.arguments = arguments.bytes();
@@ -75,6 +76,7 @@ void JobSettler::publish(Node& node, const JobResult& result, TaskDirectory* dir
   node.entry = publish_with(store_, publication, directory);
   node.digest = result.digest;
   node.outside = publication.kind != RecordKind::transient;
+  if (node.outside) node.value.reset();
 }
 
 void JobSettler::enter_found_by(const JobResult& result) {

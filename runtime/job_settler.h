@@ -15,11 +15,12 @@ namespace stook::detail {
 class JobSettler {
  public:
   // `log_limit`: bytes of stdout, and of stderr, that are kept of a task that died.
-  // `directory`: in which tasks work; empty: where this process does.
+  // `directory`: in which tasks work; empty: where this process does. `looked`: before the run
+  // looked at its inputs.
   JobSettler(Store& store, Plan& plan, ValueFiles& files, std::uint64_t run,
-             std::uint64_t log_limit, std::filesystem::path directory)
+             std::uint64_t log_limit, std::filesystem::path directory, const Moment& looked)
       : store_(store), plan_(plan), files_(files), run_(run), log_limit_(log_limit),
-        directory_(std::move(directory)) {}
+        directory_(std::move(directory)), looked_(looked) {}
 
   // Both fill in `completion`; the claim is the caller's affair. settle() throws CacheError.
   void settle(Node& node, JobResult& result, Completion& completion);
@@ -46,6 +47,8 @@ class JobSettler {
   const std::uint64_t run_;
   const std::uint64_t log_limit_;
   const std::filesystem::path directory_;
+  const Moment looked_;
+  DigestCache digests_;                 // of files that have changed since
   std::vector<UpstreamSeen> upstream_;  // kept for its room
 };
 

@@ -48,7 +48,7 @@ class Outside::Impl {
         report_(std::move(report)), files_(store.root()),
         maker_(store, plan, execution, files_, job_defaults()),
         settler_(store, plan, files_, options.run_number, options.run->log_limit,
-                 options.run->working_directory),
+                 options.run->working_directory, execution.looked),
         work_(asio::make_work_guard(context_)), look_(context_), launcher_(make_launcher(context_)),
         cluster_(cluster()), pool_(context_, channels(), pool_options(), events()),
         prefixed_(context_, *launcher_, prefix_options(), events()), thread_([this] { run(); }) {}

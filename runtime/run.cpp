@@ -99,8 +99,8 @@ Invalidated check_versions(Store& store) {
 
 class Runner {
  public:
-  Runner(Store& store, const RunRequest& request, const Moment& looked)
-      : store_(store), request_(request), looked_(looked),
+  Runner(Store& store, const RunRequest& request)
+      : store_(store), request_(request),
         observer_(request.observer != nullptr ? *request.observer : silent_),
         force_roots_(request.force_roots) {}
 
@@ -126,7 +126,7 @@ class Runner {
   enum class Pass : std::uint8_t {
     done,
     unreadable,  // a stored value is, or a directory is another one: it has to be done again
-    overtaken,   // nothing was executed: another version of the program has published
+    overtaken,   // nothing was executed: another program has published what is none to this one
   };
 
   Pass one_pass() {
@@ -135,8 +135,8 @@ class Runner {
     execution.keep_going = request_.options.keep_going;
     execution.stop = request_.stop;
     execution.looked = looked_;
-    Plan plan(store_, execution, request_.roots, force_roots_);
-    if (is_overtaken()) return Pass::overtaken;
+    Plan plan(store_, execution, request_.roots, force_roots_, &seen_);
+    if (is_overtaken() || has_moved(plan)) return Pass::overtaken;
     execution.attach(plan);
     for (const Key& key : counted_) {
       const NodeIndex node = plan.find(key);
@@ -183,6 +183,37 @@ class Runner {
            !STOOK_MUTANT("versions-after-plan");
   }
 
+  // Has another process, to which the outside world is another one, published what the plan takes
+  // for an answer? Then this one's counts, and those answers are looked at again.
+  bool has_moved(const Plan& plan) {
+    constexpr int most_moves = 100;
+    const std::uint64_t written = store_.written_by_others();
+    const bool moved = plan.has_moved() || (written != written_ && is_recorded_otherwise());
+    written_ = written;
+    if (!moved || STOOK_MUTANT("moved-outside")) return false;
+    if (++moves_ == most_moves) {
+      throw CacheError(
+          "an input from outside is another one to other programs that use the cache " +
+          store_.root().string() +
+          " now (a relative path, a variable): let them use caches of their own");
+    }
+    store_.flush();  // with what the others wrote
+    seen_ = check_outside_world(store_);
+    return true;
+  }
+
+  bool is_recorded_otherwise() {
+    std::vector<Key> keys;
+    for (const auto& [key, digest] : seen_) keys.push_back(key);
+    std::vector<Entry> entries(keys.size());
+    store_.lookup(keys, entries);
+    for (std::size_t i = 0; i < keys.size(); ++i) {
+      const bool fresh = entries[i].state == RecordState::fresh;
+      if (fresh && entries[i].digest != seen_[keys[i]]) return true;
+    }
+    return false;
+  }
+
   bool take_values(Plan& plan, Execution& execution, Scheduler& scheduler) {
     for (const NodeIndex root : plan.roots) {
       Node& node = plan.nodes[root];
@@ -201,7 +232,9 @@ class Runner {
 
   Store& store_;
   const RunRequest& request_;
-  const Moment looked_;  // before the outside world was looked at
+  const Moment looked_ = Moment::now();                 // before the outside world was looked at
+  std::uint64_t written_ = store_.written_by_others();  // the same
+  SeenDigests seen_ = check_outside_world(store_);
   RunObserver silent_;
   RunObserver& observer_;
   [[nodiscard]] Lane lane_of(const ClassInfo& info) const {
@@ -227,6 +260,7 @@ class Runner {
   bool force_roots_;
   bool roots_ran_ = false;
   int looks_ = 0;
+  int moves_ = 0;
   const std::uint64_t run_number_ = new_run_number();
   std::unordered_set<Key> damaged_;  // values that could not be read in a pass before this one
   std::unordered_set<Key> counted_;  // what ran in a pass before the last one
@@ -235,14 +269,19 @@ class Runner {
 
 }  // namespace
 
-void check_outside_world(Store& store) {
+SeenDigests check_outside_world(Store& store) {
+  SeenDigests seen;
   for (const External& known : store.externals()) {
     const SpecPtr spec = external_from(known.class_name, known.arguments);
     if (!spec) continue;
     const auto& external = static_cast<const ExternalSpec&>(*spec);
-    if (external.looks_like(known.fingerprint)) continue;
+    if (external.looks_like(known.fingerprint)) {
+      seen.emplace(known.key, known.digest);
+      continue;
+    }
     const std::string fingerprint = external.fingerprint();
     const Digest digest = external.digest();
+    seen.emplace(known.key, digest);
     if (digest != known.digest) {
       store.update_external(known.key, fingerprint, digest);
     } else if (fingerprint != known.fingerprint) {
@@ -259,6 +298,7 @@ void check_outside_world(Store& store) {
     }
   }
   (void)check_versions(store);
+  return seen;
 }
 
 std::vector<std::string> check_options(const RunOptions& options) {
@@ -334,9 +374,7 @@ RunResult run(Store& store, const RunRequest& request) {
     throw Error("run_graph inside run_task() of " + task_text(*running_task) +
                 ": hold what it needs as a Future member instead");
   }
-  const Moment looked = Moment::now();
-  check_outside_world(store);
-  return Runner(store, request, looked).run();
+  return Runner(store, request).run();
 }
 
 void run_roots(const std::vector<SpecPtr>& roots, const RunOptions& options,

@@ -36,8 +36,8 @@ struct RunResult {
 [[nodiscard]] RunResult run(Store& store, const RunRequest& request);
 
 // What a run does first: external inputs that changed and classes of another version make suspect
-// what was made from them.
-void check_outside_world(Store& store);
+// what was made from them. Gives what is there now of those on record.
+SeenDigests check_outside_world(Store& store);
 
 // Throws InvalidArgument for options that cannot be; returns warnings.
 [[nodiscard]] std::vector<std::string> check_options(const RunOptions& options);

@@ -5,6 +5,7 @@
 
 #include "src/context.h"
 #include "src/external.h"
+#include "src/mutant.h"
 #include "src/task_object.h"
 
 #include <stook/errors.hpp>
@@ -12,8 +13,8 @@
 namespace stook::detail {
 
 Plan::Plan(Store& store, ContextSource& contexts, const std::vector<SpecPtr>& root_specs,
-           bool force_roots)
-    : store_(store), contexts_(contexts) {
+           bool force_roots, SeenDigests* seen)
+    : store_(store), contexts_(contexts), seen_(seen) {
   for (const SpecPtr& root : root_specs) {
     for_each_leaf(root, [&](const SpecPtr& leaf) {
       const NodeIndex index = node_of(leaf);
@@ -111,10 +112,21 @@ void Plan::settle_external(Node& node) {
     publication.digest = external.digest();
     publication.codec = fingerprint;
     node.entry = store_.publish(publication);
+    if (seen_ != nullptr) seen_->insert_or_assign(external.key, publication.digest);
   }
   node.state = NodeState::cached;
-  node.digest = node.entry.digest;
+  node.digest = seen_ == nullptr ? node.entry.digest : as_seen(external, node.entry.digest);
   node.value = external.value();
+}
+
+// The record may be of another process, which sees another file of that name, or saw it at another
+// time.
+Digest Plan::as_seen(const ExternalSpec& external, const Digest& recorded) {
+  const auto [at, is_new] = seen_->try_emplace(external.key, recorded);
+  if (is_new) at->second = external.digest();
+  if (STOOK_MUTANT("as-seen")) return recorded;
+  moved_ = moved_ || at->second != recorded;
+  return at->second;
 }
 
 void Plan::construct(NodeIndex index) {
@@ -272,7 +284,12 @@ std::vector<std::string> Plan::chain_to(NodeIndex target) const {
 
 Value Plan::value_for(const Spec& spec) const {
   if (spec.kind == SpecKind::task) return nodes[table_.find(spec.key)].value;
-  return value_of(spec, [this](const Spec& leaf) { return nodes[table_.find(leaf.key)].value; });
+  return value_of(spec, [this](const Spec& leaf) {
+    // Of one key, and perhaps of two types: a vector and a list have one encoding.
+    const bool constant = leaf.kind == SpecKind::constant && !STOOK_MUTANT("own-constant");
+    return constant ? static_cast<const ConstantSpec&>(leaf).value
+                    : nodes[table_.find(leaf.key)].value;
+  });
 }
 
 std::uint16_t Plan::class_slot(const ClassInfo& info) {

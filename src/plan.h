@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "src/key_table.h"
@@ -83,11 +84,18 @@ class ContextSource {
   virtual TaskContext* context_for(NodeIndex node) = 0;
 };
 
+class ExternalSpec;
+
+// External inputs, as this process has seen them.
+using SeenDigests = std::unordered_map<Key, Digest>;
+
 class Plan {
  public:
   // Plans `roots` against `store`. Throws ConstructionFailed, Cycle, InvalidArgument; nothing has
-  // run then. `force_roots`: the roots run even where they are fresh.
-  Plan(Store& store, ContextSource& contexts, const std::vector<SpecPtr>& roots, bool force_roots);
+  // run then. `force_roots`: the roots run even where they are fresh. `seen`: what external inputs
+  // are to this run, whatever is on record; others are looked at and entered. Null: the record.
+  Plan(Store& store, ContextSource& contexts, const std::vector<SpecPtr>& roots, bool force_roots,
+       SeenDigests* seen = nullptr);
   ~Plan();
   Plan(const Plan&) = delete;
   Plan& operator=(const Plan&) = delete;
@@ -96,6 +104,8 @@ class Plan {
   void destroy_object(Node& node);
   // "Root(...) > Task(...) > this one", from a root down.
   [[nodiscard]] std::vector<std::string> chain_to(NodeIndex node) const;
+  // Is an external input on record with another content than was seen?
+  [[nodiscard]] bool has_moved() const { return moved_; }
   // The value of `spec` as a bound future holds it. REQUIRES: its inputs' values are in memory.
   [[nodiscard]] Value value_for(const Spec& spec) const;
 
@@ -110,6 +120,7 @@ class Plan {
   NodeIndex node_of(const SpecPtr& spec);
   void look_up(std::vector<NodeIndex>& wave);
   void settle_external(Node& node);
+  [[nodiscard]] Digest as_seen(const ExternalSpec& external, const Digest& recorded);
   void construct(NodeIndex index);
   void add_input(NodeIndex index, const SpecPtr& spec);
   void construct_all();
@@ -122,6 +133,8 @@ class Plan {
 
   Store& store_;
   ContextSource& contexts_;
+  SeenDigests* const seen_;
+  bool moved_ = false;
   KeyTable table_;
   std::vector<NodeIndex> wave_;       // nodes that have been named and not yet looked up
   std::vector<NodeIndex> last_user_;  // per node: the last node that took it as an input

@@ -2,6 +2,11 @@
 // get.
 #include <gtest/gtest.h>
 
+#include <chrono>
+#include <list>
+#include <numeric>
+#include <thread>
+
 #include "tests/support/outcomes.h"
 #include "tests/support/temp_cache.h"
 
@@ -147,6 +152,103 @@ TEST_P(OtherProcess, PathsAreAsGivenWhereTasksWorkInTheSameDirectory) {
 
 INSTANTIATE_TEST_SUITE_P(Inputs, OtherProcess, testing::Bool(),
                          [](const auto& param) { return param.param ? "Worker" : "Prefix"; });
+
+// Somebody saves the file while the task runs, and takes that back.
+struct Meanwhile : Task<Meanwhile, std::string(std::string)> {
+  static constexpr auto task_label = "outside";
+  File file;
+  explicit Meanwhile(const std::string& path) : file(path) {}
+  std::string run_task() {
+    if (read(*file) == "saved") write(*file, "saved by mistake");
+    return read(*file);
+  }
+};
+
+void runs_again_when_it_is_taken_back(const RunOptions& options) {
+  TempCache cache;
+  const TempDirectory directory;
+  const std::string path = (directory / "file").string();
+  write(path, "saved");
+  EXPECT_EQ(Meanwhile::make(path).run_graph(options).value, "saved by mistake");
+  write(path, "saved");
+  EXPECT_EQ(Meanwhile::make(path).run_graph(options).stats.ran, 1u);
+  write(path, "saved well");
+  EXPECT_EQ(Meanwhile::make(path).run_graph(options).value, "saved well");
+  EXPECT_EQ(Meanwhile::make(path).run_graph(options).stats.ran, 0u);
+}
+
+TEST(Inputs, AFileThatWasChangedWhileTheTaskRanIsNotTakenForWhatItWas) {
+  runs_again_when_it_is_taken_back({});
+}
+TEST_P(OtherProcess, AFileThatWasChangedWhileTheTaskRanIsNotTakenForWhatItWas) {
+  runs_again_when_it_is_taken_back(options());
+}
+
+// --- Several types with one encoding -----------------------------------------------------------
+
+struct AsVector : Task<AsVector, std::vector<int>()> {
+  std::vector<int> run_task() { return {1, 2, 3}; }
+};
+struct AsList : Task<AsList, std::list<int>()> {
+  std::list<int> run_task() { return {1, 2, 3}; }
+};
+struct Both : Task<Both, int()> {
+  Future<std::vector<int>> vector = AsVector::make(), same = Const(std::vector<int>{4, 5});
+  Future<std::list<int>> list = AsList::make(), equal = Const(std::list<int>{4, 5});
+  int run_task() {
+    return std::accumulate(vector->begin(), vector->end(), 0) +
+           std::accumulate(list->begin(), list->end(), 0) +
+           std::accumulate(same->begin(), same->end(), 0) +
+           std::accumulate(equal->begin(), equal->end(), 0);
+  }
+};
+
+TEST_P(OtherProcess, TypesOfOneEncodingStayApart) {
+  TempCache cache;
+  RunOptions options;
+  options.executor = processes(1);
+  EXPECT_EQ(Both::make().run_graph(GetParam() ? options : RunOptions()).value, 30);
+}
+
+// --- Futures that are arguments and no more ----------------------------------------------------
+
+struct Slow : Task<Slow, std::vector<int>(std::string)> {
+  File file;
+  explicit Slow(const std::string& path) : file(path) {}
+  std::vector<int> run_task() {
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));  // others are sent meanwhile
+    return {std::stoi(read(*file))};
+  }
+};
+struct Names : Task<Names, int(Future<int>)> {
+  explicit Names(const Future<int>&) {}
+  int run_task() { return 0; }
+};
+struct HereToo : Task<HereToo, int(std::string)> {
+  static constexpr bool task_in_process = true;
+  Future<std::vector<int>> slow;
+  Future<int> names;
+  explicit HereToo(const std::string& path)
+      : slow(Slow::make(path)), names(Names::make(Slow::make(path)[0])) {}
+  int run_task() { return slow->front() + *names; }
+};
+
+// The result of before is no answer for what names it without waiting for it.
+TEST(Inputs, AFutureThatIsOnlyNamedIsNotLoaded) {
+  TempCache cache;
+  const TempDirectory directory;
+  const std::string path = (directory / "file").string();
+  RunOptions options;
+  options.executor = processes(2);
+  write(path, "1");
+  const auto first = HereToo::make(path).run_graph(options);
+  EXPECT_EQ(first.value, 1);
+  EXPECT_EQ(first.stats.ran, 3u);
+  write(path, "2");
+  Names::clear_all_tasks();
+  EXPECT_EQ(HereToo::make(path).run_graph(options).value, 2);
+  EXPECT_EQ(cache.warnings(), 0);
+}
 
 }  // namespace
 }  // namespace inputs

@@ -50,4 +50,61 @@ TEST(Overlap, WhatAnotherVersionPublishesWhileARunIsPlannedIsNoAnswer) {
   EXPECT_EQ(Asks::make().run_graph().value, 1);
 }
 
+struct Outside : Task<Outside, std::string()> {
+  Future<std::string> value = EnvironmentVariable("STOOK_TEST_OVERLAP");
+  std::string run_task() { return *value; }
+};
+
+struct AsksOutside : Task<AsksOutside, std::string()> {
+  static constexpr auto task_store = Store::never;
+  Future<std::string> outside = Outside::make();
+  AsksOutside() {
+    if (const auto now = std::exchange(meanwhile, {})) now();
+  }
+  std::string run_task() { return *outside; }
+};
+
+// To another program the outside world is another one, and it runs while this one plans.
+class OverlapOutside : public testing::Test {
+ protected:
+  OverlapOutside() { see("one"); }
+  ~OverlapOutside() override { ::unsetenv("STOOK_TEST_OVERLAP"); }
+  static void see(const char* value) { ::setenv("STOOK_TEST_OVERLAP", value, 1); }
+  std::string run_while_another_sees(const char* value) {
+    meanwhile = [&] {
+      see(value);
+      {
+        const Cache other(cache_->directory());
+        EXPECT_EQ(Outside::make().run_graph().value, value);
+      }
+      see("one");
+    };
+    return AsksOutside::make().run_graph().value;
+  }
+  TempCache cache_;
+};
+
+TEST_F(OverlapOutside, WhatIsSeenElsewhereIsNoAnswer) {
+  EXPECT_EQ(AsksOutside::make().run_graph().value, "one");
+  EXPECT_EQ(run_while_another_sees("two"), "one");
+}
+
+// What is made is made of what was seen here.
+TEST_F(OverlapOutside, WhatIsSeenElsewhereIsNotRecorded) {
+  EXPECT_EQ(AsksOutside::make().run_graph().value, "one");
+  Outside::clear_all_tasks();
+  meanwhile = [&] {
+    see("two");
+    {
+      const Cache other(cache_->directory());
+      EXPECT_EQ(Outside::make().run_graph().value, "two");
+    }
+    Outside::clear_all_tasks();
+    see("one");
+  };
+  EXPECT_EQ(AsksOutside::make().run_graph().value, "one");
+  see("two");
+  EXPECT_EQ(AsksOutside::make().run_graph().value, "two");
+}
+
 }  // namespace stook::test

@@ -193,6 +193,7 @@ class MemoryStore final : public Store {
     });
   }
 
+  std::uint64_t written_by_others() override { return 0; }
   std::vector<External> externals() override {
     return locked([&] {
       std::vector<External> all;
