@@ -272,7 +272,7 @@ fs::path NodeContext::directory() { return executing_ ? open_directory().data() 
 fs::path NodeContext::checkpoint_directory() {
   if (!executing_) return path() / "checkpoint";
   const Plan& plan = *execution_.plan_;
-  return open_directory().checkpoint(made_of(plan, plan.nodes[node_]), false);
+  return checkpoint().open(execution_.store_.root(), path(), made_of(plan, plan.nodes[node_]));
 }
 
 fs::path NodeContext::log_path(std::string_view name) { return path() / name; }
@@ -282,7 +282,15 @@ void NodeContext::progress(double fraction, std::string_view text) {
 }
 
 void NodeContext::add_input(const fs::path& file) {
-  found_inputs().add(found_inputs().look(file.string()));
+  FoundInput found = found_inputs().look(file.string());
+  checkpoint().add(file, found.digest);
+  found_inputs().add(std::move(found));
+}
+
+Checkpoint& NodeContext::checkpoint() {
+  const std::lock_guard lock(execution_.contexts_mutex_);
+  if (!checkpoint_) checkpoint_ = std::make_unique<Checkpoint>();
+  return *checkpoint_;
 }
 
 InputFinder& NodeContext::found_inputs() {

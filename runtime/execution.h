@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "runtime/checkpoint.h"
 #include "runtime/found_inputs.h"
 #include "runtime/scheduler.h"
 #include "runtime/task_directory.h"
@@ -56,11 +57,15 @@ class NodeContext final : public TaskContext {
     begun_ = begun_ || executing;
     executing_ = executing;
   }
-  void forget_found_inputs() { found_inputs_.reset(); }
+  void forget_found_inputs() {
+    found_inputs_.reset();
+    checkpoint_.reset();
+  }
   void append_found_inputs(std::vector<UpstreamSeen>& upstream);
 
  private:
   [[nodiscard]] std::filesystem::path path();
+  [[nodiscard]] Checkpoint& checkpoint();
 
   Execution& execution_;
   const NodeIndex node_;
@@ -68,6 +73,7 @@ class NodeContext final : public TaskContext {
   std::atomic<bool> begun_ = false;
   std::unique_ptr<TaskDirectory> directory_;
   std::unique_ptr<InputFinder> found_inputs_;
+  std::unique_ptr<Checkpoint> checkpoint_;
 };
 
 class Execution final : public ContextSource {

@@ -8,6 +8,7 @@
 #include <mutex>
 #include <new>
 
+#include "runtime/checkpoint.h"
 #include "runtime/task_directory.h"
 #include "src/context.h"
 #include "src/external.h"
@@ -111,7 +112,9 @@ class JobRunner::Context final : public TaskContext {
     return executing ? task_directory().data() : path() / "data";
   }
   [[nodiscard]] fs::path checkpoint_directory() override {
-    return executing ? task_directory().checkpoint(job_.made_of, true) : path() / "checkpoint";
+    if (!executing) return path() / "checkpoint";
+    task_directory().keep_id();
+    return checkpoint_.open(runner_.root_, path(), job_.made_of);
   }
   [[nodiscard]] fs::path log_path(std::string_view name) override { return path() / name; }
   void progress(double fraction, std::string_view text) override {
@@ -124,6 +127,7 @@ class JobRunner::Context final : public TaskContext {
   void add_input(const fs::path& file) override {
     if (!begun) throw Error("inputs are found while run_task() runs, not in a constructor");
     FoundInput found = look_at_file(file.string(), runner_.digests_);
+    checkpoint_.add(file, found.digest);
     result_.found.push_back({file.string(), found.digest, found.fingerprint, found.certain});
   }
   [[nodiscard]] InputFinder& found_inputs() override {
@@ -154,6 +158,7 @@ class JobRunner::Context final : public TaskContext {
   JobResult& result_;
   std::once_flag once_;  // a task may ask from several threads
   std::optional<TaskDirectory> directory_;
+  Checkpoint checkpoint_;
 };
 
 JobRunner::JobRunner(fs::path root, const fs::path& stem)

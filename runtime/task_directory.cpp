@@ -2,10 +2,8 @@
 
 #include <fcntl.h>
 
-#include <array>
 #include <cerrno>
 #include <chrono>
-#include <initializer_list>
 #include <thread>
 #include <utility>
 
@@ -13,6 +11,7 @@
 #include "cache/execution_lock.h"
 #include "cache/fault.h"
 #include "cache/layout.h"
+#include "runtime/places.h"
 #include "src/external.h"
 #include "src/mutant.h"
 #include "src/os.h"
@@ -23,37 +22,6 @@ namespace stook::detail {
 namespace {
 
 namespace fs = std::filesystem;
-
-// Throws CacheError where that cannot be known.
-fs::file_status look_at(const fs::path& path) {
-  std::error_code error;
-  const fs::file_status status = fs::symlink_status(path, error);
-  if (status.type() == fs::file_type::none) throw_cache_error("look at", path, error.value());
-  return status;
-}
-
-bool is_there(const fs::path& path) { return fs::exists(look_at(path)); }
-
-// It is gone in one step, whatever the permissions of what is in it. False: it may still be there,
-// and errno says why.
-bool discard(const fs::path& root, const fs::path& path) {
-  const fs::path trash = root / "spool" / "trash";
-  const fs::path place = trash / os_unique_name();
-  bool moved = os_rename(path, place);
-  if (!moved && errno == ENOENT) {  // there is no trash yet, or nothing to discard
-    std::error_code ignored;
-    fs::create_directories(trash, ignored);
-    moved = os_rename(path, place);
-    if (!moved && errno == ENOENT) return fs::is_directory(trash, ignored);
-  }
-  if (!moved && errno == EACCES) {  // a directory that changes its parent is written to
-    std::error_code ignored;
-    fs::permissions(path, fs::perms::owner_all, fs::perm_options::add, ignored);
-    moved = os_rename(path, place);
-  }
-  if (moved) (void)os_remove_tree(place);  // what is left goes with the rest of the trash
-  return moved;
-}
 
 // A directory that is not there has none.
 bool sync_names(const fs::path& directory) {
@@ -66,24 +34,6 @@ bool restore(const fs::path& root, const fs::path& data, const fs::path& previou
   if (!STOOK_MUTANT("rename-back") && !os_rename(previous, data) && errno != ENOENT) return false;
   // Before the marker goes.
   return STOOK_MUTANT("sync-restored") || sync_names(data.parent_path());
-}
-
-// Nothing below the cache is made or removed through a symbolic link.
-bool has_link(const fs::path& root, const fs::path& path) {
-  fs::path at = root;
-  for (const fs::path& part : path.lexically_relative(root)) {
-    at /= part;
-    if (fs::is_symlink(look_at(at))) return true;
-  }
-  return false;
-}
-
-void refuse_links(const fs::path& root, std::initializer_list<fs::path> paths) {
-  for (const fs::path& path : paths) {
-    if (!has_link(root, path)) continue;
-    throw CacheError("cannot make the task's directory: there is a symbolic link on the way to " +
-                     path.string() + ", which is not followed");
-  }
 }
 
 std::error_code last_error() { return {errno, std::generic_category()}; }
@@ -141,16 +91,6 @@ void mark_lost(Store& store, const Key& key, Entry entry, const fs::path& data) 
   if (now.pack != 0 && now.digest == entry.digest) entry = now;
   store.mark_damaged(key, entry, "what it left in " + data.string() + " is not there any more");
   store.sync();  // before the marker goes
-}
-
-// Up to 64 bytes; empty where there is no file. Throws CacheError.
-std::string read_small(const fs::path& path) {
-  const Fd file = os_open(path, O_RDONLY);
-  if (!file && is_no_file(errno)) return {};
-  std::array<char, 64> text{};
-  const ssize_t size = file ? os_pread(file.get(), text.data(), text.size(), 0) : -1;
-  if (size < 0) throw_cache_error("read", path);
-  return {text.data(), static_cast<std::size_t>(size)};
 }
 
 // Settles what an attempt that died has left: the record says whether it had published, and could
@@ -322,31 +262,13 @@ void TaskDirectory::put_aside() {
   }
 }
 
-// Whose it is lies beside it. That comes first, and what lay there is gone before: whatever
-// survives a death, or a power failure, is no other one's.
-fs::path TaskDirectory::checkpoint(const Digest& made_of, bool new_id) {
-  const fs::path checkpoint = path_ / "checkpoint", owner = path_ / "checkpoint.of";
+void TaskDirectory::keep_id() {
   const std::lock_guard lock(mutex_);
   try {
-    if (new_id && !STOOK_MUTANT("keep-id")) move_aside();
-    refuse_links(root_, {checkpoint, owner});
-    const std::string name = to_hex(made_of);
-    if (read_small(owner) != name) {
-      const bool there = is_there(checkpoint) && !STOOK_MUTANT("checkpoint-owner");
-      if (there && (!discard(root_, checkpoint) || !os_sync_directory(path_))) {
-        throw_cache_error("discard", checkpoint);
-      }
-      fs::create_directories(path_);
-      const Fd file = os_open(owner, O_CREAT | O_TRUNC | O_WRONLY);
-      if (!file || !os_write(file.get(), name.data(), name.size())) {
-        throw_cache_error("write", owner);
-      }
-    }
-    fs::create_directory(checkpoint);
+    if (!STOOK_MUTANT("keep-id")) move_aside();
   } catch (const fs::filesystem_error& error) {
-    throw CacheError(std::string("cannot make the task's checkpoint directory: ") + error.what());
+    throw CacheError(std::string("cannot put the task's directory aside: ") + error.what());
   }
-  return checkpoint;
 }
 
 // A network file system may not show here yet what was made there.

@@ -30,10 +30,9 @@ class TaskDirectory {
   void take(const std::filesystem::path& made);
   // Also where the task did not ask for one this time: the last result's data is moved aside.
   void put_aside();
-  // The checkpoint directory, beside the data: what the last attempt has left there, where that was
-  // made of the same, else empty. `new_id`: no record says yet that the id is the task's; it stays
-  // that, whoever dies. Throws CacheError.
-  std::filesystem::path checkpoint(const Digest& made_of, bool new_id);
+  // The task is about to leave something beside its data, and no record says yet that the id is its
+  // own: it stays that, whoever dies. Throws CacheError.
+  void keep_id();
   [[nodiscard]] bool used() const { return used_; }
   [[nodiscard]] bool moved() const { return moved_; }
   // Another process has executed the task here: what it made, and moved, is now ours to commit or

@@ -23,14 +23,19 @@ using test::TempDirectory;
 
 // Adds a word to its checkpoint, and ends there while the file `how` says so, of which the cache
 // knows nothing.
+constexpr int finds_first = 11, finds_then = 12;
+
 struct Resumes : Task<Resumes, std::string(std::string, int)> {
   const std::string how;
   File input;
-  Resumes(std::string file, int) : how(std::move(file)), input(how + ".input") {}
+  const int n;
+  Resumes(std::string file, int number) : how(std::move(file)), input(how + ".input"), n(number) {}
   std::string run_task() {
+    if (n == finds_first) add_input(File(how + ".found"));
     const fs::path notes = task_checkpoint_directory() / "notes";
     const std::string before = fs::exists(notes) ? read(notes) : "";
     write(notes, before + "again ");
+    if (n == finds_then) add_input(File(how + ".found"));
     if (read(how) == "fail") throw std::runtime_error("told to fail");
     if (read(how) == "kill the driver") {
       ::kill(static_cast<pid_t>(std::stoi(std::getenv("STOOK_TEST_DRIVER"))), SIGKILL);
@@ -77,6 +82,20 @@ TEST_P(Checkpoint, IsNotOneOfOtherInputs) {
   change_input("third");
   EXPECT_EQ(task(1).run_graph(options()).value, "");
   EXPECT_EQ(read(task(1).task_checkpoint_directory() / "notes"), "again ");
+}
+
+// Nor where a file that it had found, before it asked for the directory or after, is another one.
+TEST_P(Checkpoint, IsNotOneOfOtherFiles) {
+  for (const int n : {finds_first, finds_then}) {
+    write(files_ / "how.found", "first");
+    say("fail");
+    EXPECT_EQ(failures_of(task(n), options()).size(), 1u);
+    EXPECT_EQ(failures_of(task(n), options()).size(), 1u);
+    say("");
+    EXPECT_EQ(task(n).run_graph(options()).value, "again again ");
+    write(files_ / "how.found", "second");
+    EXPECT_EQ(task(n).run_graph(options()).value, "");
+  }
 }
 
 // Nobody has made a record of it, so nobody has written down its number.
