@@ -47,7 +47,7 @@ class PackStore : public Store {
   void mark_damaged(const Key& key, const Entry& entry, std::string_view reason) override;
   Invalidated check_versions(std::span<const ClassVersion> classes) override;
   std::vector<External> externals() override;
-  std::uint64_t written_by_others() override { return shared_.length_of_others(); }
+  std::uint64_t written_by_others() override;
   Invalidated update_external(const Key& key, std::string_view fingerprint,
                               const Digest& digest) override;
 
@@ -103,6 +103,7 @@ class PackStore : public Store {
   std::unique_ptr<PackWriter> writer_;
   std::unique_ptr<Indexer> indexer_;  // ends before the writer
   std::atomic<bool> index_failed_{false};
+  std::atomic<std::uint64_t> unsure_{0};
   std::atomic<std::uint64_t> checked_length_{0};  // of the others' packs, at check_versions()
 };
 

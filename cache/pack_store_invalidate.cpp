@@ -119,6 +119,13 @@ std::vector<External> PackStore::externals() {
 }
 
 // What the index has of it is enough: whether its last record can be read decides nothing.
+// A change may be in the index before it is announced, and after its pack has grown.
+std::uint64_t PackStore::written_by_others() {
+  constexpr std::uint64_t odd = 0x9E3779B97F4A7C15;
+  if (shared_.is_changing()) return ~unsure_.fetch_add(1);
+  return shared_.length_of_others() + shared_.changes_of_others() * odd;
+}
+
 Invalidated PackStore::update_external(const Key& key, std::string_view fingerprint,
                                        const Digest& digest) {
   return invalidate([&](Indexer::Transaction& transaction) {

@@ -295,6 +295,7 @@ void Shared::raise_id(std::uint64_t least) { raise_counter(state_->next_id, leas
 
 std::uint64_t Shared::changes() const { return state_->changes.load(std::memory_order_acquire); }
 std::uint64_t Shared::note_change() {
+  ++own_changes_;
   const std::uint64_t change = state_->changes.fetch_add(1) + 1;
   state_->untold.store(0);
   return change;
@@ -460,7 +461,10 @@ void Shared::lock() {
     write_mutex_.lock();
   }
   if (STOOK_MUTANT("lock-writers") || os_lock(fd_.get(), kWriterByte, LockMode::exclusive)) {
-    if (state_->untold.load() != 0 && !STOOK_MUTANT("tell-for-the-dead")) note_change();
+    if (state_->untold.load() != 0 && !STOOK_MUTANT("tell-for-the-dead")) {
+      note_change();
+      --own_changes_;
+    }
     return;
   }
   const int error = errno;

@@ -64,6 +64,7 @@ class Shared {
   // Moves when a state in the index changes in any way but by a publication.
   [[nodiscard]] std::uint64_t changes() const;
   std::uint64_t note_change();
+  [[nodiscard]] std::uint64_t changes_of_others() const { return changes() - own_changes_; }
   // It is about to be committed. Where this process dies before note_change(), the next one who
   // locks makes that call.
   void announce_change();
@@ -133,7 +134,8 @@ class Shared {
   SharedMapping mapping_;
   const ClosedInForks closed_in_forks_{fd_, &mapping_};
   SharedState* state_ = nullptr;
-  std::uint32_t slot_ = ~0u;  // none yet
+  std::uint32_t slot_ = ~0u;                   // none yet
+  std::atomic<std::uint64_t> own_changes_{0};  // of changes(): noted by this process for itself
   DirectoryLocks directories_{fd_, file_, alone_};
   Orphans orphans_{fd_, alone_};
   std::mutex write_mutex_;  // file locks do not exclude threads of one process

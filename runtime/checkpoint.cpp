@@ -17,19 +17,24 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Of a file whose name cannot stand in a line nothing is known: the next attempt begins anew.
+// When it was changed, its digest, its name. Of a file whose name cannot stand in a line nothing is
+// known: the next attempt begins anew.
 std::string line_of(const fs::path& file, const Digest& digest) {
   std::string name = file.string();
-  if (name.find('\n') == std::string::npos) return to_hex(digest) + ' ' + name;
+  const bool good = name.find('\n') == std::string::npos;
   std::replace(name.begin(), name.end(), '\n', ' ');
-  return "- " + name;
+  const std::int64_t changed = good ? stamp_of(file).changed_ns : -1;
+  return std::to_string(changed) + ' ' + to_hex(digest) + ' ' + name;
 }
 
+// A file that was changed, and changed back, was another one for a while.
 bool is_as_it_was(const std::string& line) {
-  const std::size_t space = line.find(' ');
-  if (space == std::string::npos) return false;
-  const ExternalSpec file(ExternalSpec::What::file, line.substr(space + 1), nullptr);
-  return to_hex(file.digest()) == line.substr(0, space);
+  std::istringstream words(line);
+  std::int64_t changed = 0;
+  std::string digest, name;
+  if (!(words >> changed >> digest).ignore() || !std::getline(words, name)) return false;
+  if (changed != stamp_of(name).changed_ns) return false;
+  return to_hex(ExternalSpec(ExternalSpec::What::file, name, nullptr).digest()) == digest;
 }
 
 }  // namespace
@@ -81,9 +86,11 @@ const fs::path& Checkpoint::open(const fs::path& root, const fs::path& path,
       fs::create_directories(path);
       write(name + '\n', O_TRUNC);
     }
+    std::string lines;
     for (const std::string& line : files_) {
-      if (!written.contains(line)) write(line + '\n', O_APPEND);
+      if (!written.contains(line)) lines += line + '\n';
     }
+    if (!lines.empty()) write(lines, O_APPEND);
     files_.merge(written);
     fs::create_directory(directory);
   } catch (const fs::filesystem_error& error) {
@@ -95,7 +102,9 @@ const fs::path& Checkpoint::open(const fs::path& root, const fs::path& path,
 void Checkpoint::add(const fs::path& file, const Digest& digest) {
   const std::lock_guard lock(mutex_);
   const std::string line = line_of(file, digest);
-  if (files_.insert(line).second && !directory_.empty()) write(line + '\n', O_APPEND);
+  if (files_.contains(line)) return;
+  if (!directory_.empty()) write(line + '\n', O_APPEND);
+  files_.insert(line);
 }
 
 }  // namespace stook::detail

@@ -28,7 +28,7 @@ class Checkpoint {
 
   std::mutex mutex_;
   std::filesystem::path directory_;  // empty: it is not open
-  std::filesystem::path owner_;      // lines: what it was made of; each file, its digest first
+  std::filesystem::path owner_;      // lines: what it was made of; then each file
   std::set<std::string> files_;      // lines that are there, or are to be when it is open
 };
 

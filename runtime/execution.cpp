@@ -32,15 +32,25 @@ void take_upstream(const Plan& plan, const Node& node, std::vector<UpstreamSeen>
   }
 }
 
+namespace {
+
+// Null: the i-th input is no file.
+const ExternalSpec* file_input(const Plan& plan, const Node& node, std::uint32_t i) {
+  const Spec& spec = *plan.nodes[plan.inputs[node.first_input + i]].spec;
+  if (spec.kind != SpecKind::external) return nullptr;
+  const auto& external = static_cast<const ExternalSpec&>(spec);
+  return external.what == ExternalSpec::What::file ? &external : nullptr;
+}
+
+}  // namespace
+
 void recheck_files(const Plan& plan, const Node& node, const Moment& looked, DigestCache& digests,
                    std::vector<UpstreamSeen>& upstream) {
   if (STOOK_MUTANT("recheck-files")) return;
   for (std::uint32_t i = 0; i < node.input_count; ++i) {
-    const Spec& spec = *plan.nodes[plan.inputs[node.first_input + i]].spec;
-    if (spec.kind != SpecKind::external) continue;
-    const auto& external = static_cast<const ExternalSpec&>(spec);
-    if (external.what != ExternalSpec::What::file) continue;
-    upstream[i] = recheck_file(external, upstream[i].digest, looked, digests);
+    if (const ExternalSpec* const file = file_input(plan, node, i)) {
+      upstream[i] = recheck_file(*file, upstream[i].digest, looked, digests);
+    }
   }
 }
 
@@ -54,9 +64,14 @@ Digest made_of(const Plan& plan, const Node& node) {
   };
   update(node.spec->key);
   hasher.update(&node.task().info.version, sizeof node.task().info.version);
-  for (const UpstreamSeen& seen : upstream) {
-    update(seen.key);
-    update(seen.digest);
+  for (std::uint32_t i = 0; i < upstream.size(); ++i) {
+    update(upstream[i].key);
+    update(upstream[i].digest);
+    // What was changed, and changed back, was another one for a while.
+    if (const ExternalSpec* const file = file_input(plan, node, i)) {
+      const std::int64_t changed = stamp_of(file->name).changed_ns;
+      hasher.update(&changed, sizeof changed);
+    }
   }
   return Digest{hasher.finish()};
 }
@@ -303,6 +318,7 @@ InputFinder& NodeContext::found_inputs() {
 }
 
 void NodeContext::append_found_inputs(std::vector<UpstreamSeen>& upstream) {
+  if (found_inputs_ && checkpoint_ && !STOOK_MUTANT("recheck-found")) found_inputs_->recheck_all();
   if (found_inputs_) found_inputs_->append_to(upstream);
   found_inputs_.reset();
 }

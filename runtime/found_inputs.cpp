@@ -92,9 +92,11 @@ FoundInput look_at_file(const std::string& path, DigestCache& digests) {
 UpstreamSeen recheck_file(const ExternalSpec& file, const Digest& digest, const Moment& looked,
                           DigestCache& digests) {
   const FileStamp stamp = stamp_of(file.name);
-  const bool older = stamp.exists() && stamp.newest_ns() < looked.tick_ns;
-  const bool held = older || look_at_file(file.name, digests).digest == digest;
-  return {file.key, held ? digest : changed_meanwhile()};
+  if (stamp.exists() && stamp.newest_ns() < looked.tick_ns) return {file.key, digest};
+  try {
+    if (look_at_file(file.name, digests).digest == digest) return {file.key, digest};
+  } catch (const CacheError&) {}  // what the task has made is not lost for that
+  return {file.key, changed_meanwhile()};
 }
 
 void enter_found(Store& store, std::span<const FoundInput> found,
@@ -184,6 +186,13 @@ bool InputFinder::recheck(const std::string& path, const Moment& start, const Di
   const bool certain = found.certain;
   add(std::move(found));
   return certain;
+}
+
+void InputFinder::recheck_all() {
+  for (FoundInput& input : found_) {
+    const UpstreamSeen seen = recheck_file(external(input.spec), input.digest, looked_, digests_);
+    input.certain = input.certain && seen.digest == input.digest;
+  }
 }
 
 void InputFinder::clear() {

@@ -89,6 +89,9 @@ class InputFinder {
   // made, and this only says that it held still.
   bool recheck(const std::string& path, const Moment& start, const Digest* expected);
 
+  // The same of all that was added: by a task that reads what it finds.
+  void recheck_all();
+
   // For the execution: enter_found().
   void append_to(std::vector<UpstreamSeen>& upstream) { enter_found(store_, found_, upstream); }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <random>
 #include <set>
 #include <thread>
 #include <unordered_set>
@@ -135,8 +136,9 @@ class Runner {
     execution.keep_going = request_.options.keep_going;
     execution.stop = request_.stop;
     execution.looked = looked_;
-    Plan plan(store_, execution, request_.roots, force_roots_, &seen_);
-    if (is_overtaken() || has_moved(plan)) return Pass::overtaken;
+    const auto begun = Clock::now();
+    Plan plan(store_, execution, request_.roots, force_roots_, &outside_.seen);
+    if (is_overtaken() || has_moved(plan, Clock::now() - begun)) return Pass::overtaken;
     execution.attach(plan);
     for (const Key& key : counted_) {
       const NodeIndex node = plan.find(key);
@@ -185,33 +187,24 @@ class Runner {
 
   // Has another process, to which the outside world is another one, published what the plan takes
   // for an answer? Then this one's counts, and those answers are looked at again.
-  bool has_moved(const Plan& plan) {
+  bool has_moved(const Plan& plan, Clock::duration planned) {
     constexpr int most_moves = 100;
     const std::uint64_t written = store_.written_by_others();
-    const bool moved = plan.has_moved() || (written != written_ && is_recorded_otherwise());
+    if (!plan.has_moved() && written == written_) return false;
+    if (STOOK_MUTANT("moved-outside")) return false;
+    store_.flush();  // with what the others wrote
     written_ = written;
-    if (!moved || STOOK_MUTANT("moved-outside")) return false;
+    outside_ = check_outside_world(store_);
+    if (!plan.has_moved() && outside_.entered == 0) return false;
     if (++moves_ == most_moves) {
       throw CacheError(
           "an input from outside is another one to other programs that use the cache " +
           store_.root().string() +
           " now (a relative path, a variable): let them use caches of their own");
     }
-    store_.flush();  // with what the others wrote
-    seen_ = check_outside_world(store_);
+    // Or two would go on in step.
+    if (moves_ > 1) std::this_thread::sleep_for(planned * (std::random_device{}() % 4));
     return true;
-  }
-
-  bool is_recorded_otherwise() {
-    std::vector<Key> keys;
-    for (const auto& [key, digest] : seen_) keys.push_back(key);
-    std::vector<Entry> entries(keys.size());
-    store_.lookup(keys, entries);
-    for (std::size_t i = 0; i < keys.size(); ++i) {
-      const bool fresh = entries[i].state == RecordState::fresh;
-      if (fresh && entries[i].digest != seen_[keys[i]]) return true;
-    }
-    return false;
   }
 
   bool take_values(Plan& plan, Execution& execution, Scheduler& scheduler) {
@@ -234,7 +227,7 @@ class Runner {
   const RunRequest& request_;
   const Moment looked_ = Moment::now();                 // before the outside world was looked at
   std::uint64_t written_ = store_.written_by_others();  // the same
-  SeenDigests seen_ = check_outside_world(store_);
+  OutsideWorld outside_ = check_outside_world(store_);
   RunObserver silent_;
   RunObserver& observer_;
   [[nodiscard]] Lane lane_of(const ClassInfo& info) const {
@@ -269,21 +262,22 @@ class Runner {
 
 }  // namespace
 
-SeenDigests check_outside_world(Store& store) {
-  SeenDigests seen;
+OutsideWorld check_outside_world(Store& store) {
+  OutsideWorld outside;
   for (const External& known : store.externals()) {
     const SpecPtr spec = external_from(known.class_name, known.arguments);
     if (!spec) continue;
     const auto& external = static_cast<const ExternalSpec&>(*spec);
     if (external.looks_like(known.fingerprint)) {
-      seen.emplace(known.key, known.digest);
+      outside.seen.emplace(known.key, known.digest);
       continue;
     }
     const std::string fingerprint = external.fingerprint();
     const Digest digest = external.digest();
-    seen.emplace(known.key, digest);
+    outside.seen.emplace(known.key, digest);
     if (digest != known.digest) {
       store.update_external(known.key, fingerprint, digest);
+      ++outside.entered;
     } else if (fingerprint != known.fingerprint) {
       // The same content: written down with the next batch, nothing becomes suspect.
       Publication publication;
@@ -298,7 +292,7 @@ SeenDigests check_outside_world(Store& store) {
     }
   }
   (void)check_versions(store);
-  return seen;
+  return outside;
 }
 
 std::vector<std::string> check_options(const RunOptions& options) {

@@ -37,7 +37,11 @@ struct RunResult {
 
 // What a run does first: external inputs that changed and classes of another version make suspect
 // what was made from them. Gives what is there now of those on record.
-SeenDigests check_outside_world(Store& store);
+struct OutsideWorld {
+  SeenDigests seen;
+  std::size_t entered = 0;  // that were others on record
+};
+OutsideWorld check_outside_world(Store& store);
 
 // Throws InvalidArgument for options that cannot be; returns warnings.
 [[nodiscard]] std::vector<std::string> check_options(const RunOptions& options);

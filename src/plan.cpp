@@ -123,7 +123,8 @@ void Plan::settle_external(Node& node) {
 // time.
 Digest Plan::as_seen(const ExternalSpec& external, const Digest& recorded) {
   const auto [at, is_new] = seen_->try_emplace(external.key, recorded);
-  if (is_new) at->second = external.digest();
+  // Where it is what is on record by now, that is no other view.
+  if (is_new || at->second != recorded) at->second = external.digest();
   if (STOOK_MUTANT("as-seen")) return recorded;
   moved_ = moved_ || at->second != recorded;
   return at->second;

@@ -263,7 +263,7 @@ class Store {
 
   // Every external input on record.
   virtual std::vector<External> externals() = 0;
-  // Is another number when another process has published something since.
+  // Is another number when another process has published or changed something since, at least.
   [[nodiscard]] virtual std::uint64_t written_by_others() = 0;
 
   // An external input was looked at again. Where its digest differs from the recorded one its

@@ -5,6 +5,7 @@
 
 #include <csignal>
 
+#include "src/external.h"
 #include "tests/support/outcomes.h"
 #include "tests/support/temp_cache.h"
 
@@ -53,7 +54,12 @@ class Checkpoint : public testing::TestWithParam<bool> {
     return options;
   }
   Checkpoint() { change_input("first"); }
-  void change_input(const std::string& text) const { write(files_ / "how.input", text); }
+  // So that it can be seen: a stamp moves in ticks.
+  void change_input(const std::string& text) const {
+    const fs::path file = files_ / "how.input";
+    const auto before = detail::stamp_of(file);
+    while (detail::stamp_of(file) == before) write(file, text);
+  }
   void say(const std::string& text) const { write(files_ / "how", text); }
   [[nodiscard]] TaskRef<Resumes> task(int n) const {
     return Resumes::make((files_ / "how").string(), n);
@@ -82,6 +88,16 @@ TEST_P(Checkpoint, IsNotOneOfOtherInputs) {
   change_input("third");
   EXPECT_EQ(task(1).run_graph(options()).value, "");
   EXPECT_EQ(read(task(1).task_checkpoint_directory() / "notes"), "again ");
+}
+
+// Who knows what it has read meanwhile.
+TEST_P(Checkpoint, IsNotOneOfInputsThatWereChangedAndChangedBack) {
+  say("fail");
+  EXPECT_EQ(failures_of(task(1), options()).size(), 1u);
+  change_input("second");
+  change_input("first");
+  say("");
+  EXPECT_EQ(task(1).run_graph(options()).value, "");
 }
 
 // Nor where a file that it had found, before it asked for the directory or after, is another one.

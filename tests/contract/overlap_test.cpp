@@ -1,7 +1,10 @@
 // Two programs in one cache at the same time, one of another version than the other.
 #include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <functional>
+#include <vector>
 #include <stook/stook.hpp>
 
 #include "src/registry.h"
@@ -50,6 +53,8 @@ TEST(Overlap, WhatAnotherVersionPublishesWhileARunIsPlannedIsNoAnswer) {
   EXPECT_EQ(Asks::make().run_graph().value, 1);
 }
 
+int constructed = 0;
+
 struct Outside : Task<Outside, std::string()> {
   Future<std::string> value = EnvironmentVariable("STOOK_TEST_OVERLAP");
   std::string run_task() { return *value; }
@@ -59,6 +64,7 @@ struct AsksOutside : Task<AsksOutside, std::string()> {
   static constexpr auto task_store = Store::never;
   Future<std::string> outside = Outside::make();
   AsksOutside() {
+    ++constructed;
     if (const auto now = std::exchange(meanwhile, {})) now();
   }
   std::string run_task() { return *outside; }
@@ -105,6 +111,48 @@ TEST_F(OverlapOutside, WhatIsSeenElsewhereIsNotRecorded) {
   EXPECT_EQ(AsksOutside::make().run_graph().value, "one");
   see("two");
   EXPECT_EQ(AsksOutside::make().run_graph().value, "two");
+}
+
+// Somebody has looked again since, and so would this run: there is nothing to plan anew.
+TEST_F(OverlapOutside, WhatHasChangedForAllIsNoOtherView) {
+  EXPECT_EQ(AsksOutside::make().run_graph().value, "one");
+  meanwhile = [&] {
+    see("two");
+    const Cache other(cache_->directory());
+    EXPECT_EQ(Outside::make().run_graph().value, "two");
+  };
+  constructed = 0;
+  EXPECT_EQ(AsksOutside::make().run_graph().value, "two");
+  EXPECT_EQ(constructed, 1);
+}
+
+// Each enters what it sees, again and again.
+TEST_F(OverlapOutside, ProgramsThatSeeOtherThingsAllGetTheirOwn) {
+  cache_.close();
+  std::vector<pid_t> programs;
+  for (const std::string value : {"one", "two", "three"}) {
+    programs.push_back(::fork());
+    if (programs.back() != 0) continue;
+    see(value.c_str());
+    try {
+      const Cache cache(cache_.root());
+      for (int i = 0; i < 30; ++i) {
+        const std::string got = AsksOutside::make().run_graph().value;
+        if (got == value) continue;
+        std::fprintf(stderr, "it is %s, and got %s\n", value.c_str(), got.c_str());
+        ::_exit(1);
+      }
+    } catch (const std::exception& error) {
+      std::fprintf(stderr, "%s\n", error.what());
+      ::_exit(1);
+    }
+    ::_exit(0);
+  }
+  for (const pid_t program : programs) {
+    int status = 0;
+    ASSERT_EQ(::waitpid(program, &status, 0), program);
+    EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+  }
 }
 
 }  // namespace stook::test
