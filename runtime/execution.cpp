@@ -320,6 +320,7 @@ InputFinder& NodeContext::found_inputs() {
 void NodeContext::append_found_inputs(std::vector<UpstreamSeen>& upstream) {
   if (found_inputs_ && checkpoint_ && !STOOK_MUTANT("recheck-found")) found_inputs_->recheck_all();
   if (found_inputs_) found_inputs_->append_to(upstream);
+  checkpoint_.reset();
   found_inputs_.reset();
 }
 

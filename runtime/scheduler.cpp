@@ -5,6 +5,8 @@
 
 #include "runtime/found_inputs.h"
 #include "src/context.h"
+#include "src/external.h"
+#include "src/mutant.h"
 
 namespace stook::detail {
 namespace {
@@ -162,8 +164,22 @@ bool Scheduler::found_unchanged(std::span<const UpstreamSeen> found) const {
     if (entries[i].state != RecordState::fresh || entries[i].digest != found[i].digest) {
       return false;
     }
+    if (!plan_.has_seen(found[i]) && !is_there_now(entries[i])) return false;
   }
   return true;
+}
+
+// It has been entered since this run looked: by a task of its own, or by another process, to which
+// the file of that name may be another one.
+bool Scheduler::is_there_now(const Entry& entry) const {
+  if (STOOK_MUTANT("found-elsewhere")) return true;
+  const auto record = store_.read_record(entry);
+  const SpecPtr spec = record ? external_from(record->class_name, record->arguments) : SpecPtr();
+  if (!spec) return false;
+  const auto& external = static_cast<const ExternalSpec&>(*spec);
+  try {
+    return external.looks_like(record->codec) || external.digest() == entry.digest;
+  } catch (const CacheError&) { return false; }  // it is executed, and will say so
 }
 
 // Follows what became final or blocked, without recursion.

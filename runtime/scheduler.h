@@ -98,6 +98,7 @@ class Scheduler {
   void settle_users();
   [[nodiscard]] bool inputs_unchanged(const Node& node, const Record& record) const;
   [[nodiscard]] bool found_unchanged(std::span<const UpstreamSeen> found) const;
+  [[nodiscard]] bool is_there_now(const Entry& entry) const;
   [[nodiscard]] bool rebuilt_above(const Node& node) const;
   [[nodiscard]] bool proves_fresh(const Node& node) const;
   void release_inputs(const Node& node);

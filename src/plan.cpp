@@ -130,6 +130,12 @@ Digest Plan::as_seen(const ExternalSpec& external, const Digest& recorded) {
   return at->second;
 }
 
+bool Plan::has_seen(const UpstreamSeen& external) const {
+  if (seen_ == nullptr) return true;
+  const auto at = seen_->find(external.key);
+  return at != seen_->end() && at->second == external.digest;
+}
+
 void Plan::construct(NodeIndex index) {
   Node& node = nodes[index];
   const TaskSpec& task = node.task();

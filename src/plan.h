@@ -106,6 +106,8 @@ class Plan {
   [[nodiscard]] std::vector<std::string> chain_to(NodeIndex node) const;
   // Is an external input on record with another content than was seen?
   [[nodiscard]] bool has_moved() const { return moved_; }
+  // Is that what this run has seen? Yes, where it goes by the record.
+  [[nodiscard]] bool has_seen(const UpstreamSeen& external) const;
   // The value of `spec` as a bound future holds it. REQUIRES: its inputs' values are in memory.
   [[nodiscard]] Value value_for(const Spec& spec) const;
 

@@ -3,11 +3,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <filesystem>
 #include <functional>
+#include <thread>
 #include <vector>
 #include <stook/stook.hpp>
 
 #include "src/registry.h"
+#include "tests/support/outcomes.h"
 #include "tests/support/temp_cache.h"
 
 namespace stook::test {
@@ -153,6 +156,54 @@ TEST_F(OverlapOutside, ProgramsThatSeeOtherThingsAllGetTheirOwn) {
     ASSERT_EQ(::waitpid(program, &status, 0), program);
     EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
   }
+}
+
+// --- A file that a task finds, which is another one in another directory -----------------------
+
+struct Finds : Task<Finds, std::string()> {
+  std::string run_task() {
+    add_input(File("found"));
+    return read("found");
+  }
+};
+struct Before : Task<Before, int()> {
+  int run_task() {
+    std::thread([] { std::exchange(meanwhile, {})(); }).join();
+    return 1;
+  }
+};
+struct After : Task<After, int()> {
+  Future<int> before = Before::make();
+  int run_task() { return *before; }
+};
+// What takes longest comes first: Before, and After behind it.
+struct FindsAfter : Task<FindsAfter, std::string()> {
+  Future<int> after = After::make();
+  Future<std::string> finds = Finds::make();
+  std::string run_task() { return *finds; }
+};
+
+TEST(OverlapFound, WhatIsFoundElsewhereIsNoAnswer) {
+  const TempCache cache;
+  const std::filesystem::path before = std::filesystem::current_path();
+  const TempDirectory here, there;
+  write(here / "found", "here");
+  write(there / "found", "there");
+  std::filesystem::current_path(here.path());
+  std::string found;
+  meanwhile = [&] {
+    std::filesystem::current_path(there.path());
+    {
+      const Cache other(cache.root());
+      found = Finds::make().run_graph().value;
+    }
+    std::filesystem::current_path(here.path());
+  };
+  RunOptions options;
+  options.jobs = 1;
+  EXPECT_EQ(FindsAfter::make().run_graph(options).value, "here");
+  EXPECT_EQ(found, "there");
+  std::filesystem::current_path(before);
 }
 
 }  // namespace stook::test
