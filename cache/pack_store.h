@@ -103,7 +103,7 @@ class PackStore : public Store {
   std::unique_ptr<PackWriter> writer_;
   std::unique_ptr<Indexer> indexer_;  // ends before the writer
   std::atomic<bool> index_failed_{false};
-  std::atomic<std::uint64_t> unsure_{0};
+  std::atomic<std::uint64_t> unsure_{0};          // times that nobody knew, in written_by_others()
   std::atomic<std::uint64_t> checked_length_{0};  // of the others' packs, at check_versions()
 };
 

@@ -118,7 +118,6 @@ std::vector<External> PackStore::externals() {
   return result;
 }
 
-// What the index has of it is enough: whether its last record can be read decides nothing.
 // A change may be in the index before it is announced, and after its pack has grown.
 std::uint64_t PackStore::written_by_others() {
   constexpr std::uint64_t odd = 0x9E3779B97F4A7C15;
@@ -126,6 +125,7 @@ std::uint64_t PackStore::written_by_others() {
   return shared_.length_of_others() + shared_.changes_of_others() * odd;
 }
 
+// What the index has of it is enough: whether its last record can be read decides nothing.
 Invalidated PackStore::update_external(const Key& key, std::string_view fingerprint,
                                        const Digest& digest) {
   return invalidate([&](Indexer::Transaction& transaction) {

@@ -64,6 +64,7 @@ class Shared {
   // Moves when a state in the index changes in any way but by a publication.
   [[nodiscard]] std::uint64_t changes() const;
   std::uint64_t note_change();
+  // Those that this process has not noted for itself.
   [[nodiscard]] std::uint64_t changes_of_others() const { return changes() - own_changes_; }
   // It is about to be committed. Where this process dies before note_change(), the next one who
   // locks makes that call.

@@ -53,7 +53,7 @@ struct FoundInput {
 [[nodiscard]] SpecPtr file_spec(const std::string& path);
 // A file as it is now, which will be read after this.
 [[nodiscard]] FoundInput look_at_file(const std::string& path, DigestCache& digests);
-// A declared file that has been read since `looked`, when it had `digest`: what was read may be
+// A file that has been read since `looked`, when it had `digest`: what was read may be
 // another content, which is not known then.
 [[nodiscard]] UpstreamSeen recheck_file(const ExternalSpec& file, const Digest& digest,
                                         const Moment& looked, DigestCache& digests);

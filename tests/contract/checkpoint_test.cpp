@@ -22,10 +22,10 @@ using stook::test::write;
 using test::TempCache;
 using test::TempDirectory;
 
-// Adds a word to its checkpoint, and ends there while the file `how` says so, of which the cache
-// knows nothing.
 constexpr int finds_first = 11, finds_then = 12;
 
+// Adds a word to its checkpoint, and ends there while the file `how` says so, of which the cache
+// knows nothing.
 struct Resumes : Task<Resumes, std::string(std::string, int)> {
   const std::string how;
   File input;

@@ -17,6 +17,17 @@ namespace {
 
 namespace fs = std::filesystem;
 
+Publication publication_of(const Key& key, const Entry& entry, const TaskDirectory& directory) {
+  Publication p;
+  p.key = key;
+  p.id = entry.id;
+  p.class_name = "Task";
+  p.digest = digest_of("result");
+  p.directory = directory.digest();
+  p.codec = "text";
+  return p;
+}
+
 // Somebody looks while what the publication leaves is put right.
 class Watched final : public PackStore {
  public:
@@ -44,14 +55,7 @@ TEST(TaskDirectory, APublicationIsOverWhenWhatWasMovedAsideIsGone) {
   };
   Claim meanwhile = Claim::acquired;
   store.look = [&] { meanwhile = claim_there(); };
-  Publication p;
-  p.key = key;
-  p.id = entry.id;
-  p.class_name = "Task";
-  p.digest = digest_of("result");
-  p.directory = directory.digest();
-  p.codec = "text";
-  (void)publish_with(store, p, &directory);
+  (void)publish_with(store, publication_of(key, entry, directory), &directory);
   EXPECT_EQ(meanwhile, Claim::held);
   EXPECT_EQ(claim_there(), Claim::acquired);
 }
@@ -61,14 +65,13 @@ class DeadAttempts : public testing::Test {
  protected:
   // Of a worker: nobody has written down the id.
   std::uint64_t half_made(const std::string& name) {
-    const std::uint64_t id = in_another([&](TestStore& store) {
+    return in_another([&](TestStore& store) {
       const Key key = key_of(name);
       Entry entry;
       EXPECT_EQ(store->claim(key, entry), Claim::acquired);
       fill(store, key, entry.id);
       return entry.id;
     });
-    return id;
   }
   // As an execution does that goes no further.
   void fill(TestStore& store, const Key& key, std::uint64_t id) {
@@ -87,14 +90,7 @@ class DeadAttempts : public testing::Test {
     EXPECT_EQ(store->claim(key, entry), Claim::acquired);
     TaskDirectory directory(*store.store, key, entry, store->task_path("Task", entry.id));
     std::ofstream(directory.data() / "file") << "good";
-    Publication p;
-    p.key = key;
-    p.id = entry.id;
-    p.class_name = "Task";
-    p.digest = digest_of("result");
-    p.directory = directory.digest();
-    p.codec = "text";
-    (void)publish_with(*store.store, p, &directory);
+    (void)publish_with(*store.store, publication_of(key, entry, directory), &directory);
     store->sync();
     return entry.id;
   }
