@@ -378,4 +378,20 @@ TEST_F(Commands, KeptOutputsOfADirectoryAreNotTakenForThoseOfAnother) {
   EXPECT_EQ(read(at("b")), "twotext");
 }
 
+// Nor what lies where a task says: its record is of the path.
+TEST_F(Commands, KeptOutputsOfAPathFromATaskAreNotTakenForLaterOnes) {
+  write(at("plain"), "text");
+  const auto path = MakesPath::make();
+  CommandArguments arguments = shell("cat \"$1\" \"$2\" > \"$3\"");
+  arguments.inputs = {path, at("plain")};
+  arguments.outputs = {at("b")};
+  arguments.keep_outputs = true;
+  EXPECT_EQ(run_counts(Command::make(arguments)).ran, 1u);
+  EXPECT_EQ(read(at("b")), "by a tasktext");
+  write(path.task_directory() / "made", "by hand");
+  fs::remove(at("b"));
+  EXPECT_EQ(run_counts(Command::make(arguments)).ran, 1u);
+  EXPECT_EQ(read(at("b")), "by handtext");
+}
+
 }  // namespace
