@@ -170,23 +170,6 @@ Key external_key(ExternalSpec::What what, std::string_view arguments) {
 
 }  // namespace
 
-FileStamp stamp_of(const fs::path& path) {
-  FileStamp stamp;
-  struct stat info {};
-  if (::stat(path.c_str(), &info) != 0) return stamp;
-  stamp.device = static_cast<std::int64_t>(info.st_dev);
-  stamp.inode = static_cast<std::int64_t>(info.st_ino);
-  stamp.size = info.st_size;
-  stamp.modified_ns = nanoseconds(info.st_mtim);
-  stamp.changed_ns = nanoseconds(info.st_ctim);
-  return stamp;
-}
-
-std::string FileStamp::fingerprint() const {
-  const std::int64_t fields[] = {device, inode, size, modified_ns, changed_ns};
-  return {reinterpret_cast<const char*>(fields), sizeof fields};
-}
-
 DirectoryHasher::DirectoryHasher() { hash_text(hasher_, "stook directory 1"); }
 
 void DirectoryHasher::directory(std::string_view name) {
