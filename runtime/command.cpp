@@ -216,7 +216,8 @@ struct Command::Work {
         expand_words(arguments.argv, names(files.temporary(), files.temporary_depfile()), &use);
     files.prepare(use);
     const bool finds = use.depfile || !arguments.depfile.empty();
-    const Moment start = finds ? found.begin_reading() : Moment::now();
+    Reading reading = finds ? found.begin_reading() : Reading(Moment::now());
+    note_places(reading.paths);
     const ProcessEnd end = start_and_wait(words, files);
     if (end.stopped) throw Error("killed, because the run is to end:" + shown(files));
     if (end.exit.code != 0 || end.exit.signal != 0) {
@@ -231,7 +232,7 @@ struct Command::Work {
     const fs::path keep = arguments.keep_outputs ? fresh_keep_directory() : fs::path();
     const std::vector<MadeFile> made = files.publish(keep);
     CommandResult result = enter(made);
-    KeptFiles kept = recheck(depends, start);
+    KeptFiles kept = recheck(depends, reading);
     if (arguments.keep_outputs && !kept.declared.empty()) {
       kept.outputs = result.outputs;
       write_kept(keep / "manifest", kept);
@@ -321,8 +322,17 @@ struct Command::Work {
     return result;
   }
 
+  // Where this command reads and makes files, which changes the directories.
+  void note_places(PathHistory& paths) const {
+    for (const auto* inputs : {&in, &implicit}) {
+      for (const Input& input : *inputs) paths.note(input.path);
+    }
+    for (const std::string& output : arguments.outputs) paths.note(output);
+    if (!arguments.depfile.empty()) paths.note(arguments.depfile);
+  }
+
   // What was read, as it is now; empty where something changed while the command ran.
-  KeptFiles recheck(const std::vector<std::string>& depends, const Moment& start) {
+  KeptFiles recheck(const std::vector<std::string>& depends, Reading& reading) {
     KeptFiles kept;
     bool certain = true, all_checked = true;
     std::unordered_set<std::string> known;
@@ -335,7 +345,7 @@ struct Command::Work {
         known.insert(fs::path(input.path).lexically_normal().string());
         const Digest expected = digest_from_hex(input.digest);
         const bool held =
-            found.recheck(input.path, start, input.digest.empty() ? nullptr : &expected);
+            found.recheck(input.path, reading, input.digest.empty() ? nullptr : &expected);
         certain = certain && held;
         if (arguments.keep_outputs) {
           kept.declared.push_back({input.path, to_hex(digest_of_file(input.path))});
@@ -344,7 +354,7 @@ struct Command::Work {
     }
     for (const std::string& path : depends) {
       if (known.contains(path)) continue;
-      FoundInput input = found.look(path, start);
+      FoundInput input = found.look(path, reading);
       certain = certain && input.certain;
       if (arguments.keep_outputs) kept.found.push_back({path, to_hex(input.digest)});
       found.add(std::move(input));

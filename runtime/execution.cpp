@@ -49,7 +49,9 @@ void recheck_files(const Plan& plan, const Node& node, const Moment& looked, Dig
   if (STOOK_MUTANT("recheck-files")) return;
   for (std::uint32_t i = 0; i < node.input_count; ++i) {
     if (const ExternalSpec* const file = file_input(plan, node, i)) {
-      upstream[i] = recheck_file(*file, upstream[i].digest, looked, digests);
+      const SeenInput* const seen = find_seen(plan.seen(), file->key);
+      const std::string fingerprint = seen == nullptr ? "" : seen->stamp.fingerprint();
+      upstream[i] = recheck_file(*file, upstream[i].digest, fingerprint, looked, digests);
     }
   }
 }
@@ -311,8 +313,8 @@ Checkpoint& NodeContext::checkpoint() {
 InputFinder& NodeContext::found_inputs() {
   if (!begun_) throw Error("inputs are found while run_task() runs, not in a constructor");
   if (!found_inputs_) {
-    found_inputs_ =
-        std::make_unique<InputFinder>(execution_.store_, execution_.digests_, execution_.looked);
+    found_inputs_ = std::make_unique<InputFinder>(execution_.store_, execution_.plan_->seen(),
+                                                  execution_.digests_, execution_.looked);
   }
   return *found_inputs_;
 }

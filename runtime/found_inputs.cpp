@@ -3,6 +3,7 @@
 #include <ctime>
 
 #include "src/hash.h"
+#include "src/mutant.h"
 
 namespace stook::detail {
 namespace {
@@ -33,7 +34,7 @@ Digest read(const ExternalSpec& file, DigestCache& digests, FileStamp& stamp, bo
     digest = file.digest();
     const FileStamp after = stamp_of(file.name);
     if (after == stamp) {
-      if (stamp.exists() && stamp.newest_ns() < now - racy_window_ns) {
+      if (stamp.exists() && stamp.latest_change_ns() < now - racy_window_ns) {
         digests.put(file.name, stamp, digest);
       }
       return digest;
@@ -69,8 +70,18 @@ bool DigestCache::find(const std::string& path, const FileStamp& stamp, Digest& 
 }
 
 void DigestCache::put(const std::string& path, const FileStamp& stamp, const Digest& digest) {
+  const std::int64_t now = clock_ns(CLOCK_REALTIME);
   const std::lock_guard lock(mutex_);
-  known_[path] = {stamp, digest};
+  Known& known = known_[path];
+  const bool is_new = !(known.stamp == stamp);
+  known = {stamp, digest, is_new ? now : known.since_ns};
+}
+
+bool DigestCache::knew(const std::string& path, const FileStamp& stamp, std::int64_t exact_ns) {
+  const std::lock_guard lock(mutex_);
+  const auto found = known_.find(path);
+  return found != known_.end() && found->second.stamp == stamp &&
+         found->second.since_ns <= exact_ns;
 }
 
 Moment Moment::now() {
@@ -83,16 +94,20 @@ FoundInput look_at_file(const std::string& path, DigestCache& digests) {
   found.spec = file_spec(path);
   FileStamp stamp = stamp_of(path);
   found.digest = read(external(found.spec), digests, stamp, found.certain);
-  if (stamp.exists() && stamp.newest_ns() < clock_ns(CLOCK_REALTIME) - racy_window_ns) {
+  if (stamp.exists() && stamp.latest_change_ns() < clock_ns(CLOCK_REALTIME) - racy_window_ns) {
     found.fingerprint = stamp.fingerprint();
   }
   return found;
 }
 
-UpstreamSeen recheck_file(const ExternalSpec& file, const Digest& digest, const Moment& looked,
+UpstreamSeen recheck_file(const ExternalSpec& file, const Digest& digest,
+                          std::string_view fingerprint, const Moment& looked,
                           DigestCache& digests) {
   const FileStamp stamp = stamp_of(file.name);
-  if (stamp.exists() && stamp.newest_ns() < looked.tick_ns) return {file.key, digest};
+  const bool same = stamp.fingerprint() == fingerprint || STOOK_MUTANT("recheck-same-file");
+  if (same && stamp.exists() && stamp.latest_change_ns() < looked.tick_ns) {
+    return {file.key, digest};
+  }
   try {
     if (look_at_file(file.name, digests).digest == digest) return {file.key, digest};
   } catch (const CacheError&) {}  // what the task has made is not lost for that
@@ -133,7 +148,7 @@ void enter_found(Store& store, std::span<const FoundInput> found,
   }
 }
 
-Moment InputFinder::begin_reading() const {
+Reading InputFinder::begin_reading() const {
   Moment moment = Moment::now();
   const std::int64_t give_up = moment.exact_ns + 100'000'000;  // clocks may be set back
   while (moment.tick_ns <= looked_.exact_ns && moment.exact_ns < give_up) {
@@ -141,21 +156,32 @@ Moment InputFinder::begin_reading() const {
     ::nanosleep(&pause, nullptr);
     moment = Moment::now();
   }
-  return moment;
+  return Reading(moment);
 }
 
-FoundInput InputFinder::look(const std::string& path, const Moment& start) {
+FoundInput InputFinder::look(const std::string& path, Reading& reading) {
   FoundInput found = look(path);
-  const FileStamp after = stamp_of(path);  // older than the start: so it was all the time
-  if (!after.exists() || after.newest_ns() > start.exact_ns) {
+  const Moment& start = reading.start;
+  const FileStamp after = stamp_of(path);
+  if (!after.exists() || after.earliest_change_ns() > start.exact_ns) {
     found.certain = false;
-  } else if (after.newest_ns() >= start.tick_ns) {
+  } else if (after.latest_change_ns() >= start.tick_ns) {
     // In the tick of the start: as it should be if this run, or one before, knew it like this.
     Entry entry;
     store_.lookup({&found.spec->key, 1}, {&entry, 1});
     found.certain = entry.state == RecordState::fresh && entry.digest == found.digest;
+  } else if (!knew(external(found.spec), after, start)) {
+    found.certain =
+        reading.paths.held(path);  // older than the start, and all the time in its place
   }
   return found;
+}
+
+// Had the run seen the file like this before?
+bool InputFinder::knew(const ExternalSpec& file, const FileStamp& stamp, const Moment& start) {
+  const SeenInput* const seen = find_seen(seen_, file.key);
+  return (seen != nullptr && seen->stamp == stamp) ||
+         digests_.knew(file.name, stamp, start.exact_ns);
 }
 
 FoundInput InputFinder::made(const std::string& path, const FileStamp& stamp, bool settled,
@@ -175,10 +201,15 @@ void InputFinder::add(FoundInput input) {
   if (keys_.insert(input.spec->key).second) found_.push_back(std::move(input));
 }
 
-bool InputFinder::recheck(const std::string& path, const Moment& start, const Digest* expected) {
+bool InputFinder::recheck(const std::string& path, Reading& reading, const Digest* expected) {
+  const SpecPtr spec = file_spec(path);
+  const SeenInput* const seen = find_seen(seen_, spec->key);
   const FileStamp stamp = stamp_of(path);
-  if (stamp.exists() && stamp.newest_ns() < looked_.tick_ns) return true;
-  FoundInput found = look(path, start);
+  if (seen != nullptr && stamp == seen->stamp && stamp.exists() &&
+      stamp.latest_change_ns() < looked_.tick_ns) {
+    return true;
+  }
+  FoundInput found = look(path, reading);
   if (expected != nullptr) {
     if (found.certain && found.digest == *expected) return true;
     found.certain = false;
@@ -190,7 +221,8 @@ bool InputFinder::recheck(const std::string& path, const Moment& start, const Di
 
 void InputFinder::recheck_all() {
   for (FoundInput& input : found_) {
-    const UpstreamSeen seen = recheck_file(external(input.spec), input.digest, looked_, digests_);
+    const UpstreamSeen seen =
+        recheck_file(external(input.spec), input.digest, input.fingerprint, looked_, digests_);
     input.certain = input.certain && seen.digest == input.digest;
   }
 }

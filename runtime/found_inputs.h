@@ -12,6 +12,7 @@
 #include <unordered_set>
 #include <vector>
 
+#include "runtime/path_history.h"
 #include "src/external.h"
 #include "src/store.h"
 
@@ -23,11 +24,14 @@ class DigestCache {
   [[nodiscard]] bool find(const std::string& path, const FileStamp& stamp, Digest& digest);
   // REQUIRES: the stamp is of a file that cannot change without its stamp doing so.
   void put(const std::string& path, const FileStamp& stamp, const Digest& digest);
+  // Was that already known of the path before this moment?
+  [[nodiscard]] bool knew(const std::string& path, const FileStamp& stamp, std::int64_t exact_ns);
 
  private:
   struct Known {
     FileStamp stamp;
     Digest digest;
+    std::int64_t since_ns;
   };
   std::mutex mutex_;
   std::unordered_map<std::string, Known> known_;
@@ -42,6 +46,13 @@ struct Moment {
   [[nodiscard]] static Moment now();
 };
 
+// What InputFinder has to know about the beginning of something that reads files.
+struct Reading {
+  explicit Reading(const Moment& moment) : start(moment), paths(moment.tick_ns) {}
+  Moment start;
+  PathHistory paths;
+};
+
 struct FoundInput {
   SpecPtr spec;
   Digest digest;            // of the content it has now
@@ -53,10 +64,11 @@ struct FoundInput {
 [[nodiscard]] SpecPtr file_spec(const std::string& path);
 // A file as it is now, which will be read after this.
 [[nodiscard]] FoundInput look_at_file(const std::string& path, DigestCache& digests);
-// A file that has been read since `looked`, when it had `digest`: what was read may be
-// another content, which is not known then.
+// A file that has been read since `looked`, when it had `digest`: what was read may be another
+// content, which is not known then. `fingerprint`: how it looked then; empty: nobody knows.
 [[nodiscard]] UpstreamSeen recheck_file(const ExternalSpec& file, const Digest& digest,
-                                        const Moment& looked, DigestCache& digests);
+                                        std::string_view fingerprint, const Moment& looked,
+                                        DigestCache& digests);
 // Brings the store up to date with what was found, and appends it to a record's upstream. What was
 // not certain gets a digest that nothing has, so that the record is suspect from the beginning.
 void enter_found(Store& store, std::span<const FoundInput> found,
@@ -68,15 +80,16 @@ void enter_found(Store& store, std::span<const FoundInput> found,
 
 class InputFinder {
  public:
-  // `looked`: before the run looked at its declared inputs.
-  InputFinder(Store& store, DigestCache& digests, const Moment& looked)
-      : store_(store), digests_(digests), looked_(looked) {}
+  // `looked`: before the run looked at its declared inputs. `seen`: what it saw then; null:
+  // unknown.
+  InputFinder(Store& store, const SeenInputs* seen, DigestCache& digests, const Moment& looked)
+      : store_(store), seen_(seen), digests_(digests), looked_(looked) {}
 
   // Now, but not in the tick in which the run began: whatever was changed before the run has an
   // older stamp. Waits for the end of that tick, a few milliseconds, at the beginning of a run.
-  [[nodiscard]] Moment begin_reading() const;
-  // The file as it is now, and whether it was so all the time since `start`.
-  [[nodiscard]] FoundInput look(const std::string& path, const Moment& start);
+  [[nodiscard]] Reading begin_reading() const;
+  // The file as it is now, and whether it was so all the time since the reading began.
+  [[nodiscard]] FoundInput look(const std::string& path, Reading& reading);
   [[nodiscard]] FoundInput look(const std::string& path) { return look_at_file(path, digests_); }
   // A file this execution has just made.
   [[nodiscard]] FoundInput made(const std::string& path, const FileStamp& stamp, bool settled,
@@ -84,10 +97,10 @@ class InputFinder {
   // Enters an input into the task's record; one that is declared too is only compared.
   void add(FoundInput input);
   void clear();
-  // A declared input that has been read since `start`: was it all the time what the run knows of
-  // it? `expected`: its digest, where the caller knows it; else it is compared when the record is
-  // made, and this only says that it held still.
-  bool recheck(const std::string& path, const Moment& start, const Digest* expected);
+  // A declared input that has been read: was it all the time what the run knows of it? `expected`:
+  // its digest, where the caller knows it; else it is compared when the record is made, and this
+  // only says that it held still.
+  bool recheck(const std::string& path, Reading& reading, const Digest* expected);
 
   // The same of all that was added: by a task that reads what it finds.
   void recheck_all();
@@ -96,7 +109,10 @@ class InputFinder {
   void append_to(std::vector<UpstreamSeen>& upstream) { enter_found(store_, found_, upstream); }
 
  private:
+  [[nodiscard]] bool knew(const ExternalSpec& file, const FileStamp& stamp, const Moment& start);
+
   Store& store_;
+  const SeenInputs* const seen_;
   DigestCache& digests_;
   const Moment looked_;
   std::vector<FoundInput> found_;

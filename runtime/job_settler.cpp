@@ -87,7 +87,7 @@ void JobSettler::enter_found_by(const JobResult& result) {
     FoundInput input{file_spec((directory_ / found.path).string()), found.digest, found.fingerprint,
                      found.certain, false};
     const auto& file = static_cast<const ExternalSpec&>(*input.spec);
-    const UpstreamSeen now = recheck_file(file, input.digest, looked_, digests_);
+    const UpstreamSeen now = recheck_file(file, input.digest, input.fingerprint, looked_, digests_);
     input.certain = input.certain && now.digest == input.digest;
     if (keys.insert(input.spec->key).second) inputs.push_back(std::move(input));
   }

@@ -268,13 +268,15 @@ OutsideWorld check_outside_world(Store& store) {
     const SpecPtr spec = external_from(known.class_name, known.arguments);
     if (!spec) continue;
     const auto& external = static_cast<const ExternalSpec&>(*spec);
-    if (external.looks_like(known.fingerprint)) {
-      outside.seen.emplace(known.key, known.digest);
+    FileStamp stamp;
+    if (external.looks_like(known.fingerprint, &stamp)) {
+      outside.seen.emplace(known.key, SeenInput{known.digest, stamp});
       continue;
     }
     const std::string fingerprint = external.fingerprint();
-    const Digest digest = external.digest();
-    outside.seen.emplace(known.key, digest);
+    const SeenInput now = see(external);
+    const Digest& digest = now.digest;
+    outside.seen.emplace(known.key, now);
     if (digest != known.digest) {
       store.update_external(known.key, fingerprint, digest);
       ++outside.entered;

@@ -38,7 +38,7 @@ struct RunResult {
 // What a run does first: external inputs that changed and classes of another version make suspect
 // what was made from them. Gives what is there now of those on record.
 struct OutsideWorld {
-  SeenDigests seen;
+  SeenInputs seen;
   std::size_t entered = 0;  // that were others on record
 };
 OutsideWorld check_outside_world(Store& store);

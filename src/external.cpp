@@ -50,7 +50,7 @@ bool append_stat(std::string& out, const fs::path& path) {
   if (!stamp.exists()) return false;
   timespec now{};
   ::clock_gettime(CLOCK_REALTIME, &now);
-  if (stamp.newest_ns() > nanoseconds(now) - racy_window_ns) return false;
+  if (stamp.latest_change_ns() > nanoseconds(now) - racy_window_ns) return false;
   out += stamp.fingerprint();
   return true;
 }
@@ -266,9 +266,11 @@ std::string ExternalSpec::fingerprint() const {
   } catch (const fs::filesystem_error&) { return {}; }
 }
 
-bool ExternalSpec::looks_like(std::string_view recorded) const {
-  if (recorded.empty()) return false;
-  return (what == What::file ? stamp_of(name).fingerprint() : fingerprint()) == recorded;
+bool ExternalSpec::looks_like(std::string_view recorded, FileStamp* stamp) const {
+  if (what != What::file) return !recorded.empty() && fingerprint() == recorded;
+  const FileStamp now = stamp_of(name);
+  if (stamp != nullptr) *stamp = now;
+  return !recorded.empty() && now.fingerprint() == recorded;
 }
 
 Digest ExternalSpec::digest() const {
@@ -286,6 +288,19 @@ Value ExternalSpec::value() const {
   if (what != What::variable) return std::make_shared<const fs::path>(name);
   const char* set = std::getenv(name.c_str());
   return std::make_shared<const std::string>(set != nullptr ? set : otherwise_);
+}
+
+SeenInput see(const ExternalSpec& external) {
+  SeenInput seen;
+  if (external.what == ExternalSpec::What::file) seen.stamp = stamp_of(external.name);
+  seen.digest = external.digest();
+  return seen;
+}
+
+const SeenInput* find_seen(const SeenInputs* seen, const Key& external) {
+  if (seen == nullptr) return nullptr;
+  const auto at = seen->find(external);
+  return at == seen->end() ? nullptr : &at->second;
 }
 
 SpecPtr external_from(std::string_view class_name, std::string_view arguments) {

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "src/file_stamp.h"
@@ -30,8 +31,9 @@ class ExternalSpec final : public Spec {
   // What can be seen without reading contents. Empty: it must be read (it changed so recently that
   // its times say nothing, or it is not there).
   [[nodiscard]] std::string fingerprint() const;
-  // Whether it looks as it did when `recorded` was a fingerprint to be trusted.
-  [[nodiscard]] bool looks_like(std::string_view recorded) const;
+  // Whether it looks as it did when `recorded` was a fingerprint to be trusted. `stamp`: gets that
+  // of a file.
+  [[nodiscard]] bool looks_like(std::string_view recorded, FileStamp* stamp = nullptr) const;
   // Of the content; a fixed digest where it is not there, another one where it may not be read.
   // Throws CacheError where that cannot be known, also where some of a directory may not be read.
   [[nodiscard]] Digest digest() const;
@@ -46,6 +48,16 @@ class ExternalSpec final : public Spec {
   const bool has_otherwise_;
   const std::string otherwise_;
 };
+
+// An external input, as this process has seen it. `stamp`: of a file, from before it was read.
+struct SeenInput {
+  Digest digest;
+  FileStamp stamp;
+};
+using SeenInputs = std::unordered_map<Key, SeenInput>;
+[[nodiscard]] SeenInput see(const ExternalSpec& external);  // throws as ExternalSpec::digest()
+// Null: there is none.
+[[nodiscard]] const SeenInput* find_seen(const SeenInputs* seen, const Key& external);
 
 // The input a record speaks of; null where this build does not know its kind.
 [[nodiscard]] SpecPtr external_from(std::string_view class_name, std::string_view arguments);

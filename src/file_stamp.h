@@ -1,8 +1,9 @@
 // file_stamp.h - what stat says of a file, and how far its times can be trusted.
-// Thread-safe.
+// Thread-safe. Design: src/README.md
 #pragma once
 
-#include <algorithm>
+#include <sys/stat.h>
+
 #include <cstdint>
 #include <filesystem>
 #include <string>
@@ -17,13 +18,21 @@ struct FileStamp {
   std::int64_t size = -1;
   std::int64_t modified_ns = 0;  // Unix time
   std::int64_t changed_ns = 0;
+  bool own_clock = false;  // stamped by this machine's: `changed_ns` cannot be set by hand
 
   friend bool operator==(const FileStamp&, const FileStamp&) = default;
   [[nodiscard]] bool exists() const { return size >= 0; }
-  [[nodiscard]] std::int64_t newest_ns() const { return std::max(modified_ns, changed_ns); }
+  // The last change of its content came before the second of these moments, and, unless its file
+  // system's clock goes before ours, not before the first.
+  [[nodiscard]] std::int64_t earliest_change_ns() const;
+  [[nodiscard]] std::int64_t latest_change_ns() const;
   // As ExternalSpec::fingerprint() of a file, whatever its age.
   [[nodiscard]] std::string fingerprint() const;
 };
 [[nodiscard]] FileStamp stamp_of(const std::filesystem::path& path);
+// `info` is of `path`, which need not lead to anything any more.
+[[nodiscard]] FileStamp stamp_from(const struct stat& info, const std::filesystem::path& path);
+// See own_clock; of a file system with this number in statfs(2).
+[[nodiscard]] bool has_own_clock(std::int64_t file_system);
 
 }  // namespace stook::detail

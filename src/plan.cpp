@@ -13,7 +13,7 @@
 namespace stook::detail {
 
 Plan::Plan(Store& store, ContextSource& contexts, const std::vector<SpecPtr>& root_specs,
-           bool force_roots, SeenDigests* seen)
+           bool force_roots, SeenInputs* seen)
     : store_(store), contexts_(contexts), seen_(seen) {
   for (const SpecPtr& root : root_specs) {
     for_each_leaf(root, [&](const SpecPtr& leaf) {
@@ -103,16 +103,17 @@ void Plan::settle_external(Node& node) {
   }
   if (node.entry.state != RecordState::fresh) {
     const std::string fingerprint = external.fingerprint();
+    const SeenInput now = see(external);
     Publication publication;
     publication.key = external.key;
     publication.id = store_.id_of(external.key);
     publication.kind = RecordKind::external;
     publication.class_name = external.class_name();
     publication.arguments = external.arguments;
-    publication.digest = external.digest();
+    publication.digest = now.digest;
     publication.codec = fingerprint;
     node.entry = store_.publish(publication);
-    if (seen_ != nullptr) seen_->insert_or_assign(external.key, publication.digest);
+    if (seen_ != nullptr) seen_->insert_or_assign(external.key, now);
   }
   node.state = NodeState::cached;
   node.digest = seen_ == nullptr ? node.entry.digest : as_seen(external, node.entry.digest);
@@ -122,18 +123,18 @@ void Plan::settle_external(Node& node) {
 // The record may be of another process, which sees another file of that name, or saw it at another
 // time.
 Digest Plan::as_seen(const ExternalSpec& external, const Digest& recorded) {
-  const auto [at, is_new] = seen_->try_emplace(external.key, recorded);
+  const auto [at, is_new] = seen_->try_emplace(external.key);
   // Where it is what is on record by now, that is no other view.
-  if (is_new || at->second != recorded) at->second = external.digest();
+  if (is_new || at->second.digest != recorded) at->second = see(external);
   if (STOOK_MUTANT("as-seen")) return recorded;
-  moved_ = moved_ || at->second != recorded;
-  return at->second;
+  moved_ = moved_ || at->second.digest != recorded;
+  return at->second.digest;
 }
 
 bool Plan::has_seen(const UpstreamSeen& external) const {
   if (seen_ == nullptr) return true;
-  const auto at = seen_->find(external.key);
-  return at != seen_->end() && at->second == external.digest;
+  const SeenInput* const now = find_seen(seen_, external.key);
+  return now != nullptr && now->digest == external.digest;
 }
 
 void Plan::construct(NodeIndex index) {

@@ -9,6 +9,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "src/external.h"
 #include "src/key_table.h"
 #include "src/stable_vector.h"
 #include "src/store.h"
@@ -84,18 +85,13 @@ class ContextSource {
   virtual TaskContext* context_for(NodeIndex node) = 0;
 };
 
-class ExternalSpec;
-
-// External inputs, as this process has seen them.
-using SeenDigests = std::unordered_map<Key, Digest>;
-
 class Plan {
  public:
   // Plans `roots` against `store`. Throws ConstructionFailed, Cycle, InvalidArgument; nothing has
   // run then. `force_roots`: the roots run even where they are fresh. `seen`: what external inputs
   // are to this run, whatever is on record; others are looked at and entered. Null: the record.
   Plan(Store& store, ContextSource& contexts, const std::vector<SpecPtr>& roots, bool force_roots,
-       SeenDigests* seen = nullptr);
+       SeenInputs* seen = nullptr);
   ~Plan();
   Plan(const Plan&) = delete;
   Plan& operator=(const Plan&) = delete;
@@ -106,6 +102,8 @@ class Plan {
   [[nodiscard]] std::vector<std::string> chain_to(NodeIndex node) const;
   // Is an external input on record with another content than was seen?
   [[nodiscard]] bool has_moved() const { return moved_; }
+  // Null: it goes by the record.
+  [[nodiscard]] const SeenInputs* seen() const { return seen_; }
   // Is that what this run has seen? Yes, where it goes by the record.
   [[nodiscard]] bool has_seen(const UpstreamSeen& external) const;
   // The value of `spec` as a bound future holds it. REQUIRES: its inputs' values are in memory.
@@ -135,7 +133,7 @@ class Plan {
 
   Store& store_;
   ContextSource& contexts_;
-  SeenDigests* const seen_;
+  SeenInputs* const seen_;
   bool moved_ = false;
   KeyTable table_;
   std::vector<NodeIndex> wave_;       // nodes that have been named and not yet looked up

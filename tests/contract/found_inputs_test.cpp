@@ -57,6 +57,14 @@ TEST_F(WithDepfile, HeaderTouchedOnlyIsNotAChange) {
   EXPECT_EQ(run_counts(command).cached, 1u);
 }
 
+// By hand, or by who unpacked it from another machine.
+TEST_F(WithDepfile, HeaderFromTheFutureIsLikeAnyOther) {
+  fs::last_write_time(at("h"), fs::last_write_time(at("h")) + std::chrono::hours(24));
+  const auto command = compile();
+  EXPECT_EQ(run_counts(command).ran, 1u);
+  EXPECT_EQ(run_counts(command).cached, 1u);
+}
+
 TEST_F(WithDepfile, ChangeThatIsTakenBackRunsNothing) {
   const auto command = compile();
   EXPECT_EQ(run_counts(command).ran, 1u);

@@ -1,0 +1,149 @@
+// A name that comes to lead to another file: by a link, or by a directory that is renamed. That
+// file may be as old as it likes.
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+#include <stook/command.hpp>
+
+#include "src/file_stamp.h"
+#include "tests/support/commands.h"
+
+namespace {
+
+using namespace stook;
+namespace fs = std::filesystem;
+using stook::test::Commands;
+using stook::test::read;
+using stook::test::run_counts;
+using stook::test::write;
+
+// $1: the tree. Once, as long as nothing is called done.
+const std::map<std::string, std::string> swaps = {
+    {"link", "test -e $1/done || { ln -s v2 $1/next; mv -T $1/next $1/current; touch $1/done; }"},
+    {"directory", "test -e $1/done || { mv $1/current $1/v1; mv $1/v2 $1/current; "
+                  "touch $1/current/new $1/done; }"},
+};
+
+struct SwappedPath : Commands, testing::WithParamInterface<std::string> {
+  SwappedPath() {
+    const bool link = GetParam() == "link";
+    for (const std::string name : {link ? "v1" : "current", "v2"}) {
+      fs::create_directories(at(name) + "/deep");
+      write(at(name) + "/deep/h", name == "v2" ? "second" : "first");
+    }
+    if (link) fs::create_symlink("v1", at("current"));
+    write(at("a"), "source");
+    fs::create_directory(at("made"));
+    // All of it is older than what comes now, by the clock that stamps files.
+    do { write(at("now"), ""); } while (changed(at("now")) <= changed(at("a")));
+  }
+  static std::int64_t changed(const std::string& file) { return detail::stamp_of(file).changed_ns; }
+  [[nodiscard]] std::string swap() const { return swaps.at(GetParam()); }
+};
+INSTANTIATE_TEST_SUITE_P(SwappedPath, SwappedPath, testing::Values("link", "directory"),
+                         [](const auto& param) { return param.param; });
+
+TEST_P(SwappedPath, OfAHeader) {
+  const auto command = Command::make(
+      {.argv = {"sh", "-c",
+                "cat \"$1/current/deep/h\" > \"$2\"; echo x: \"$1/current/deep/h\" > \"$3\"; " +
+                    swap(),
+                "sh", at(""), "{out}", "{depfile}"},
+       .inputs = {at("a")},
+       .outputs = {at("made/b")}});
+  EXPECT_EQ(run_counts(command).ran, 1u);
+  EXPECT_EQ(read(at("made/b")), "first");
+  EXPECT_EQ(run_counts(command).ran, 1u);
+  EXPECT_EQ(read(at("made/b")), "second");
+  EXPECT_EQ(run_counts(command).cached, 1u);
+}
+
+TEST_P(SwappedPath, OfAnInputOfACommand) {
+  const auto command = Command::make(
+      {.argv = {"sh", "-c", swap() + "; cat \"$2\" > \"$3\"", "sh", at(""), "{in}", "{out}"},
+       .inputs = {at("current/deep/h")},
+       .outputs = {at("made/b")}});
+  EXPECT_EQ(run_counts(command).ran, 1u);
+  EXPECT_EQ(read(at("made/b")), "second");
+  fs::rename(at("current"), at("v3"));
+  fs::rename(at("v1"), at("current"));
+  EXPECT_EQ(run_counts(command).ran, 1u);
+  EXPECT_EQ(read(at("made/b")), "first");
+  EXPECT_EQ(run_counts(command).cached, 1u);
+}
+
+struct ReadsThrough : Task<ReadsThrough, std::string(std::string, std::string, bool)> {
+  std::string script;
+  std::string path;
+  bool finds;
+  File declared;
+  ReadsThrough(const std::string& swap, const std::string& file, bool is_found)
+      : script(swap), path(file), finds(is_found), declared(is_found ? file + ".none" : file) {}
+  std::string run_task() {
+    if (finds) add_input(File(path));
+    EXPECT_EQ(std::system(script.c_str()), 0);
+    return read(path);
+  }
+};
+
+TEST_P(SwappedPath, OfAnInputOfATask) {
+  write(at("current/deep/h.none"), "");
+  write(at("v2/deep/h.none"), "");
+  const std::string script = "set -- " + at("") + "; " + swap();
+  for (const bool finds : {false, true}) {
+    for (const bool workers : {false, true}) {
+      RunOptions options;
+      if (workers) options.executor = processes(1);
+      fs::remove(at("done"));
+      const auto task = ReadsThrough::make(script, at("current/deep/h"), finds);
+      EXPECT_EQ(task.run_graph(options).value, "second") << finds << workers;
+      // Back, as it was when the run looked at it.
+      if (GetParam() == "link") {
+        fs::remove(at("current"));
+        fs::create_symlink("v1", at("current"));
+      } else {
+        fs::rename(at("current"), at("v2"));
+        fs::rename(at("v1"), at("current"));
+      }
+      EXPECT_EQ(task.run_graph(options).value, "first") << finds << workers;
+      EXPECT_EQ(task.run_graph(options).stats.cached, 1u);
+      task.clear_task();
+    }
+  }
+}
+
+// That directories change is no such thing: in most trees what is made lies beside what is read.
+TEST_F(Commands, MadeBesideWhatIsReadIsNoSwap) {
+  fs::create_directories(at("src/util"));
+  write(at("src/util/a"), "source");
+  write(at("src/util/h"), "header");
+  const auto command = Command::make(
+      {.argv = {"sh", "-c",
+                "cat \"$2\" \"$1/src/util/h\" > \"$3\"; touch \"$1\"/of \"$1\"/src/of; "
+                "echo x: \"$1/src/util/h\" > \"$4\"",
+                "sh", at(""), "{in}", "{out}", "{depfile}"},
+       .inputs = {at("src/util/a")},
+       .outputs = {at("src/util/o")}});
+  EXPECT_EQ(run_counts(command).ran, 1u);
+  EXPECT_EQ(run_counts(command).cached, 1u);
+}
+
+// Nobody can know here; but one execution has to be enough to know the next time.
+TEST_F(Commands, DirectoriesThatChangeAgainAndAgainRunOnceMore) {
+  fs::create_directories(at("generated/deep"));
+  write(at("generated/deep/h"), "header");
+  write(at("a"), "source");
+  const auto command = Command::make(
+      {.argv = {"sh", "-c",
+                "cat \"$2\" \"$1/generated/deep/h\" > \"$3\"; touch \"$1/generated/$$\" "
+                "\"$1/generated/deep/$$\"; echo x: \"$1/generated/deep/h\" > \"$4\"",
+                "sh", at(""), "{in}", "{out}", "{depfile}"},
+       .inputs = {at("a")},
+       .outputs = {at("made/o")}});
+  EXPECT_EQ(run_counts(command).ran, 1u);
+  EXPECT_EQ(run_counts(command).ran, 1u);
+  EXPECT_EQ(run_counts(command).cached, 1u);
+}
+
+}  // namespace
