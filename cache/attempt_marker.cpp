@@ -6,6 +6,7 @@
 #include <array>
 #include <cerrno>
 #include <charconv>
+#include <chrono>
 #include <string_view>
 
 #include "cache/fault.h"
@@ -18,6 +19,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::string_view kPrefix = "rebuild-";
+constexpr std::string_view kCommandPrefix = "command-";
 constexpr std::uint64_t kMostId = std::uint64_t{1} << 62;  // nobody has counted so far
 
 fs::path place_of(const fs::path& directory) {
@@ -54,6 +56,10 @@ bool take_key(std::string_view hex, Key& key) {
 
 fs::path marker_of(const fs::path& root, const Key& key) {
   return root / "spool" / (std::string(kPrefix) + to_hex(key));
+}
+
+fs::path command_marker_of(const fs::path& root, const Key& key) {
+  return root / "spool" / (std::string(kCommandPrefix) + to_hex(key));
 }
 
 void leave_marker(const fs::path& root, const Key& key, const fs::path& directory, bool durable) {
@@ -94,7 +100,8 @@ std::vector<Key> markers_left(const fs::path& root) {
   std::vector<Key> keys;
   for (const std::string& name : names) {
     Key key;
-    if (!is_marker(name) || !take_key(std::string_view(name).substr(kPrefix.size()), key)) continue;
+    if (!name.starts_with(kPrefix)) continue;
+    if (!take_key(std::string_view(name).substr(kPrefix.size()), key)) continue;
     std::error_code error;
     const fs::file_status status = fs::symlink_status(spool / name, error);
     if (status.type() == fs::file_type::none)
@@ -104,6 +111,13 @@ std::vector<Key> markers_left(const fs::path& root) {
   return keys;
 }
 
-bool is_marker(const std::string& name) { return name.starts_with(kPrefix); }
+bool is_marker(const fs::path& file) {
+  const std::string name = file.filename().string();
+  if (name.starts_with(kPrefix)) return true;
+  if (!name.starts_with(kCommandPrefix)) return false;
+  std::error_code error;
+  const fs::file_time_type written = fs::last_write_time(file, error);
+  return !error && written > fs::file_time_type::clock::now() - std::chrono::hours(24);
+}
 
 }  // namespace stook::detail

@@ -20,6 +20,9 @@ struct AttemptMarker {
 };
 
 [[nodiscard]] std::filesystem::path marker_of(const std::filesystem::path& root, const Key& key);
+// Of a command that is under way; runtime/command_attempt says what is in it.
+[[nodiscard]] std::filesystem::path command_marker_of(const std::filesystem::path& root,
+                                                      const Key& key);
 
 // Says that `directory`, the task's, is about to be touched. What says so already is not
 // written anew: it would be empty for a moment. `durable`: it survives a power failure when this
@@ -36,7 +39,8 @@ void remove_marker(const std::filesystem::path& root, const Key& key) noexcept;
 // The keys that have one. Throws CacheError.
 [[nodiscard]] std::vector<Key> markers_left(const std::filesystem::path& root);
 
-// Is a file of that name in the spool one?
-[[nodiscard]] bool is_marker(const std::string& name);
+// Is a file of that name in the spool one? Of a command's it is none a day after it was written:
+// what was left running has ended.
+[[nodiscard]] bool is_marker(const std::filesystem::path& file);
 
 }  // namespace stook::detail

@@ -98,7 +98,7 @@ void sweep_spool(const Layout& layout) {
   (void)os_list(spool, names);
   for (const std::string& name : names) {
     // What was moved aside for a rebuild is given back by whoever runs tasks.
-    if (is_marker(name) || spool / name == layout.trash) continue;
+    if (is_marker(spool / name) || spool / name == layout.trash) continue;
     (void)os_remove_tree(spool / name);
   }
 }

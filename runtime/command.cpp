@@ -10,6 +10,7 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "runtime/command_attempt.h"
 #include "runtime/command_files.h"
 #include "runtime/command_text.h"
 #include "runtime/found_inputs.h"
@@ -160,7 +161,8 @@ CommandInput Argument<CommandInput>::decode(const Json& json, std::string_view w
 struct Command::Work {
   explicit Work(const Command& command)
       : task(command), arguments(command.arguments_), found(command.task_context().found_inputs()),
-        mark(to_hex(command.task_context().spec().key).substr(0, 12)) {
+        attempt(command.task_context().cache_root(), command.task_context().spec().key),
+        mark{to_hex(command.task_context().spec().key).substr(0, 12), attempt.number()} {
     collect(arguments.inputs, in);
     collect(arguments.implicit_inputs, implicit);
   }
@@ -365,7 +367,8 @@ struct Command::Work {
   const Command& task;
   const CommandArguments& arguments;
   InputFinder& found;
-  const std::string mark;
+  const CommandAttempt attempt;
+  const CommandMark mark;
   std::vector<Input> in;
   std::vector<Input> implicit;
   std::size_t next_file = 0;

@@ -5,11 +5,14 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 #include <ctime>
 #include <fstream>
 #include <iterator>
+#include <string_view>
 
+#include "runtime/command_attempt.h"
 #include "src/depfile.h"
 #include "src/hash.h"
 #include "src/mutant.h"
@@ -22,12 +25,13 @@ namespace {
 namespace fs = std::filesystem;
 
 // A name beside `path` that keeps its extension: programs look at it.
-std::string name_beside(const std::string& path, const std::string& mark, const char* kind) {
+std::string name_beside(const std::string& path, const std::string& mark, std::string_view kind) {
   constexpr std::size_t longest = 255;
   const fs::path whole(path);
-  std::string name = ".stook-" + mark + kind + whole.filename().string();
+  const std::string prefix = ".stook-" + mark + std::string(kind);
+  std::string name = prefix + whole.filename().string();
   if (name.size() > longest) {
-    name = ".stook-" + mark + kind + to_hex(hash_bytes(path)) + whole.extension().string();
+    name = prefix + to_hex(hash_bytes(path)) + whole.extension().string();
   }
   return (whole.parent_path() / name).string();
 }
@@ -36,6 +40,14 @@ void rename_or_throw(const std::string& from, const std::string& to) {
   if (::rename(from.c_str(), to.c_str()) != 0) {
     throw Error("cannot rename " + from + " to " + to + ": " + std::strerror(errno));
   }
+}
+
+// In the names of an attempt.
+std::string attempt_kind(std::uint32_t attempt) {
+  if (attempt == 0) return "-";
+  char text[12];
+  std::snprintf(text, sizeof text, "-%x-", static_cast<unsigned>(attempt));
+  return text;
 }
 
 // What an earlier attempt left, which must not be taken for what the command makes.
@@ -105,14 +117,38 @@ Digest digest_of_file(const std::string& path) {
 }
 
 CommandFiles::CommandFiles(const std::vector<std::string>& outputs, std::string depfile,
-                           const std::string& mark)
-    : outputs_(outputs), depfile_(std::move(depfile)) {
+                           const CommandMark& mark)
+    : outputs_(outputs), depfile_(std::move(depfile)), mark_(mark) {
+  temporary_ = names_of(mark.attempt);
+  temporary_depfile_ = temporary_.back();
+  temporary_.pop_back();
   for (const std::string& output : outputs) {
-    temporary_.push_back(name_beside(output, mark, "-"));
-    aside_.push_back(name_beside(output, mark, "-was-"));
+    aside_.push_back(name_beside(output, mark.command, "-was-"));
   }
-  const std::string base = !depfile_.empty() ? depfile_ : !outputs.empty() ? outputs[0] : "depfile";
-  temporary_depfile_ = name_beside(base, mark, "-") + ".d";
+}
+
+// Of the outputs, then of the depfile.
+std::vector<std::string> CommandFiles::names_of(std::uint32_t attempt) const {
+  const std::string kind = attempt_kind(attempt);
+  std::vector<std::string> names;
+  for (const std::string& output : outputs_) {
+    names.push_back(name_beside(output, mark_.command, kind));
+  }
+  const std::string base = !depfile_.empty()   ? depfile_
+                           : !outputs_.empty() ? outputs_[0]
+                                               : "depfile";
+  names.push_back(name_beside(base, mark_.command, kind) + ".d");
+  return names;
+}
+
+// What those have made who were cut off; they may have done it after this was last called.
+void CommandFiles::remove_of_earlier_attempts() const {
+  constexpr std::uint32_t most = 16;
+  if (mark_.attempt >= first_random_attempt) return;
+  const std::uint32_t first = mark_.attempt > most ? mark_.attempt - most : 0;
+  for (std::uint32_t attempt = first; attempt < mark_.attempt; ++attempt) {
+    for (const std::string& name : names_of(attempt)) ::unlink(name.c_str());
+  }
 }
 
 CommandFiles::~CommandFiles() {
@@ -142,15 +178,25 @@ void CommandFiles::prepare(const CommandUse& use) {
       throw Error("the output " + output + " is a directory; a command makes files only");
     }
   }
+  remove_of_earlier_attempts();
   use_.depfile = use.depfile;
   for (std::size_t i = 0; i < outputs_.size(); ++i) {
     remove_or_throw(temporary_[i]);
-    if (!use.out[i] && ::rename(outputs_[i].c_str(), aside_[i].c_str()) != 0 && errno != ENOENT) {
-      throw Error("cannot move " + outputs_[i] + " aside: " + std::strerror(errno));
-    }
+    if (!use.out[i]) move_aside(i);
     use_.out.push_back(use.out[i]);
   }
   remove_or_throw(use_.depfile ? temporary_depfile_ : depfile_);
+}
+
+// Where something lies aside already an attempt was cut off: what is in its place is a half.
+void CommandFiles::move_aside(std::size_t output) {
+  const std::string& path = outputs_[output];
+  std::error_code ignored;
+  if (fs::exists(fs::symlink_status(aside_[output], ignored)) && !STOOK_MUTANT("half-output")) {
+    remove_or_throw(path);
+  } else if (::rename(path.c_str(), aside_[output].c_str()) != 0 && errno != ENOENT) {
+    throw Error("cannot move " + path + " aside: " + std::strerror(errno));
+  }
 }
 
 std::vector<std::string> CommandFiles::take_depfile() {
@@ -204,11 +250,11 @@ std::vector<MadeFile> CommandFiles::publish(const fs::path& keep) {
   return made;
 }
 
-MadeFile restore_kept(const fs::path& kept, const std::string& output, const std::string& mark,
+MadeFile restore_kept(const fs::path& kept, const std::string& output, const CommandMark& mark,
                       const Digest& digest) {
   const fs::path parent = fs::path(output).parent_path();
   if (!parent.empty()) fs::create_directories(parent);
-  const std::string temporary = name_beside(output, mark, "-");
+  const std::string temporary = name_beside(output, mark.command, attempt_kind(mark.attempt));
   link_or_copy(kept, temporary);
   const Digested file{set_exact_time(temporary), stamp_of(temporary).inode, digest};
   // Where the two are one file already, rename() would leave the temporary name.

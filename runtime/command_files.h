@@ -3,6 +3,7 @@
 // Unaware of tasks and processes. One object per execution; not thread-safe.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -21,12 +22,17 @@ struct MadeFile {
   bool settled = false;  // the stamp is one that no later change can have
 };
 
+// Tells the temporary files of a command from those of others, and of its attempts.
+struct CommandMark {
+  std::string command;
+  std::uint32_t attempt = 0;  // see CommandAttempt
+};
+
 // Removes what is temporary and puts back what was moved aside, unless publish() was called.
 class CommandFiles {
  public:
-  // `mark`: tells this command's temporary files from those of others.
   CommandFiles(const std::vector<std::string>& outputs, std::string depfile,
-               const std::string& mark);
+               const CommandMark& mark);
   ~CommandFiles();
   CommandFiles(const CommandFiles&) = delete;
   CommandFiles& operator=(const CommandFiles&) = delete;
@@ -46,9 +52,13 @@ class CommandFiles {
 
  private:
   [[nodiscard]] const std::string& made_at(std::size_t output) const;
+  [[nodiscard]] std::vector<std::string> names_of(std::uint32_t attempt) const;
+  void remove_of_earlier_attempts() const;
+  void move_aside(std::size_t output);
 
   const std::vector<std::string>& outputs_;
   const std::string depfile_;
+  const CommandMark mark_;
   std::vector<std::string> temporary_;
   std::vector<std::string> aside_;  // earlier outputs of what is made in place
   std::string temporary_depfile_;
@@ -59,7 +69,7 @@ class CommandFiles {
 // Puts the kept file into the tree: a hard link, or a copy. Throws
 // std::filesystem::filesystem_error.
 MadeFile restore_kept(const std::filesystem::path& kept, const std::string& output,
-                      const std::string& mark, const Digest& digest);
+                      const CommandMark& mark, const Digest& digest);
 
 // Of the content, as that of stook::File.
 [[nodiscard]] Digest digest_of_file(const std::string& path);

@@ -283,6 +283,8 @@ TaskDirectory& NodeContext::open_directory() {
   return *directory_;
 }
 
+fs::path NodeContext::cache_root() const { return execution_.store_.root(); }
+
 // While it is being planned a task only learns where its directories will be.
 fs::path NodeContext::directory() { return executing_ ? open_directory().data() : path() / "data"; }
 

@@ -40,6 +40,7 @@ class NodeContext final : public TaskContext {
   NodeContext(Execution& execution, NodeIndex node) : execution_(execution), node_(node) {}
   [[nodiscard]] const TaskSpec& spec() const override;
   [[nodiscard]] std::uint64_t id() override;
+  [[nodiscard]] std::filesystem::path cache_root() const override;
   [[nodiscard]] std::filesystem::path directory() override;
   [[nodiscard]] std::filesystem::path checkpoint_directory() override;
   [[nodiscard]] std::filesystem::path log_path(std::string_view name) override;

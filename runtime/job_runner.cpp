@@ -108,6 +108,7 @@ class JobRunner::Context final : public TaskContext {
 
   [[nodiscard]] const TaskSpec& spec() const override { return task_; }
   [[nodiscard]] std::uint64_t id() override { return job_.id; }
+  [[nodiscard]] fs::path cache_root() const override { return runner_.root_; }
   [[nodiscard]] fs::path directory() override {
     return executing ? task_directory().data() : path() / "data";
   }

@@ -24,6 +24,7 @@ class TaskContext {
   virtual ~TaskContext() = default;
   [[nodiscard]] virtual const TaskSpec& spec() const = 0;
   [[nodiscard]] virtual std::uint64_t id() = 0;
+  [[nodiscard]] virtual std::filesystem::path cache_root() const = 0;
   [[nodiscard]] virtual std::filesystem::path directory() = 0;
   [[nodiscard]] virtual std::filesystem::path checkpoint_directory() = 0;
   [[nodiscard]] virtual std::filesystem::path log_path(std::string_view name) = 0;

@@ -1,6 +1,9 @@
 // Command: programs that make files from files.
 #include <gtest/gtest.h>
+#include <signal.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <fstream>
@@ -325,6 +328,88 @@ TEST_F(Commands, StoppedRunKillsAllTheyStarted) {
   EXPECT_EQ(rest, "");
   EXPECT_EQ(read(at("b")), "earlier");
   EXPECT_EQ(entries_in(tree.path()), 2);
+}
+
+// The driver is killed, and what its command has started goes on: nobody can help that. It writes
+// when the next one has made its output, and not yet ended.
+TEST_F(Commands, OneOfADeadDriverWritesNothingForTheNext) {
+  for (const char* pipe : {"begun", "go", "said"}) ASSERT_EQ(::mkfifo(at(pipe).c_str(), 0600), 0);
+  const auto command = Command::make(
+      {.argv = {"sh", "-c",
+                "if mkdir \"$0/first\" 2> /dev/null; then trap '' TERM; echo > \"$0/begun\"; "
+                "read -r go < \"$0/go\"; echo orphan > \"$1\"; echo > \"$0/said\"; "
+                "else echo fresh > \"$1\"; test -e \"$0/over\" || { : > \"$0/over\"; "
+                "echo > \"$0/go\"; read -r said < \"$0/said\"; }; fi",
+                at(""), "{out}"},
+       .outputs = {at("made/b")}});
+  const auto in_another_process = [&] {
+    const pid_t pid = ::fork();
+    if (pid == 0) {
+      CacheOptions options;
+      options.warn = [](std::string_view) {};
+      const Cache own(cache.root(), options);
+      (void)command.run_graph();
+      ::_exit(0);
+    }
+    return pid;
+  };
+  cache.close();
+  const pid_t dies = in_another_process();
+  std::string line;
+  std::ifstream begun(at("begun"));
+  std::getline(begun, line);
+  ::kill(dies, SIGKILL);
+  ::waitpid(dies, nullptr, 0);
+  ::waitpid(in_another_process(), nullptr, 0);
+  EXPECT_EQ(read(at("made/b")), "fresh\n");
+  cache.open();
+  EXPECT_EQ(run_counts(command).cached, 1u);
+  // What the dead one has left goes when the command is executed next.
+  fs::remove(at("made/b"));
+  cache.close();
+  ::waitpid(in_another_process(), nullptr, 0);
+  EXPECT_EQ(read(at("made/b")), "fresh\n");
+  EXPECT_EQ(entries_in(at("made")), 1);
+  cache.open();
+}
+
+// After a day nothing that it started is left.
+TEST_F(Commands, OneOfADeadDriverIsRememberedForADay) {
+  const fs::path young = cache.root() / "spool" / ("command-" + std::string(32, 'a'));
+  const fs::path old = cache.root() / "spool" / ("command-" + std::string(32, 'b'));
+  for (const fs::path& file : {young, old}) write(file, "00000001 r");
+  fs::last_write_time(old, fs::last_write_time(old) - std::chrono::hours(25));
+  cache.reopen();
+  EXPECT_TRUE(fs::exists(young));
+  EXPECT_FALSE(fs::exists(old));
+  EXPECT_EQ(cache.warnings(), 0);
+}
+
+// The content that was there before the first of them is what comes back.
+TEST_F(Commands, OneOfADeadDriverLeftItsOutputInPlace) {
+  write(at("b"), "earlier");
+  for (const char* pipe : {"begun", "never"}) ASSERT_EQ(::mkfifo(at(pipe).c_str(), 0600), 0);
+  const auto command = Command::make(
+      {.argv = {"sh", "-c",
+                "mkdir \"$0/first\" || exit 3; echo half > \"$0/b\"; echo > \"$0/begun\"; "
+                "read -r never < \"$0/never\"",
+                at("")},
+       .outputs = {at("b")}});
+  cache.close();
+  const pid_t dies = ::fork();
+  if (dies == 0) {
+    const Cache own(cache.root());
+    (void)command.run_graph();
+    ::_exit(0);
+  }
+  std::string line;
+  std::ifstream begun(at("begun"));
+  std::getline(begun, line);
+  ::kill(dies, SIGKILL);
+  ::waitpid(dies, nullptr, 0);
+  cache.open();
+  EXPECT_FALSE(failure_of(command).empty());
+  EXPECT_EQ(read(at("b")), "earlier");
 }
 
 TEST_F(Commands, WhatIsLeftRunningIsEnded) {
