@@ -6,7 +6,6 @@
 #include <filesystem>
 #include <vector>
 
-#include "src/file_stamp.h"
 #include "src/mutant.h"
 
 namespace stook::detail {
@@ -25,16 +24,22 @@ void push_parts(const fs::path& path, std::vector<std::string>& parts) {
   std::reverse(parts.begin() + static_cast<std::ptrdiff_t>(first), parts.end());
 }
 
-std::string start_of(const fs::path& path) { return path.is_absolute() ? "/" : "."; }
+// Empty where it has no name any more.
+fs::path working_directory() {
+  std::error_code error;
+  return fs::current_path(error);
+}
 
 }  // namespace
 
+PathHistory::PathHistory(std::int64_t tick_ns) : tick_ns_(tick_ns), base_(working_directory()) {}
+
 // Calls visit(name, stamp, is_link, the directory it is in) for each directory and link on the way,
 // the last part too; false, as soon as visit says so or there is nothing.
-template <class Visit> bool PathHistory::walk(const std::string& path, const Visit& visit) {
+template <class Visit> bool PathHistory::walk(const fs::path& path, const Visit& visit) {
   std::vector<std::string> parts;
   push_parts(path, parts);
-  std::string at = start_of(path);
+  std::string at = path.is_absolute() ? "/" : ".";
   for (int links = 0; !parts.empty();) {
     const std::string part = std::move(parts.back());
     parts.pop_back();
@@ -61,34 +66,37 @@ template <class Visit> bool PathHistory::walk(const std::string& path, const Vis
   return true;
 }
 
+PathHistory::Identity PathHistory::identity_of(const FileStamp& stamp, bool is_link) {
+  return {stamp.device, stamp.inode, is_link ? stamp.changed_ns : 0};
+}
+
 void PathHistory::note(const std::string& path) {
-  const std::string directory = fs::path(path).parent_path().string();
-  (void)walk(directory, [&](const std::string& name, const FileStamp& stamp, bool is_link, auto&) {
-    if (!is_link) noted_.try_emplace(name, stamp.device, stamp.inode);
-    return true;
-  });
+  (void)walk(whole(path).parent_path(),
+             [&](const std::string& name, const FileStamp& stamp, bool is_link, auto&) {
+               noted_.try_emplace(name, identity_of(stamp, is_link));
+               return true;
+             });
 }
 
 bool PathHistory::held(const std::string& path) {
   if (STOOK_MUTANT("path-held")) return true;
-  const std::string directory = fs::path(path).parent_path().string();
-  const auto [at, is_new] = held_.try_emplace(directory, false);
+  const fs::path directory = whole(path).parent_path();
+  const auto [at, is_new] = held_.try_emplace(directory.string(), false);
   if (is_new) at->second = directory_held(directory);
   if (!at->second) return false;
   struct stat info {};
   if (::lstat(path.c_str(), &info) != 0) return false;
-  return !S_ISLNK(info.st_mode) || directory_held(path);
+  return !S_ISLNK(info.st_mode) || directory_held(whole(path));
 }
 
 // Who renames something changes it, and the directory where it is then: on Linux all file systems
 // stamp both.
-bool PathHistory::directory_held(const std::string& path) {
+bool PathHistory::directory_held(const fs::path& path) {
   return walk(path, [&](const std::string& name, const FileStamp& stamp, bool is_link,
                         const std::string& above) {
     if (stamp.latest_change_ns() < tick_ns_ || is_unchanged(above)) return true;
-    if (is_link) return false;
     const auto noted = noted_.find(name);
-    return noted != noted_.end() && noted->second == Identity{stamp.device, stamp.inode};
+    return noted != noted_.end() && noted->second == identity_of(stamp, is_link);
   });
 }
 

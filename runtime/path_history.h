@@ -4,20 +4,22 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <string>
 #include <string_view>
 #include <unordered_map>
-#include <utility>
+
+#include "src/file_stamp.h"
 
 namespace stook::detail {
 
 class PathHistory {
  public:
   // `tick_ns`: the moment, on the clock that stamps files.
-  explicit PathHistory(std::int64_t tick_ns) : tick_ns_(tick_ns) {}
+  explicit PathHistory(std::int64_t tick_ns);
 
-  // Before anything is read: the directories that `path` leads through are as they are now. For
-  // those in which something will be made.
+  // Before anything is read: what `path` leads through is as it is now. For directories in which
+  // something will be made.
   void note(const std::string& path);
 
   // Afterwards: does `path` lead to the same file, the whole time since the moment? False also
@@ -26,13 +28,20 @@ class PathHistory {
   [[nodiscard]] bool held(const std::string& path);
 
  private:
-  using Identity = std::pair<std::int64_t, std::int64_t>;  // device, inode
+  struct Identity {
+    std::int64_t device, inode;
+    std::int64_t changed_ns;  // of a link: its number is soon given again
+    friend bool operator==(const Identity&, const Identity&) = default;
+  };
 
-  template <class Visit> static bool walk(const std::string& path, const Visit& visit);
-  [[nodiscard]] bool directory_held(const std::string& path);
+  static Identity identity_of(const FileStamp& stamp, bool is_link);
+  template <class Visit> static bool walk(const std::filesystem::path& path, const Visit& visit);
+  [[nodiscard]] std::filesystem::path whole(const std::string& path) const { return base_ / path; }
+  [[nodiscard]] bool directory_held(const std::filesystem::path& path);
   [[nodiscard]] bool is_unchanged(const std::string& directory);
 
   const std::int64_t tick_ns_;
+  const std::filesystem::path base_;  // names are absolute here: depfiles mix both
   std::unordered_map<std::string, Identity> noted_;
   std::unordered_map<std::string, bool> held_;
   std::unordered_map<std::string, bool> unchanged_;

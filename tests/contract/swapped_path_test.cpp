@@ -129,6 +129,25 @@ TEST_F(Commands, MadeBesideWhatIsReadIsNoSwap) {
   EXPECT_EQ(run_counts(command).cached, 1u);
 }
 
+// The one by a name from the working directory, the other by a whole one.
+TEST_F(Commands, MadeBesideWhatIsReadIsNoSwapByAnotherName) {
+  const fs::path before = fs::current_path();
+  fs::current_path(tree.path());
+  fs::create_directories("src/util");
+  write("src/util/a", "source");
+  write("src/util/h", "header");
+  const auto command =
+      Command::make({.argv = {"sh", "-c",
+                              "cat \"$2\" \"$1/src/util/h\" > \"$3\"; touch of src/of; "
+                              "echo x: \"$1/src/util/h\" > \"$4\"",
+                              "sh", at(""), "{in}", "{out}", "{depfile}"},
+                     .inputs = {"src/util/a"},
+                     .outputs = {"src/util/o"}});
+  EXPECT_EQ(run_counts(command).ran, 1u);
+  EXPECT_EQ(run_counts(command).cached, 1u);
+  fs::current_path(before);
+}
+
 // Nobody can know here; but one execution has to be enough to know the next time.
 TEST_F(Commands, DirectoriesThatChangeAgainAndAgainRunOnceMore) {
   fs::create_directories(at("generated/deep"));
