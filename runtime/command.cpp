@@ -230,12 +230,13 @@ struct Command::Work {
       }
       throw Error(text);
     }
-    const auto depends = from_here(files.take_depfile());
+    auto depends = from_here(files.take_depfile());
     const fs::path keep = arguments.keep_outputs ? fresh_keep_directory() : fs::path();
     const std::vector<MadeFile> made = files.publish(keep);
     CommandResult result = enter(made);
+    forget_own(depends, files.temporary());
     KeptFiles kept = recheck(depends, reading);
-    if (arguments.keep_outputs && !kept.declared.empty()) {
+    if (arguments.keep_outputs && files.kept_all() && !kept.declared.empty()) {
       kept.outputs = result.outputs;
       write_kept(keep / "manifest", kept);
     }
@@ -315,6 +316,19 @@ struct Command::Work {
     return paths;
   }
 
+  // What it made and read itself is entered as made, whatever it is called there.
+  void forget_own(std::vector<std::string>& depends,
+                  const std::vector<std::string>& temporary) const {
+    const auto whole = [](const std::string& path) {
+      return fs::absolute(path).lexically_normal().string();
+    };
+    std::unordered_set<std::string> own;
+    for (const auto* names : {&temporary, &arguments.outputs}) {
+      for (const std::string& name : *names) own.insert(whole(name));
+    }
+    std::erase_if(depends, [&](const std::string& path) { return own.contains(whole(path)); });
+  }
+
   CommandResult enter(const std::vector<MadeFile>& made) {
     CommandResult result;
     for (std::size_t i = 0; i < made.size(); ++i) {
@@ -333,10 +347,19 @@ struct Command::Work {
     if (!arguments.depfile.empty()) paths.note(arguments.depfile);
   }
 
-  // What was read, as it is now; empty where something changed while the command ran.
+  // A file that was read, as it is now.
+  struct Looked {
+    FoundInput found;
+    std::string path;
+    std::string expected;  // the digest of a command's output
+    bool declared;
+  };
+
+  // What was read; empty where something changed while the command ran.
   KeptFiles recheck(const std::vector<std::string>& depends, Reading& reading) {
     KeptFiles kept;
     bool certain = true, all_checked = true;
+    std::vector<Looked> looked;
     std::unordered_set<std::string> known;
     for (const auto* inputs : {&in, &implicit}) {
       for (const Input& input : *inputs) {
@@ -345,10 +368,9 @@ struct Command::Work {
           continue;
         }
         known.insert(fs::path(input.path).lexically_normal().string());
-        const Digest expected = digest_from_hex(input.digest);
-        const bool held =
-            found.recheck(input.path, reading, input.digest.empty() ? nullptr : &expected);
-        certain = certain && held;
+        if (!found.is_as_seen(input.path)) {
+          looked.push_back({found.look(input.path, reading), input.path, input.digest, true});
+        }
         if (arguments.keep_outputs) {
           kept.declared.push_back({input.path, to_hex(digest_of_file(input.path))});
         }
@@ -356,12 +378,25 @@ struct Command::Work {
     }
     for (const std::string& path : depends) {
       if (known.contains(path)) continue;
-      FoundInput input = found.look(path, reading);
-      certain = certain && input.certain;
-      if (arguments.keep_outputs) kept.found.push_back({path, to_hex(input.digest)});
-      found.add(std::move(input));
+      looked.push_back({found.look(path, reading), path, {}, false});
     }
+    for (Looked& file : looked) certain = conclude(std::move(file), reading, kept) && certain;
     return certain && all_checked ? kept : KeptFiles{};
+  }
+
+  bool conclude(Looked file, Reading& reading, KeptFiles& kept) {
+    FoundInput& input = file.found;
+    InputFinder::conclude(input, reading);
+    if (!file.expected.empty()) {
+      if (input.certain && input.digest == digest_from_hex(file.expected)) return true;
+      input.certain = false;
+    }
+    const bool certain = input.certain;
+    if (!file.declared && arguments.keep_outputs) {
+      kept.found.push_back({file.path, to_hex(input.digest)});
+    }
+    found.add(std::move(input));
+    return certain;
   }
 
   const Command& task;

@@ -46,7 +46,7 @@ void rename_or_throw(const std::string& from, const std::string& to) {
 std::string attempt_kind(std::uint32_t attempt) {
   if (attempt == 0) return "-";
   char text[12];
-  std::snprintf(text, sizeof text, "-%x-", static_cast<unsigned>(attempt));
+  std::snprintf(text, sizeof text, ".%x-", static_cast<unsigned>(attempt));
   return text;
 }
 
@@ -80,9 +80,15 @@ struct Digested {
   Digest digest;
 };
 
+// Is it a file that the command has made, and nobody else has under another name?
+bool is_own(const std::string& path) {
+  struct stat info {};
+  return ::lstat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode) && info.st_nlink == 1;
+}
+
 Digested digested(const std::string& path) {
   Digested file;
-  file.exact_time = set_exact_time(path);
+  if (is_own(path) || STOOK_MUTANT("own-output")) file.exact_time = set_exact_time(path);
   file.inode = stamp_of(path).inode;
   file.digest = digest_of_file(path);
   return file;
@@ -122,9 +128,7 @@ CommandFiles::CommandFiles(const std::vector<std::string>& outputs, std::string 
   temporary_ = names_of(mark.attempt);
   temporary_depfile_ = temporary_.back();
   temporary_.pop_back();
-  for (const std::string& output : outputs) {
-    aside_.push_back(name_beside(output, mark.command, "-was-"));
-  }
+  for (const std::string& output : outputs) { aside_.push_back(name_beside(output, "was", "-")); }
 }
 
 // Of the outputs, then of the depfile.
@@ -237,8 +241,11 @@ std::vector<MadeFile> CommandFiles::publish(const fs::path& keep) {
   std::vector<MadeFile> made;
   for (std::size_t i = 0; i < outputs_.size(); ++i) {
     if (!keep.empty()) {
-      make_read_only(made_at(i));
-      link_or_copy(made_at(i), keep / std::to_string(i));
+      kept_all_ = kept_all_ && is_own(made_at(i));
+      if (kept_all_) {
+        make_read_only(made_at(i));
+        link_or_copy(made_at(i), keep / std::to_string(i));
+      }
     }
     if (use_.out[i] && !STOOK_MUTANT("rename-output")) {
       rename_or_throw(temporary_[i], outputs_[i]);

@@ -49,6 +49,8 @@ class CommandFiles {
   // Brings the outputs into the tree. `keep`: where in the cache they are kept too, as files
   // "0", "1", ...; empty: nowhere. Throws Error where one was not made.
   [[nodiscard]] std::vector<MadeFile> publish(const std::filesystem::path& keep);
+  // Not where an output is a link: it is another's file.
+  [[nodiscard]] bool kept_all() const { return kept_all_; }
 
  private:
   [[nodiscard]] const std::string& made_at(std::size_t output) const;
@@ -64,6 +66,7 @@ class CommandFiles {
   std::string temporary_depfile_;
   CommandUse use_;
   bool published_ = false;
+  bool kept_all_ = true;
 };
 
 // Puts the kept file into the tree: a hard link, or a copy. Throws

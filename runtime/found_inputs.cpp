@@ -92,9 +92,10 @@ Moment Moment::now() {
 FoundInput look_at_file(const std::string& path, DigestCache& digests) {
   FoundInput found;
   found.spec = file_spec(path);
+  const std::int64_t now = clock_ns(CLOCK_REALTIME);
   FileStamp stamp = stamp_of(path);
   found.digest = read(external(found.spec), digests, stamp, found.certain);
-  if (stamp.exists() && stamp.latest_change_ns() < clock_ns(CLOCK_REALTIME) - racy_window_ns) {
+  if (stamp.exists() && stamp.latest_change_ns() < now - racy_window_ns) {
     found.fingerprint = stamp.fingerprint();
   }
   return found;
@@ -159,28 +160,38 @@ Reading InputFinder::begin_reading() const {
   return Reading(moment);
 }
 
-FoundInput InputFinder::look(const std::string& path, Reading& reading) {
+FoundInput InputFinder::look(const std::string& path, const Reading& reading) {
   FoundInput found = look(path);
   const Moment& start = reading.start;
   const FileStamp after = stamp_of(path);
-  if (!after.exists() || after.earliest_change_ns() > start.exact_ns) {
+  if (!after.exists()) {
+    found.certain = false;
+  } else if (knew(found, after, start)) {
+    // Whatever the clocks say: what is changed gets another stamp.
+  } else if (after.earliest_change_ns() > start.exact_ns) {
     found.certain = false;
   } else if (after.latest_change_ns() >= start.tick_ns) {
     // In the tick of the start: as it should be if this run, or one before, knew it like this.
     Entry entry;
     store_.lookup({&found.spec->key, 1}, {&entry, 1});
     found.certain = entry.state == RecordState::fresh && entry.digest == found.digest;
-  } else if (!knew(external(found.spec), after, start)) {
-    found.certain =
-        reading.paths.held(path);  // older than the start, and all the time in its place
+  } else {
+    found.in_place = false;
   }
   return found;
 }
 
+void InputFinder::conclude(FoundInput& found, Reading& reading) {
+  if (found.in_place) return;
+  found.certain = found.certain && reading.paths.held(external(found.spec).name);
+  found.in_place = true;
+}
+
 // Had the run seen the file like this before?
-bool InputFinder::knew(const ExternalSpec& file, const FileStamp& stamp, const Moment& start) {
+bool InputFinder::knew(const FoundInput& found, const FileStamp& stamp, const Moment& start) {
+  const ExternalSpec& file = external(found.spec);
   const SeenInput* const seen = find_seen(seen_, file.key);
-  return (seen != nullptr && seen->stamp == stamp) ||
+  return (seen != nullptr && seen->digest == found.digest && stamp.is_same_file(seen->stamp)) ||
          digests_.knew(file.name, stamp, start.exact_ns);
 }
 
@@ -201,22 +212,11 @@ void InputFinder::add(FoundInput input) {
   if (keys_.insert(input.spec->key).second) found_.push_back(std::move(input));
 }
 
-bool InputFinder::recheck(const std::string& path, Reading& reading, const Digest* expected) {
-  const SpecPtr spec = file_spec(path);
-  const SeenInput* const seen = find_seen(seen_, spec->key);
+bool InputFinder::is_as_seen(const std::string& path) const {
+  const SeenInput* const seen = find_seen(seen_, file_spec(path)->key);
+  if (seen == nullptr) return false;
   const FileStamp stamp = stamp_of(path);
-  if (seen != nullptr && stamp == seen->stamp && stamp.exists() &&
-      stamp.latest_change_ns() < looked_.tick_ns) {
-    return true;
-  }
-  FoundInput found = look(path, reading);
-  if (expected != nullptr) {
-    if (found.certain && found.digest == *expected) return true;
-    found.certain = false;
-  }
-  const bool certain = found.certain;
-  add(std::move(found));
-  return certain;
+  return stamp == seen->stamp && stamp.exists() && stamp.latest_change_ns() < looked_.tick_ns;
 }
 
 void InputFinder::recheck_all() {

@@ -59,6 +59,7 @@ struct FoundInput {
   std::string fingerprint;  // empty: too young, it has to be read again
   bool certain = true;      // this content, and no other, was there since the moment asked for
   bool made = false;        // by this execution: the store is told even where it knows the content
+  bool in_place = true;     // false: whether its name led to it all the time is to be asked yet
 };
 
 [[nodiscard]] SpecPtr file_spec(const std::string& path);
@@ -88,8 +89,10 @@ class InputFinder {
   // Now, but not in the tick in which the run began: whatever was changed before the run has an
   // older stamp. Waits for the end of that tick, a few milliseconds, at the beginning of a run.
   [[nodiscard]] Reading begin_reading() const;
-  // The file as it is now, and whether it was so all the time since the reading began.
-  [[nodiscard]] FoundInput look(const std::string& path, Reading& reading);
+  // Of files that something has read: each one as it is now, and whether it was so all the time
+  // since the reading began. When all have been looked at they are concluded.
+  [[nodiscard]] FoundInput look(const std::string& path, const Reading& reading);
+  static void conclude(FoundInput& found, Reading& reading);
   [[nodiscard]] FoundInput look(const std::string& path) { return look_at_file(path, digests_); }
   // A file this execution has just made.
   [[nodiscard]] FoundInput made(const std::string& path, const FileStamp& stamp, bool settled,
@@ -97,19 +100,17 @@ class InputFinder {
   // Enters an input into the task's record; one that is declared too is only compared.
   void add(FoundInput input);
   void clear();
-  // A declared input that has been read: was it all the time what the run knows of it? `expected`:
-  // its digest, where the caller knows it; else it is compared when the record is made, and this
-  // only says that it held still.
-  bool recheck(const std::string& path, Reading& reading, const Digest* expected);
+  // A declared input that has been read: is it the file that the run saw, unchanged?
+  [[nodiscard]] bool is_as_seen(const std::string& path) const;
 
-  // The same of all that was added: by a task that reads what it finds.
+  // Looks once more at all that was added: by a task that reads what it finds.
   void recheck_all();
 
   // For the execution: enter_found().
   void append_to(std::vector<UpstreamSeen>& upstream) { enter_found(store_, found_, upstream); }
 
  private:
-  [[nodiscard]] bool knew(const ExternalSpec& file, const FileStamp& stamp, const Moment& start);
+  [[nodiscard]] bool knew(const FoundInput& found, const FileStamp& stamp, const Moment& start);
 
   Store& store_;
   const SeenInputs* const seen_;

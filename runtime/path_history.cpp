@@ -52,7 +52,8 @@ template <class Visit> bool PathHistory::walk(const fs::path& path, const Visit&
     if (::lstat(full.c_str(), &info) != 0) return false;
     const bool is_link = S_ISLNK(info.st_mode);
     if (!is_link && !S_ISDIR(info.st_mode)) return parts.empty();
-    if (!visit(full, stamp_from(info, full), is_link, at)) return false;
+    // Of a link itself: where it leads to is another file system's affair.
+    if (!visit(full, stamp_from(info, is_link ? at : full), is_link, at)) return false;
     if (!is_link) {
       at = full;
       continue;

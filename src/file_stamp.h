@@ -22,6 +22,11 @@ struct FileStamp {
 
   friend bool operator==(const FileStamp&, const FileStamp&) = default;
   [[nodiscard]] bool exists() const { return size >= 0; }
+  // But for what chmod and ln change.
+  [[nodiscard]] bool is_same_file(const FileStamp& other) const {
+    return device == other.device && inode == other.inode && size == other.size &&
+           modified_ns == other.modified_ns;
+  }
   // The last change of its content came before the second of these moments, and, unless its file
   // system's clock goes before ours, not before the first.
   [[nodiscard]] std::int64_t earliest_change_ns() const;

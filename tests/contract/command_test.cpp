@@ -373,6 +373,32 @@ TEST_F(Commands, OneOfADeadDriverWritesNothingForTheNext) {
   cache.open();
 }
 
+// What it makes is another's file: that one stays as it is, and so does the answer.
+TEST_F(Commands, OutputsThatAreLinks) {
+  for (const bool keeps : {false, true}) {
+    for (const std::string how : {"-s", "-f"}) {
+      const std::string from = at("from" + how + std::to_string(keeps));
+      write(from, "text");
+      fs::last_write_time(from, fs::last_write_time(from) - std::chrono::hours(1));
+      const auto written = fs::last_write_time(from);
+      const auto mode = fs::status(from).permissions();
+      const auto command = Command::make({.argv = {"ln", how, "{in}", "{out}"},
+                                          .inputs = {from},
+                                          .outputs = {from + " to"},
+                                          .keep_outputs = keeps});
+      EXPECT_EQ(run_counts(command).ran, 1u);
+      EXPECT_EQ(fs::last_write_time(from), written);
+      EXPECT_EQ(fs::status(from).permissions(), mode);
+      EXPECT_EQ(run_counts(command).cached, 1u) << how << keeps;
+      write(from, "other");
+      EXPECT_EQ(run_counts(command).ran, 1u) << how << keeps;
+      fs::remove(from + " to");
+      EXPECT_EQ(run_counts(command).ran, 1u) << how << keeps;
+      EXPECT_EQ(read(from + " to"), "other");
+    }
+  }
+}
+
 // After a day nothing that it started is left.
 TEST_F(Commands, OneOfADeadDriverIsRememberedForADay) {
   const fs::path young = cache.root() / "spool" / ("command-" + std::string(32, 'a'));
@@ -408,8 +434,20 @@ TEST_F(Commands, OneOfADeadDriverLeftItsOutputInPlace) {
   ::kill(dies, SIGKILL);
   ::waitpid(dies, nullptr, 0);
   cache.open();
-  EXPECT_FALSE(failure_of(command).empty());
-  EXPECT_EQ(read(at("b")), "earlier");
+  for (const auto& next : {command, Command::make({.argv = {"false"}, .outputs = {at("b")}})}) {
+    EXPECT_FALSE(failure_of(next).empty());
+    EXPECT_EQ(read(at("b")), "earlier");
+  }
+  fs::rename(at("b"), at(".stook-was-b"));
+  write(at("b"), "half");
+  const auto other =
+      Command::make({.argv = {"cp", at("first/../a"), at("b")}, .outputs = {at("b")}});
+  EXPECT_FALSE(failure_of(other).empty());
+  EXPECT_EQ(read(at("b")), "earlier") << "of whichever command it was";
+  write(at("a"), "made");
+  EXPECT_EQ(run_counts(other).ran, 1u);
+  EXPECT_EQ(read(at("b")), "made");
+  EXPECT_FALSE(fs::exists(at(".stook-was-b")));
 }
 
 TEST_F(Commands, WhatIsLeftRunningIsEnded) {

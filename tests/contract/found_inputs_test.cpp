@@ -128,6 +128,31 @@ TEST_F(WithDepfile, HeaderChangedWhileTheCommandRanIsNotFresh) {
   EXPECT_EQ(run_counts(command).cached, 1u);
 }
 
+// In a depfile, by the name that {out} stood for, and by another spelling of its own.
+TEST_F(Commands, DepfileThatNamesWhatTheCommandMakes) {
+  write(at("a"), "source");
+  const auto command = Command::make(
+      {.argv = {"sh", "-c",
+                "cp \"$1\" \"$2\"; cp \"$2\" \"$3\"; cp \"$2\" \"$4/deep/../in place\"; "
+                "echo x: \"$2\" \"$4/deep/../in\\ place\" > \"$5\"",
+                "sh", "{in}", "{out[0]}", "{out[1]}", at(""), "{depfile}"},
+       .inputs = {at("a")},
+       .outputs = {at("b"), at("c"), at("in place")}});
+  fs::create_directory(at("deep"));
+  EXPECT_EQ(run_counts(command).ran, 1u);
+  EXPECT_EQ(run_counts(command).cached, 1u);
+  write(at("in place"), "by hand");
+  EXPECT_EQ(run_counts(command).ran, 1u);
+}
+
+// What they change is when it was changed, and nothing else.
+TEST_F(WithDepfile, HeaderOfAnotherModeWhileTheCommandRan) {
+  const auto command = compile("chmod u+x \"$2\"; ln -f \"$2\" \"$2.link\";");
+  EXPECT_EQ(run_counts(command).ran, 1u);
+  EXPECT_EQ(run_counts(command).ran, 1u) << "it had not been seen before";
+  EXPECT_EQ(run_counts(command).cached, 1u);
+}
+
 TEST_F(Commands, DepfileByTheCommandsOwnName) {
   write(at("h"), "one");
   const auto command = Command::make(
