@@ -314,6 +314,7 @@ Checkpoint& NodeContext::checkpoint() {
 
 InputFinder& NodeContext::found_inputs() {
   if (!begun_) throw Error("inputs are found while run_task() runs, not in a constructor");
+  const std::lock_guard lock(execution_.contexts_mutex_);
   if (!found_inputs_) {
     found_inputs_ = std::make_unique<InputFinder>(execution_.store_, execution_.plan_->seen(),
                                                   execution_.digests_, execution_.looked);

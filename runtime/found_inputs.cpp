@@ -209,6 +209,7 @@ FoundInput InputFinder::made(const std::string& path, const FileStamp& stamp, bo
 }
 
 void InputFinder::add(FoundInput input) {
+  const std::lock_guard lock(mutex_);
   if (keys_.insert(input.spec->key).second) found_.push_back(std::move(input));
 }
 

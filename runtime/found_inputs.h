@@ -116,6 +116,7 @@ class InputFinder {
   const SeenInputs* const seen_;
   DigestCache& digests_;
   const Moment looked_;
+  std::mutex mutex_;  // a task may find files in several threads
   std::vector<FoundInput> found_;
   std::unordered_set<Key> keys_;
 };

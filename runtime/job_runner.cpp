@@ -1,6 +1,8 @@
 #include "runtime/job_runner.h"
 
+#include <fcntl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -125,10 +127,12 @@ class JobRunner::Context final : public TaskContext {
     return runner_.stop_.load(std::memory_order_relaxed);
   }
 
-  void add_input(const fs::path& file) override {
+  void add_input(const fs::path& name) override {
     if (!begun) throw Error("inputs are found while run_task() runs, not in a constructor");
+    const fs::path file = runner_.whole(name);
     FoundInput found = look_at_file(file.string(), runner_.digests_);
     checkpoint_.add(file, found.digest);
+    const std::lock_guard lock(found_mutex_);
     result_.found.push_back({file.string(), found.digest, found.fingerprint, found.certain});
   }
   [[nodiscard]] InputFinder& found_inputs() override {
@@ -158,6 +162,7 @@ class JobRunner::Context final : public TaskContext {
   const TaskSpec& task_;
   JobResult& result_;
   std::once_flag once_;  // a task may ask from several threads
+  std::mutex found_mutex_;
   std::optional<TaskDirectory> directory_;
   Checkpoint checkpoint_;
 };
@@ -171,12 +176,28 @@ void JobRunner::work_in(const fs::path& directory) {
   if (error) missing_directory_ = directory;
 }
 
+// What the last task has left as working directory is not the next one's.
+void JobRunner::go_home() {
+  if (!home_) home_ = os_open(".", O_PATH | O_DIRECTORY);
+  else if (!STOOK_MUTANT("go-home")) (void)::fchdir(home_.get());
+}
+
+// A relative name means a file of the directory in which tasks begin, to who is told of it.
+fs::path JobRunner::whole(const fs::path& file) const {
+  struct stat home {
+  }, here{};
+  const bool at_home = ::fstat(home_.get(), &home) == 0 && ::stat(".", &here) == 0 &&
+                       home.st_dev == here.st_dev && home.st_ino == here.st_ino;
+  return at_home ? file : fs::absolute(file);
+}
+
 JobResult JobRunner::run(const Job& job) {
   struct Unlock {
     ExecutionLock& lock;
     ~Unlock() { lock.unlock(); }
   } const unlock{lock_};
   lock_.lock(job.key, kFence);
+  go_home();
   if (asks_first && !STOOK_MUTANT("still-wanted")) require_wanted();
   JobResult result;
   result.number = job.number;

@@ -18,6 +18,7 @@
 #include "runtime/memory_group.h"
 #include "runtime/task_output.h"
 #include "src/job.h"
+#include "src/os.h"
 
 #include <stook/class_info.hpp>
 
@@ -54,6 +55,8 @@ class JobRunner {
     std::size_t bytes;
   };
 
+  void go_home();
+  [[nodiscard]] std::filesystem::path whole(const std::filesystem::path& file) const;
   void require_wanted() const;  // or this process and what it has started end
   void execute(const Job& job, JobResult& result);
   [[nodiscard]] SpecPtr rebuild(const Job& job) const;
@@ -66,6 +69,7 @@ class JobRunner {
   const std::filesystem::path root_;
   const std::filesystem::path stem_;
   std::filesystem::path missing_directory_;  // where it cannot work; empty: it is there
+  Fd home_;                                  // where it works; a task may go elsewhere
   bool in_user_code_ = false;
   std::unique_ptr<MemoryGroup> group_;  // null: no task was limited yet, or there are none here
   ExecutionLock lock_;

@@ -195,7 +195,7 @@ class Runner {
     store_.flush();  // with what the others wrote
     written_ = written;
     outside_ = check_outside_world(store_);
-    if (!plan.has_moved() && outside_.entered == 0) return false;
+    if (!plan.has_moved() && outside_.entered == 0 && is_as_planned(plan)) return false;
     if (++moves_ == most_moves) {
       throw CacheError(
           "an input from outside is another one to other programs that use the cache " +
@@ -204,6 +204,17 @@ class Runner {
     }
     // Or two would go on in step.
     if (moves_ > 1) std::this_thread::sleep_for(planned * (std::random_device{}() % 4));
+    return true;
+  }
+
+  // Or the plan is of what was there, and what is executed would be compared with what is there
+  // now.
+  bool is_as_planned(const Plan& plan) const {
+    for (const Node& node : plan.nodes) {
+      if (node.spec->kind != SpecKind::external) continue;
+      const SeenInput* const now = find_seen(&outside_.seen, node.spec->key);
+      if (now == nullptr || now->digest != node.digest) return STOOK_MUTANT("as-planned");
+    }
     return true;
   }
 

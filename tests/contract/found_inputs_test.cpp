@@ -2,6 +2,8 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
+#include <thread>
+#include <vector>
 
 #include <stook/command.hpp>
 
@@ -230,6 +232,81 @@ TEST_F(Commands, FoundInputsOfWorkersInAnotherDirectory) {
   EXPECT_EQ(task.run_graph(options).stats.ran, 0u);
   write(at("a"), "B");
   EXPECT_EQ(task.run_graph(options).value, "B");
+}
+
+// --- A task that goes to another directory ----------------------------------------------------
+
+struct Goes : Task<Goes, int(std::string)> {
+  const std::string to;
+  explicit Goes(const std::string& directory) : to(directory) {}
+  int run_task() {
+    fs::current_path(to);
+    return 1;
+  }
+};
+struct ReadsHere : Task<ReadsHere, std::string(std::string)> {
+  Future<int> goes;
+  File file{"in"};
+  explicit ReadsHere(const std::string& elsewhere) : goes(Goes::make(elsewhere)) {}
+  std::string run_task() { return read(*file); }
+};
+struct GoesAndFinds : Task<GoesAndFinds, std::string(std::string)> {
+  const std::string to;
+  explicit GoesAndFinds(const std::string& directory) : to(directory) {}
+  std::string run_task() {
+    fs::current_path(to);
+    add_input(File("in"));
+    return read("in");
+  }
+};
+
+TEST_F(Commands, TaskThatGoesElsewhereGoesAlone) {
+  fs::create_directory(at("sub"));
+  write(at("in"), "top");
+  write(at("sub/in"), "sub");
+  RunOptions options;
+  options.executor = processes(1);
+  options.working_directory = tree.path();
+  const fs::path before = fs::current_path();
+  fs::current_path(tree.path());
+  EXPECT_EQ(ReadsHere::make(at("sub")).run_graph(options).value, "top");
+  const auto finds = GoesAndFinds::make(at("sub"));
+  EXPECT_EQ(finds.run_graph(options).value, "sub");
+  EXPECT_EQ(finds.run_graph(options).stats.ran, 0u);
+  write(at("sub/in"), "other");
+  EXPECT_EQ(finds.run_graph(options).value, "other");
+  fs::current_path(before);
+}
+
+struct FindsMany : Task<FindsMany, int(std::string)> {
+  const std::string directory;
+  explicit FindsMany(const std::string& of) : directory(of) {}
+  int run_task() {
+    std::vector<std::thread> threads;
+    for (int t = 0; t < 4; ++t) {
+      threads.emplace_back([this, t] {
+        for (int i = 0; i < 50; ++i) add_input(File(name(t * 50 + i)));
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+    return 1;
+  }
+  [[nodiscard]] std::string name(int i) const { return directory + "/" + std::to_string(i); }
+};
+
+TEST_F(Commands, InputsAreFoundInSeveralThreads) {
+  RunOptions in_processes;
+  in_processes.executor = processes(1);
+  for (const RunOptions& options : {RunOptions(), in_processes}) {
+    const auto task = FindsMany::make(at(options.executor.name()));
+    fs::create_directory(at(options.executor.name()));
+    EXPECT_EQ(task.run_graph(options).stats.ran, 1u);
+    EXPECT_EQ(task.run_graph(options).stats.ran, 0u);
+    for (const int i : {0, 77, 150, 199}) {
+      write(at(options.executor.name()) + "/" + std::to_string(i), "text");
+      EXPECT_EQ(task.run_graph(options).stats.ran, 1u) << i;
+    }
+  }
 }
 
 bool holds_second = true;

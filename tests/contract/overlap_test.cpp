@@ -9,6 +9,7 @@
 #include <vector>
 #include <stook/stook.hpp>
 
+#include "src/file_stamp.h"
 #include "src/registry.h"
 #include "tests/support/outcomes.h"
 #include "tests/support/temp_cache.h"
@@ -156,6 +157,56 @@ TEST_F(OverlapOutside, ProgramsThatSeeOtherThingsAllGetTheirOwn) {
     ASSERT_EQ(::waitpid(program, &status, 0), program);
     EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
   }
+}
+
+// --- A file that is another one when the plan has seen it -------------------------------------
+
+struct Late : Task<Late, int()> {
+  static constexpr auto task_store = Store::never;
+  Late() {
+    if (const auto now = std::exchange(meanwhile, {})) now();
+  }
+  int run_task() { return 1; }
+};
+struct Reads : Task<Reads, std::string(std::string)> {
+  File file;
+  explicit Reads(const std::string& path) : file(path) {}
+  std::string run_task() { return read(*file); }
+};
+struct ReadsAndIsLate : Task<ReadsAndIsLate, std::string(std::string)> {
+  File file;
+  Future<int> late = Late::make();
+  explicit ReadsAndIsLate(const std::string& path) : file(path) {}
+  std::string run_task() { return read(*file); }
+};
+
+// Both are old: only what the plan was made of says which one it was.
+TEST(OverlapFile, WhatIsSwappedWhileARunIsPlanned) {
+  const TempCache cache;
+  const TempDirectory tree;
+  for (const std::string name : {"one", "two"}) {
+    std::filesystem::create_directory(tree / name);
+    write(tree / name / "file", name);
+  }
+  const auto link = [&](const std::string& to) {
+    std::filesystem::remove(tree / "current");
+    std::filesystem::create_symlink(to, tree / "current");
+  };
+  link("one");
+  do {
+    write(tree / "now", "");
+  } while (detail::stamp_of(tree / "now").changed_ns <=
+           detail::stamp_of(tree / "two" / "file").changed_ns);
+  const std::string path = tree / "current" / "file";
+  EXPECT_EQ(Reads::make(path).run_graph().value, "one");
+  meanwhile = [&] {
+    link("two");
+    const Cache other(cache.root());
+    EXPECT_EQ(Reads::make(path).run_graph().value, "two");
+  };
+  EXPECT_EQ(ReadsAndIsLate::make(path).run_graph().value, "two");
+  link("one");
+  EXPECT_EQ(ReadsAndIsLate::make(path).run_graph().value, "one");
 }
 
 // --- A file that a task finds, which is another one in another directory -----------------------
