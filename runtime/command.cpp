@@ -72,10 +72,22 @@ Digest digest_from_hex(const std::string& hex) {
   return digest;
 }
 
+// Its ".." is not the directory above it then.
+bool leads_through_link(const fs::path& directory) {
+  fs::path at;
+  for (const fs::path& part : directory) {
+    std::error_code ignored;
+    if (fs::is_symlink(fs::symlink_status(at /= part, ignored))) return true;
+  }
+  return false;
+}
+
 // As a program that runs in `directory` has to name it.
 std::string seen_from(const std::string& directory, const std::string& path) {
   if (directory.empty() || fs::path(path).is_absolute()) return path;
-  if (fs::path(directory).is_absolute()) return fs::absolute(path).lexically_normal().string();
+  if (fs::path(directory).is_absolute() || leads_through_link(directory)) {
+    return normal_path(fs::absolute(path));
+  }
   const fs::path relative =
       fs::path(path).lexically_normal().lexically_relative(fs::path(directory).lexically_normal());
   return relative.empty() ? fs::absolute(path).string() : relative.string();
@@ -310,18 +322,14 @@ struct Command::Work {
 
   // The names in a depfile count from the command's directory.
   [[nodiscard]] std::vector<std::string> from_here(std::vector<std::string> paths) const {
-    for (std::string& path : paths) {
-      path = (fs::path(arguments.directory) / path).lexically_normal().string();
-    }
+    for (std::string& path : paths) { path = normal_path(fs::path(arguments.directory) / path); }
     return paths;
   }
 
   // What it made and read itself is entered as made, whatever it is called there.
   void forget_own(std::vector<std::string>& depends,
                   const std::vector<std::string>& temporary) const {
-    const auto whole = [](const std::string& path) {
-      return fs::absolute(path).lexically_normal().string();
-    };
+    const auto whole = [](const std::string& path) { return normal_path(fs::absolute(path)); };
     std::unordered_set<std::string> own;
     for (const auto* names : {&temporary, &arguments.outputs}) {
       for (const std::string& name : *names) own.insert(whole(name));
@@ -367,7 +375,7 @@ struct Command::Work {
           all_checked = STOOK_MUTANT("kept-unchecked");
           continue;
         }
-        known.insert(fs::path(input.path).lexically_normal().string());
+        known.insert(normal_path(input.path));
         if (!found.is_as_seen(input.path)) {
           looked.push_back({found.look(input.path, reading), input.path, input.digest, true});
         }

@@ -301,6 +301,7 @@ void NodeContext::progress(double fraction, std::string_view text) {
 }
 
 void NodeContext::add_input(const fs::path& file) {
+  refuse_directory(file);
   FoundInput found = found_inputs().look(file.string());
   checkpoint().add(file, found.digest);
   found_inputs().add(std::move(found));

@@ -5,6 +5,8 @@
 #include "src/hash.h"
 #include "src/mutant.h"
 
+#include <stook/errors.hpp>
+
 namespace stook::detail {
 namespace {
 
@@ -48,8 +50,28 @@ Digest read(const ExternalSpec& file, DigestCache& digests, FileStamp& stamp, bo
 }  // namespace
 
 SpecPtr file_spec(const std::string& path) {
-  const std::string name = std::filesystem::path(path).lexically_normal().string();
-  return SpecPtr(new ExternalSpec(ExternalSpec::What::file, name, nullptr));
+  return SpecPtr(new ExternalSpec(ExternalSpec::What::file, normal_path(path), nullptr));
+}
+
+namespace {
+
+// As one that is declared: its content counts, and it is not looked at again.
+FoundInput look_at_directory(const std::string& path) {
+  FoundInput found;
+  found.spec = SpecPtr(new ExternalSpec(ExternalSpec::What::directory, normal_path(path), nullptr));
+  found.fingerprint = external(found.spec).fingerprint();
+  found.digest = external(found.spec).digest();
+  return found;
+}
+
+}  // namespace
+
+void refuse_directory(const std::filesystem::path& file) {
+  std::error_code ignored;
+  if (!std::filesystem::is_directory(file, ignored)) return;
+  throw InvalidArgument(file.string() +
+                        " is a directory, and add_input() takes files: give the task a member "
+                        "`stook::Directory`, or add the files in it");
 }
 
 UpstreamSeen found_mark() {
@@ -161,6 +183,8 @@ Reading InputFinder::begin_reading() const {
 }
 
 FoundInput InputFinder::look(const std::string& path, const Reading& reading) {
+  std::error_code ignored;
+  if (std::filesystem::is_directory(path, ignored)) return look_at_directory(path);
   FoundInput found = look(path);
   const Moment& start = reading.start;
   const FileStamp after = stamp_of(path);

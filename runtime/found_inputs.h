@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <mutex>
 #include <span>
 #include <string>
@@ -63,6 +64,8 @@ struct FoundInput {
 };
 
 [[nodiscard]] SpecPtr file_spec(const std::string& path);
+// For add_input(), which takes files: throws InvalidArgument.
+void refuse_directory(const std::filesystem::path& file);
 // A file as it is now, which will be read after this.
 [[nodiscard]] FoundInput look_at_file(const std::string& path, DigestCache& digests);
 // A file that has been read since `looked`, when it had `digest`: what was read may be another

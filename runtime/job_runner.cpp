@@ -129,6 +129,7 @@ class JobRunner::Context final : public TaskContext {
 
   void add_input(const fs::path& name) override {
     if (!begun) throw Error("inputs are found while run_task() runs, not in a constructor");
+    refuse_directory(name);
     const fs::path file = runner_.whole(name);
     FoundInput found = look_at_file(file.string(), runner_.digests_);
     checkpoint_.add(file, found.digest);

@@ -45,8 +45,7 @@ struct FileDescriptor {
 std::int64_t nanoseconds(const timespec& time) { return time.tv_sec * second_ns + time.tv_nsec; }
 
 // Appends what stat says; false where the file is too young for its times to be trusted.
-bool append_stat(std::string& out, const fs::path& path) {
-  const FileStamp stamp = stamp_of(path);
+bool append_stamp(std::string& out, const FileStamp& stamp) {
   if (!stamp.exists()) return false;
   timespec now{};
   ::clock_gettime(CLOCK_REALTIME, &now);
@@ -57,8 +56,12 @@ bool append_stat(std::string& out, const fs::path& path) {
 
 // 0, or the error that kept it from being read.
 int hash_file(Hasher& hasher, const fs::path& path) {
-  const FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  // A pipe of that name would wait for who writes.
+  const FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (file.fd < 0) return errno;
+  struct stat info {};
+  if (::fstat(file.fd, &info) != 0) return errno;
+  if (!S_ISREG(info.st_mode)) return EISDIR;
   constexpr std::size_t chunk = 1 << 18;
   const auto buffer = std::make_unique_for_overwrite<char[]>(chunk);
   std::uint64_t total = 0;
@@ -145,7 +148,16 @@ Digest digest_of_directory(const std::string& name) {
   struct stat info {};
   const int error = ask_twice([&] { return ::stat(name.c_str(), &info) == 0 ? 0 : errno; });
   if (error != 0) return digest_without_content(name, error);
-  return S_ISDIR(info.st_mode) ? digest_directory(name) : absent_digest();
+  if (!S_ISDIR(info.st_mode)) return absent_digest();
+  for (int tries = 1;; ++tries) {
+    try {
+      return digest_directory(name);
+    } catch (const UnreadableDirectory& failure) {
+      // An entry has gone since it was listed: an editor's, for a moment.
+      constexpr int most_tries = 5;
+      if (failure.error != ENOENT || tries == most_tries) throw;
+    }
+  }
 }
 
 std::string canonical_arguments(const std::string& name, const std::string* otherwise) {
@@ -252,13 +264,15 @@ bool ExternalSpec::exists() const {
 std::string ExternalSpec::fingerprint() const {
   std::string print;
   if (what == What::variable) return to_hex(digest());
-  if (!append_stat(print, name)) return {};
+  if (!append_stamp(print, stamp_of(name))) return {};
   if (what == What::file) return print;
   try {
     Hasher hasher;
     for (const fs::path& entry : entries_below(name)) {
       std::string one;
-      if (!append_stat(one, entry)) return {};
+      struct stat info {};  // of a link itself, which is all that the digest has of it
+      if (::lstat(entry.c_str(), &info) != 0) return {};
+      if (!append_stamp(one, stamp_from(info, name))) return {};
       hash_text(hasher, entry.native());
       hash_text(hasher, one);
     }
@@ -289,6 +303,29 @@ Value ExternalSpec::value() const {
   const char* set = std::getenv(name.c_str());
   return std::make_shared<const std::string>(set != nullptr ? set : otherwise_);
 }
+
+std::string normal_path(const fs::path& path) {
+  if (std::find(path.begin(), path.end(), "..") == path.end()) {
+    return path.lexically_normal().string();
+  }
+  fs::path normal;
+  for (const fs::path& part : path) {
+    if (part == ".") continue;
+    const bool has_name = normal.has_filename() && normal.filename() != "..";
+    std::error_code ignored;
+    if (part != "..") {
+      normal /= part;
+    } else if (has_name && (!fs::is_symlink(fs::symlink_status(normal, ignored)) ||
+                            STOOK_MUTANT("normal-path"))) {
+      normal = normal.parent_path();
+    } else if (normal != normal.root_path() || normal.empty()) {
+      normal /= part;
+    }
+  }
+  return normal.empty() ? "." : normal.string();
+}
+
+Digest unknown_digest() { return Digest{hash_bytes("stook external: cannot be read just now")}; }
 
 SeenInput see(const ExternalSpec& external) {
   SeenInput seen;
@@ -327,7 +364,7 @@ namespace {
 std::string normal(const std::filesystem::path& path, const char* type) {
   if (path.empty()) throw InvalidArgument(std::string("stook::") + type + " needs a path");
   detail::refuse_zero_byte(path.native(), std::string("the path of a stook::") + type);
-  return path.lexically_normal().string();
+  return detail::normal_path(path);
 }
 }  // namespace
 

@@ -49,6 +49,12 @@ class ExternalSpec final : public Spec {
   const std::string otherwise_;
 };
 
+// Without "." and "x/..", but where x is a link: what is beside the link is not what is meant.
+[[nodiscard]] std::string normal_path(const std::filesystem::path& path);
+
+// The digest of an input that cannot be read just now: whatever was made of it is suspect.
+[[nodiscard]] Digest unknown_digest();
+
 // An external input, as this process has seen it. `stamp`: of a file, from before it was read.
 struct SeenInput {
   Digest digest;

@@ -1,5 +1,6 @@
 // Inputs that are found while a task runs: by a depfile, by add_input(), by looking at upstream.
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <fstream>
 #include <thread>
@@ -232,6 +233,99 @@ TEST_F(Commands, FoundInputsOfWorkersInAnotherDirectory) {
   EXPECT_EQ(task.run_graph(options).stats.ran, 0u);
   write(at("a"), "B");
   EXPECT_EQ(task.run_graph(options).value, "B");
+}
+
+// --- Names that lead elsewhere than they look --------------------------------------------------
+
+// "include/../h", where include is a link, is beside the directory that it leads to.
+struct BehindALink : Commands {
+  BehindALink() {
+    fs::create_directories(at("real/foo/include"));
+    fs::create_directory_symlink("real/foo/include", at("include"));
+    write(at("real/foo/h"), "right");
+    write(at("h"), "decoy");
+    write(at("a"), "source");
+  }
+};
+
+TEST_F(BehindALink, AHeader) {
+  const auto command = Command::make(
+      {.argv = {"sh", "-c",
+                "cat \"$1/include/../h\" > \"$2\"; echo x: \"$1/include/../h\" > \"$3\"", "sh",
+                at(""), "{out}", "{depfile}"},
+       .inputs = {at("a")},
+       .outputs = {at("made/b")}});
+  EXPECT_EQ(run_counts(command).ran, 1u);
+  EXPECT_EQ(run_counts(command).cached, 1u);
+  write(at("real/foo/h"), "changed");
+  EXPECT_EQ(run_counts(command).ran, 1u);
+  EXPECT_EQ(read(at("made/b")), "changed");
+  fs::remove(at("h"));
+  EXPECT_EQ(run_counts(command).cached, 1u);
+}
+
+TEST_F(BehindALink, AnInput) {
+  const auto command = copy(at("include/../h"), at("made/b"));
+  EXPECT_EQ(run_counts(command).ran, 1u);
+  EXPECT_EQ(read(at("made/b")), "right");
+  write(at("real/foo/h"), "changed");
+  EXPECT_EQ(run_counts(command).ran, 1u);
+  EXPECT_EQ(read(at("made/b")), "changed");
+  EXPECT_EQ(File(at("real/../a")).key(), File(at("a")).key());
+  EXPECT_NE(File(at("include/../a")).key(), File(at("a")).key());
+}
+
+TEST_F(BehindALink, TheDirectoryOfACommand) {
+  const fs::path before = fs::current_path();
+  fs::current_path(tree.path());
+  const auto command = Command::make({.argv = {"cp", "{in}", "{out}"},
+                                      .inputs = {"h"},
+                                      .outputs = {"made/b"},
+                                      .directory = "include"});
+  EXPECT_EQ(run_counts(command).ran, 1u);
+  EXPECT_EQ(read(at("made/b")), "decoy");
+  fs::current_path(before);
+}
+
+// --- What is no file ---------------------------------------------------------------------------
+
+TEST_F(WithDepfile, DirectoryInADepfileIsWhatItHolds) {
+  fs::create_directory(at("assets"));
+  write(at("assets/one"), "one");
+  const auto command = Command::make(
+      {.argv = {"sh", "-c", "cat \"$1\"/assets/* > \"$2\"; echo x: \"$1/assets\" > \"$3\"", "sh",
+                at(""), "{out}", "{depfile}"},
+       .inputs = {at("a")},
+       .outputs = {at("b")}});
+  EXPECT_EQ(run_counts(command).ran, 1u);
+  EXPECT_EQ(run_counts(command).cached, 1u);
+  write(at("assets/two"), "two");
+  EXPECT_EQ(run_counts(command).ran, 1u);
+  EXPECT_EQ(read(at("b")), "onetwo");
+  EXPECT_EQ(run_counts(command).cached, 1u);
+}
+
+TEST_F(Commands, DirectoryIsNoFileThatIsFound) {
+  RunOptions in_processes;
+  in_processes.executor = processes(1);
+  fs::create_directory(at("directory"));
+  for (const RunOptions& options : {RunOptions(), in_processes}) {
+    write(at("list"), at("directory") + "\n");
+    const auto failures = stook::test::failures_of(ReadsList::make(at("list")), options);
+    ASSERT_EQ(failures.size(), 1u);
+    EXPECT_TRUE(contains(failures[0].cause, "is a directory")) << failures[0].cause;
+  }
+}
+
+// Who opens a pipe waits for who writes.
+TEST_F(Commands, InputThatHasBecomeAPipe) {
+  write(at("a"), "text");
+  const auto command = copy(at("a"), at("b"));
+  EXPECT_EQ(run_counts(command).ran, 1u);
+  fs::remove(at("a"));
+  ASSERT_EQ(::mkfifo(at("a").c_str(), 0600), 0);
+  EXPECT_THROW((void)command.run_graph(), InvalidArgument);
+  EXPECT_EQ(run_counts(Command::make({.argv = {"true"}})).ran, 1u);
 }
 
 // --- A task that goes to another directory ----------------------------------------------------

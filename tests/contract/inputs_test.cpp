@@ -7,8 +7,10 @@
 #include <numeric>
 #include <thread>
 
+#include "src/external.h"
 #include "tests/support/outcomes.h"
 #include "tests/support/temp_cache.h"
+#include "tests/support/unprivileged.h"
 
 #include <stook/stook.hpp>
 
@@ -261,6 +263,54 @@ TEST(Inputs, AFutureThatIsOnlyNamedIsNotLoaded) {
   Names::clear_all_tasks();
   EXPECT_EQ(HereToo::make(path).run_graph(options).value, 2);
   EXPECT_EQ(cache.warnings(), 0);
+}
+
+struct Entries : Task<Entries, int(std::string)> {
+  Directory directory;
+  explicit Entries(const std::string& path) : directory(path) {}
+  int run_task() {
+    return static_cast<int>(std::distance(fs::recursive_directory_iterator(*directory),
+                                          fs::recursive_directory_iterator()));
+  }
+};
+
+TEST(Inputs, OneThatCannotBeReadConcernsWhoNeedsIt) {
+  if (stook::test::done_as_nobody()) return;
+  TempCache cache;
+  const TempDirectory directory;
+  fs::create_directory(directory / "sub");
+  write(directory / "sub" / "file", "text");
+  const auto task = Entries::make(directory.path().string());
+  EXPECT_EQ(task.run_graph().value, 2);
+  fs::permissions(directory / "sub", fs::perms::none);
+  EXPECT_EQ(Variable::make().run_graph().stats.ran, 1u);
+  try {
+    (void)task.run_graph();
+    ADD_FAILURE() << "it cannot know";
+  } catch (const CacheError& error) {
+    EXPECT_NE(std::string(error.what()).find("cannot read the directory"), std::string::npos);
+  }
+  EXPECT_EQ(Variable::make().run_graph().stats.ran, 0u);
+  fs::permissions(directory / "sub", fs::perms::owner_all);
+  EXPECT_EQ(task.run_graph().stats.ran, 0u);
+}
+
+// Of a link a directory's digest has where it leads to, and so has its fingerprint.
+TEST(Inputs, ADirectoryWithALinkToNothingIsReadOnce) {
+  const TempDirectory directory;
+  const TempDirectory other;
+  fs::create_symlink("nothing", directory / "link");
+  fs::create_symlink(other.path(), directory / "to");
+  const detail::ExternalSpec spec(detail::ExternalSpec::What::directory, directory.path().string(),
+                                  nullptr);
+  EXPECT_EQ(spec.fingerprint(), "") << "it is young";
+  while (spec.fingerprint().empty()) std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  const std::string print = spec.fingerprint();
+  write(other / "file", "text");
+  EXPECT_EQ(spec.fingerprint(), print);
+  fs::remove(directory / "link");
+  fs::create_symlink("something", directory / "link");
+  EXPECT_NE(spec.fingerprint(), print);
 }
 
 }  // namespace
