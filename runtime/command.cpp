@@ -89,7 +89,7 @@ std::string seen_from(const std::string& directory, const std::string& path) {
     return normal_path(fs::absolute(path));
   }
   const fs::path relative =
-      fs::path(path).lexically_normal().lexically_relative(fs::path(directory).lexically_normal());
+      fs::path(normal_path(path)).lexically_relative(fs::path(directory).lexically_normal());
   return relative.empty() ? fs::absolute(path).string() : relative.string();
 }
 
@@ -329,12 +329,18 @@ struct Command::Work {
   // What it made and read itself is entered as made, whatever it is called there.
   void forget_own(std::vector<std::string>& depends,
                   const std::vector<std::string>& temporary) const {
-    const auto whole = [](const std::string& path) { return normal_path(fs::absolute(path)); };
-    std::unordered_set<std::string> own;
+    const auto whole = [](const std::string& path) {
+      return fs::absolute(path).lexically_normal().string();
+    };
+    const auto file = [](const FileStamp& stamp) { return std::pair(stamp.device, stamp.inode); };
+    std::unordered_map<std::string, std::pair<std::int64_t, std::int64_t>> own;
     for (const auto* names : {&temporary, &arguments.outputs}) {
-      for (const std::string& name : *names) own.insert(whole(name));
+      for (const std::string& name : *names) own.emplace(whole(name), file(stamp_of(name)));
     }
-    std::erase_if(depends, [&](const std::string& path) { return own.contains(whole(path)); });
+    std::erase_if(depends, [&](const std::string& path) {
+      const auto made = own.find(whole(path));  // the names look the same, and the files are
+      return made != own.end() && made->second == file(stamp_of(path));
+    });
   }
 
   CommandResult enter(const std::vector<MadeFile>& made) {
@@ -387,6 +393,7 @@ struct Command::Work {
     for (const std::string& path : depends) {
       if (known.contains(path)) continue;
       looked.push_back({found.look(path, reading), path, {}, false});
+      all_checked = all_checked && looked.back().found.is_file;
     }
     for (Looked& file : looked) certain = conclude(std::move(file), reading, kept) && certain;
     return certain && all_checked ? kept : KeptFiles{};

@@ -53,19 +53,6 @@ SpecPtr file_spec(const std::string& path) {
   return SpecPtr(new ExternalSpec(ExternalSpec::What::file, normal_path(path), nullptr));
 }
 
-namespace {
-
-// As one that is declared: its content counts, and it is not looked at again.
-FoundInput look_at_directory(const std::string& path) {
-  FoundInput found;
-  found.spec = SpecPtr(new ExternalSpec(ExternalSpec::What::directory, normal_path(path), nullptr));
-  found.fingerprint = external(found.spec).fingerprint();
-  found.digest = external(found.spec).digest();
-  return found;
-}
-
-}  // namespace
-
 void refuse_directory(const std::filesystem::path& file) {
   std::error_code ignored;
   if (!std::filesystem::is_directory(file, ignored)) return;
@@ -123,11 +110,23 @@ FoundInput look_at_file(const std::string& path, DigestCache& digests) {
   return found;
 }
 
+namespace {
+
+// But for the device: another machine, which has found it, gives its file systems other numbers.
+bool is_of(const FileStamp& stamp, std::string_view fingerprint) {
+  const std::string now = stamp.fingerprint();
+  constexpr std::size_t device_size = sizeof stamp.device;
+  return now.size() == fingerprint.size() &&
+         std::string_view(now).substr(device_size) == fingerprint.substr(device_size);
+}
+
+}  // namespace
+
 UpstreamSeen recheck_file(const ExternalSpec& file, const Digest& digest,
                           std::string_view fingerprint, const Moment& looked,
                           DigestCache& digests) {
   const FileStamp stamp = stamp_of(file.name);
-  const bool same = stamp.fingerprint() == fingerprint || STOOK_MUTANT("recheck-same-file");
+  const bool same = is_of(stamp, fingerprint) || STOOK_MUTANT("recheck-same-file");
   if (same && stamp.exists() && stamp.latest_change_ns() < looked.tick_ns) {
     return {file.key, digest};
   }
@@ -184,7 +183,7 @@ Reading InputFinder::begin_reading() const {
 
 FoundInput InputFinder::look(const std::string& path, const Reading& reading) {
   std::error_code ignored;
-  if (std::filesystem::is_directory(path, ignored)) return look_at_directory(path);
+  if (std::filesystem::is_directory(path, ignored)) return look_at_directory(path, reading.start);
   FoundInput found = look(path);
   const Moment& start = reading.start;
   const FileStamp after = stamp_of(path);
@@ -201,6 +200,26 @@ FoundInput InputFinder::look(const std::string& path, const Reading& reading) {
     found.certain = entry.state == RecordState::fresh && entry.digest == found.digest;
   } else {
     found.in_place = false;
+  }
+  return found;
+}
+
+// It counts with all it holds, and is certain where the run had seen it so, or nothing in it was
+// changed since the start.
+FoundInput InputFinder::look_at_directory(const std::string& path, const Moment& start) const {
+  FoundInput found;
+  found.is_file = false;
+  found.spec = SpecPtr(new ExternalSpec(ExternalSpec::What::directory, normal_path(path), nullptr));
+  const ExternalSpec& directory = external(found.spec);
+  try {
+    found.fingerprint = directory.fingerprint();
+    found.digest = directory.digest();
+    const SeenInput* const seen = find_seen(seen_, directory.key);
+    found.certain = (seen != nullptr && seen->digest == found.digest) ||
+                    directory.latest_change_ns() < start.tick_ns;
+  } catch (const CacheError&) {  // the command has done its work all the same
+    found.digest = unknown_digest();
+    found.certain = false;
   }
   return found;
 }
@@ -246,6 +265,7 @@ bool InputFinder::is_as_seen(const std::string& path) const {
 
 void InputFinder::recheck_all() {
   for (FoundInput& input : found_) {
+    if (!input.is_file) continue;
     const UpstreamSeen seen =
         recheck_file(external(input.spec), input.digest, input.fingerprint, looked_, digests_);
     input.certain = input.certain && seen.digest == input.digest;

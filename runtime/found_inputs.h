@@ -60,6 +60,7 @@ struct FoundInput {
   std::string fingerprint;  // empty: too young, it has to be read again
   bool certain = true;      // this content, and no other, was there since the moment asked for
   bool made = false;        // by this execution: the store is told even where it knows the content
+  bool is_file = true;      // not a directory
   bool in_place = true;     // false: whether its name led to it all the time is to be asked yet
 };
 
@@ -113,6 +114,7 @@ class InputFinder {
   void append_to(std::vector<UpstreamSeen>& upstream) { enter_found(store_, found_, upstream); }
 
  private:
+  [[nodiscard]] FoundInput look_at_directory(const std::string& path, const Moment& start) const;
   [[nodiscard]] bool knew(const FoundInput& found, const FileStamp& stamp, const Moment& start);
 
   Store& store_;

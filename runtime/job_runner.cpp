@@ -5,8 +5,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <chrono>
 #include <cstdio>
+#include <cstring>
 #include <mutex>
 #include <new>
 
@@ -169,27 +171,35 @@ class JobRunner::Context final : public TaskContext {
 };
 
 JobRunner::JobRunner(fs::path root, const fs::path& stem)
-    : root_(std::move(root)), stem_(stem), lock_(root_), files_(root_) {}
+    : root_(std::move(root)), stem_(stem), home_(os_open(".", O_PATH | O_DIRECTORY)), lock_(root_),
+      files_(root_) {}
 
 void JobRunner::work_in(const fs::path& directory) {
   std::error_code error;
   fs::current_path(directory, error);
   if (error) missing_directory_ = directory;
+  else home_ = os_open(".", O_PATH | O_DIRECTORY);
+}
+
+bool JobRunner::is_at_home() const {
+  struct stat home {
+  }, here{};
+  return ::fstat(home_.get(), &home) == 0 && ::stat(".", &here) == 0 &&
+         home.st_dev == here.st_dev && home.st_ino == here.st_ino;
 }
 
 // What the last task has left as working directory is not the next one's.
 void JobRunner::go_home() {
-  if (!home_) home_ = os_open(".", O_PATH | O_DIRECTORY);
-  else if (!STOOK_MUTANT("go-home")) (void)::fchdir(home_.get());
+  if (STOOK_MUTANT("go-home")) return;
+  if (!home_ || (::fchdir(home_.get()) != 0 && !is_at_home())) {
+    throw ExecutorError(std::string("cannot go back to the directory in which tasks begin: ") +
+                        std::strerror(errno));
+  }
 }
 
 // A relative name means a file of the directory in which tasks begin, to who is told of it.
 fs::path JobRunner::whole(const fs::path& file) const {
-  struct stat home {
-  }, here{};
-  const bool at_home = ::fstat(home_.get(), &home) == 0 && ::stat(".", &here) == 0 &&
-                       home.st_dev == here.st_dev && home.st_ino == here.st_ino;
-  return at_home ? file : fs::absolute(file);
+  return is_at_home() ? file : fs::absolute(file);
 }
 
 JobResult JobRunner::run(const Job& job) {
@@ -198,7 +208,6 @@ JobResult JobRunner::run(const Job& job) {
     ~Unlock() { lock.unlock(); }
   } const unlock{lock_};
   lock_.lock(job.key, kFence);
-  go_home();
   if (asks_first && !STOOK_MUTANT("still-wanted")) require_wanted();
   JobResult result;
   result.number = job.number;
@@ -207,6 +216,7 @@ JobResult JobRunner::run(const Job& job) {
   if (job.memory > 0 && !group_) group_ = MemoryGroup::enter(stem_);
   const std::uint64_t kills = job.memory > 0 && group_ ? group_->kills() : 0;
   try {
+    go_home();
     execute(job, result);
   } catch (const DamagedInput& damaged) {
     result.failed = true;

@@ -55,6 +55,7 @@ class JobRunner {
     std::size_t bytes;
   };
 
+  [[nodiscard]] bool is_at_home() const;
   void go_home();
   [[nodiscard]] std::filesystem::path whole(const std::filesystem::path& file) const;
   void require_wanted() const;  // or this process and what it has started end

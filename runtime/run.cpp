@@ -275,7 +275,9 @@ class Runner {
 
 OutsideWorld check_outside_world(Store& store) {
   OutsideWorld outside;
-  for (const External& known : store.externals()) {
+  const std::vector<External> externals = store.externals();
+  outside.seen.reserve(externals.size());
+  for (const External& known : externals) {
     const SpecPtr spec = external_from(known.class_name, known.arguments);
     if (!spec) continue;
     const auto& external = static_cast<const ExternalSpec&>(*spec);

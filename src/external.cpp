@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
+#include <limits>
 #include <memory>
 #include <vector>
 
@@ -272,12 +273,26 @@ std::string ExternalSpec::fingerprint() const {
       std::string one;
       struct stat info {};  // of a link itself, which is all that the digest has of it
       if (::lstat(entry.c_str(), &info) != 0) return {};
-      if (!append_stamp(one, stamp_from(info, name))) return {};
+      if (!append_stamp(one, stamp_from(info, entry.parent_path()))) return {};
       hash_text(hasher, entry.native());
       hash_text(hasher, one);
     }
     return print + to_hex(hasher.finish());
   } catch (const fs::filesystem_error&) { return {}; }
+}
+
+std::int64_t ExternalSpec::latest_change_ns() const {
+  constexpr std::int64_t unknown = std::numeric_limits<std::int64_t>::max();
+  const FileStamp top = stamp_of(name);
+  std::int64_t latest = top.exists() ? top.latest_change_ns() : unknown;
+  try {
+    for (const fs::path& entry : entries_below(name)) {
+      struct stat info {};
+      if (::lstat(entry.c_str(), &info) != 0) return unknown;
+      latest = std::max(latest, stamp_from(info, entry.parent_path()).latest_change_ns());
+    }
+  } catch (const fs::filesystem_error&) { return unknown; }
+  return latest;
 }
 
 bool ExternalSpec::looks_like(std::string_view recorded, FileStamp* stamp) const {
@@ -305,24 +320,14 @@ Value ExternalSpec::value() const {
 }
 
 std::string normal_path(const fs::path& path) {
-  if (std::find(path.begin(), path.end(), "..") == path.end()) {
+  if (std::find(path.begin(), path.end(), "..") == path.end() || STOOK_MUTANT("normal-path")) {
     return path.lexically_normal().string();
   }
   fs::path normal;
   for (const fs::path& part : path) {
-    if (part == ".") continue;
-    const bool has_name = normal.has_filename() && normal.filename() != "..";
-    std::error_code ignored;
-    if (part != "..") {
-      normal /= part;
-    } else if (has_name && (!fs::is_symlink(fs::symlink_status(normal, ignored)) ||
-                            STOOK_MUTANT("normal-path"))) {
-      normal = normal.parent_path();
-    } else if (normal != normal.root_path() || normal.empty()) {
-      normal /= part;
-    }
+    if (part != "." && !part.empty()) normal /= part;
   }
-  return normal.empty() ? "." : normal.string();
+  return normal.string();
 }
 
 Digest unknown_digest() { return Digest{hash_bytes("stook external: cannot be read just now")}; }

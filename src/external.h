@@ -38,6 +38,8 @@ class ExternalSpec final : public Spec {
   // Throws CacheError where that cannot be known, also where some of a directory may not be read.
   [[nodiscard]] Digest digest() const;
   [[nodiscard]] bool exists() const;
+  // Of a directory: of anything in it, see FileStamp. The end of time where that cannot be known.
+  [[nodiscard]] std::int64_t latest_change_ns() const;
   [[nodiscard]] Value value() const;
 
   const What what;
@@ -49,7 +51,7 @@ class ExternalSpec final : public Spec {
   const std::string otherwise_;
 };
 
-// Without "." and "x/..", but where x is a link: what is beside the link is not what is meant.
+// Without "." and what is doubled. ".." stays: "x/.." is another directory once x is a link.
 [[nodiscard]] std::string normal_path(const std::filesystem::path& path);
 
 // The digest of an input that cannot be read just now: whatever was made of it is suspect.

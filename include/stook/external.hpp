@@ -11,7 +11,7 @@
 
 namespace stook {
 
-// A file. The value is its path as given; the key is that path in its lexically normal form, so a
+// A file. The value is its path as given; the key is that path without "." and "//", so a
 // project may be moved as a whole. A run that needs a file that is not there fails before it starts.
 // A relative path is relative to the working directory of the program that calls run_graph(): where
 // RunOptions::working_directory has tasks work elsewhere they are given the absolute path.
