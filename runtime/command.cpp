@@ -1,9 +1,6 @@
 #include <stook/command.hpp>
 
 #include <cstdio>
-#include <cstring>
-#include <fstream>
-#include <iterator>
 #include <mutex>
 #include <optional>
 #include <set>
@@ -14,6 +11,7 @@
 #include "runtime/command_files.h"
 #include "runtime/command_text.h"
 #include "runtime/found_inputs.h"
+#include "runtime/kept_files.h"
 #include "runtime/process.h"
 #include "runtime/task_output.h"
 #include "src/context.h"
@@ -96,49 +94,6 @@ std::string seen_from(const std::string& directory, const std::string& path) {
 std::vector<std::string> seen_from(const std::string& directory, std::vector<std::string> paths) {
   for (std::string& path : paths) path = seen_from(directory, path);
   return paths;
-}
-
-// What lies beside the outputs that are kept in the cache: what they were made of.
-struct KeptFiles {
-  std::vector<CommandOutput> declared;
-  std::vector<CommandOutput> found;
-  std::vector<CommandOutput> outputs;
-};
-
-void write_kept(const fs::path& path, const KeptFiles& kept) {
-  Writer writer;
-  Codec<KeptFiles>::encode(writer, kept);
-  const Digest digest = digest_of(writer);
-  std::ofstream file(path, std::ios::binary);
-  file.write(reinterpret_cast<const char*>(&digest), sizeof digest);
-  for (const auto& piece : writer.pieces()) {
-    file.write(reinterpret_cast<const char*>(piece.data()),
-               static_cast<std::streamsize>(piece.size()));
-  }
-  if (!file.flush()) throw Error("cannot write " + path.string());
-}
-
-std::optional<KeptFiles> read_kept(const fs::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::string text(std::istreambuf_iterator<char>(file), {});
-  if (text.size() < sizeof(Digest)) return {};
-  try {
-    Reader reader(std::as_bytes(std::span(text)).subspan(sizeof(Digest)));
-    KeptFiles kept = Codec<KeptFiles>::decode(reader);
-    reader.finish();
-    Writer writer;
-    Codec<KeptFiles>::encode(writer, kept);
-    const Digest digest = digest_of(writer);
-    if (std::memcmp(&digest, text.data(), sizeof digest) != 0) return {};
-    return kept;
-  } catch (const Error&) { return {}; }
-}
-
-bool all_as_recorded(const std::vector<CommandOutput>& files) {
-  for (const CommandOutput& file : files) {
-    if (to_hex(digest_of_file(file.path)) != file.digest) return false;
-  }
-  return true;
 }
 
 // The names of inputs are looked at by stook::File.
