@@ -32,7 +32,9 @@ bool JobMaker::make(const Node& node, Job& job, Completion& completion) {
   job.compress_level = kept ? task.info.compress_level.value_or(defaults_.compress_level) : 0;
   job.made_of = made_of(plan_, node);
   job.has_result = node.entry.pack != 0 || !node.entry.known;
-  settle_attempt(store_, task.key, node.entry, store_.task_path(job.class_name, job.id));
+  if (job.has_result) {
+    settle_attempt(store_, task.key, node.entry, store_.task_path(job.class_name, job.id));
+  }
   job.allow_other_build = defaults_.allow_other_build;
   job.memory = task.info.memory != 0 ? task.info.memory : defaults_.memory;
   job.log_limit = defaults_.log_limit;

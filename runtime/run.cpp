@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <optional>
 #include <random>
 #include <set>
 #include <thread>
@@ -18,6 +19,7 @@
 #include "src/context.h"
 #include "src/external.h"
 #include "src/mutant.h"
+#include "src/os.h"
 #include "src/shown.h"
 
 #include <stook/cache.hpp>
@@ -273,6 +275,23 @@ class Runner {
 
 }  // namespace
 
+namespace {
+
+// Not by a fault of its own, which may pass at once: that of this process, or the system's, ends
+// the run, or all would be suspect because no descriptor was left.
+std::optional<SeenInput> see_if_readable(const ExternalSpec& external) {
+  for (int tries = 1;; ++tries) {
+    try {
+      return see(external);
+    } catch (const UnreadableInput& failure) {
+      if (os_is_passing(failure.error)) throw;
+      if (tries == 2) return {};
+    }
+  }
+}
+
+}  // namespace
+
 OutsideWorld check_outside_world(Store& store) {
   OutsideWorld outside;
   const std::vector<External> externals = store.externals();
@@ -287,15 +306,14 @@ OutsideWorld check_outside_world(Store& store) {
       continue;
     }
     const std::string fingerprint = external.fingerprint();
-    SeenInput now;
-    try {
-      now = see(external);
-    } catch (const CacheError&) {  // who needs it hears of it when the run is planned
+    const std::optional<SeenInput> looked = see_if_readable(external);
+    if (!looked) {  // who needs it hears of it when the run is planned
       if (known.digest == unknown_digest()) continue;
       store.update_external(known.key, {}, unknown_digest());
       ++outside.entered;
       continue;
     }
+    const SeenInput& now = *looked;
     const Digest& digest = now.digest;
     outside.seen.emplace(known.key, now);
     if (digest != known.digest) {

@@ -122,7 +122,7 @@ Digest unreadable_digest() { return Digest{hash_bytes("stook external: cannot be
 Digest digest_without_content(const std::string& name, int error) {
   if (error == ENOENT || error == ENOTDIR) return absent_digest();
   if ((os_is_passing(error) || error == EIO) && !STOOK_MUTANT("input-not-gone")) {
-    throw CacheError("cannot read the input " + name + ": " + std::strerror(error));
+    throw UnreadableInput("cannot read the input " + name + ": " + std::strerror(error), error);
   }
   return unreadable_digest();
 }

@@ -19,6 +19,11 @@
 
 namespace stook::detail {
 
+struct UnreadableInput : CacheError {
+  UnreadableInput(const std::string& what, int why) : CacheError(what), error(why) {}
+  int error;  // as errno
+};
+
 class ExternalSpec final : public Spec {
  public:
   enum class What { file, directory, variable };
@@ -35,7 +40,8 @@ class ExternalSpec final : public Spec {
   // of a file.
   [[nodiscard]] bool looks_like(std::string_view recorded, FileStamp* stamp = nullptr) const;
   // Of the content; a fixed digest where it is not there, another one where it may not be read.
-  // Throws CacheError where that cannot be known, also where some of a directory may not be read.
+  // Throws UnreadableInput where that cannot be known, also where some of a directory may not be
+  // read.
   [[nodiscard]] Digest digest() const;
   [[nodiscard]] bool exists() const;
   // Of a directory: of anything in it, see FileStamp. The end of time where that cannot be known.
@@ -92,9 +98,8 @@ class DirectoryHasher {
 [[nodiscard]] std::vector<std::filesystem::path> entries_below(
     const std::filesystem::path& directory);
 
-struct UnreadableDirectory : CacheError {
-  UnreadableDirectory(const std::string& what, int why) : CacheError(what), error(why) {}
-  int error;  // as errno
+struct UnreadableDirectory : UnreadableInput {
+  using UnreadableInput::UnreadableInput;
 };
 
 // Digest of everything below `directory`: relative names, kinds, contents. Throws
