@@ -1,6 +1,6 @@
 // attempt_marker.h - the marker that is left before a task's directory is touched: whoever comes
 // after a death knows where to look, and whose the id in that place was. A file in the spool for
-// each key.
+// each key; and another for each command that is under way.
 // Unaware of what is in the directories. Thread-safe; one key is for who has claimed it.
 #pragma once
 

@@ -273,10 +273,6 @@ class Runner {
   RunResult result_;
 };
 
-}  // namespace
-
-namespace {
-
 // Not by a fault of its own, which may pass at once: that of this process, or the system's, ends
 // the run, or all would be suspect because no descriptor was left.
 std::optional<SeenInput> see_if_readable(const ExternalSpec& external) {

@@ -60,7 +60,7 @@ class ExternalSpec final : public Spec {
 // Without "." and what is doubled. ".." stays: "x/.." is another directory once x is a link.
 [[nodiscard]] std::string normal_path(const std::filesystem::path& path);
 
-// The digest of an input that cannot be read just now: whatever was made of it is suspect.
+// On record for an input that cannot be read by a fault of its own: what was made of it is suspect.
 [[nodiscard]] Digest unknown_digest();
 
 // An external input, as this process has seen it. `stamp`: of a file, from before it was read.

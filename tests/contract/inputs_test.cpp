@@ -303,7 +303,7 @@ TEST(Inputs, ADirectoryWithALinkToNothingIsReadOnce) {
   fs::create_symlink(other.path(), directory / "to");
   const detail::ExternalSpec spec(detail::ExternalSpec::What::directory, directory.path().string(),
                                   nullptr);
-  EXPECT_EQ(spec.fingerprint(), "") << "it is young";
+  // It is young at first.
   while (spec.fingerprint().empty()) std::this_thread::sleep_for(std::chrono::milliseconds(50));
   const std::string print = spec.fingerprint();
   write(other / "file", "text");
