@@ -281,7 +281,7 @@ std::optional<SeenInput> see_if_readable(const ExternalSpec& external) {
       return see(external);
     } catch (const UnreadableInput& failure) {
       if (os_is_passing(failure.error)) throw;
-      if (tries == 2) return {};
+      if (failure.error != EIO || tries == 2) return {};
     }
   }
 }
@@ -297,14 +297,16 @@ OutsideWorld check_outside_world(Store& store) {
     if (!spec) continue;
     const auto& external = static_cast<const ExternalSpec&>(*spec);
     FileStamp stamp;
-    if (external.looks_like(known.fingerprint, &stamp)) {
+    const bool was_unknown = known.digest == unknown_digest();
+    if (!was_unknown && external.looks_like(known.fingerprint, &stamp)) {
       outside.seen.emplace(known.key, SeenInput{known.digest, stamp});
       continue;
     }
+    if (was_unknown && !external.may_be_read()) continue;  // not to read nearly all of it again
     const std::string fingerprint = external.fingerprint();
     const std::optional<SeenInput> looked = see_if_readable(external);
     if (!looked) {  // who needs it hears of it when the run is planned
-      if (known.digest == unknown_digest()) continue;
+      if (was_unknown) continue;
       store.update_external(known.key, {}, unknown_digest());
       ++outside.entered;
       continue;

@@ -33,16 +33,6 @@ constexpr std::int64_t second_ns = 1'000'000'000;
 // A file changed less than this ago may change again without its times showing it.
 constexpr std::int64_t racy_window_ns = 2 * second_ns;
 
-struct FileDescriptor {
-  explicit FileDescriptor(int descriptor) : fd(descriptor) {}
-  FileDescriptor(const FileDescriptor&) = delete;
-  FileDescriptor& operator=(const FileDescriptor&) = delete;
-  ~FileDescriptor() {
-    if (fd >= 0) ::close(fd);
-  }
-  const int fd;
-};
-
 std::int64_t nanoseconds(const timespec& time) { return time.tv_sec * second_ns + time.tv_nsec; }
 
 // Appends what stat says; false where the file is too young for its times to be trusted.
@@ -55,19 +45,23 @@ bool append_stamp(std::string& out, const FileStamp& stamp) {
   return true;
 }
 
+// `info`: of lstat. A directory may be where another file system begins, a link may lead to one.
+FileStamp stamp_of_entry(const struct stat& info, const fs::path& entry) {
+  return stamp_from(info, S_ISDIR(info.st_mode) ? entry : entry.parent_path());
+}
+
 // 0, or the error that kept it from being read.
 int hash_file(Hasher& hasher, const fs::path& path) {
-  // A pipe of that name would wait for who writes.
-  const FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  if (file.fd < 0) return errno;
+  const Fd file = os_open_input(path);
+  if (!file) return errno;
   struct stat info {};
-  if (::fstat(file.fd, &info) != 0) return errno;
+  if (::fstat(file.get(), &info) != 0) return errno;
   if (!S_ISREG(info.st_mode)) return EISDIR;
   constexpr std::size_t chunk = 1 << 18;
   const auto buffer = std::make_unique_for_overwrite<char[]>(chunk);
   std::uint64_t total = 0;
   for (;;) {
-    const ssize_t count = ::read(file.fd, buffer.get(), chunk);
+    const ssize_t count = ::read(file.get(), buffer.get(), chunk);
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) return errno;
     if (count == 0) break;
@@ -109,6 +103,9 @@ bool hash_entry(DirectoryHasher& hasher, const fs::path& entry, std::string_view
   } else if (fs::is_regular_file(status)) {
     hasher.file(name, (status.permissions() & fs::perms::owner_exec) != fs::perms::none);
     return hash_content(hasher, entry);
+  } else if (!fs::exists(status)) {  // it has gone since it was listed
+    errno = ENOENT;
+    return false;
   } else {
     hasher.special(name);
   }
@@ -118,19 +115,32 @@ bool hash_entry(DirectoryHasher& hasher, const fs::path& entry, std::string_view
 Digest absent_digest() { return Digest{hash_bytes("stook external: not there")}; }
 Digest unreadable_digest() { return Digest{hash_bytes("stook external: cannot be read")}; }
 
+// It is the file that is not to be read, or no file at all, whenever one asks.
+bool is_of_the_file(int error) {
+  switch (error) {
+    case EACCES:
+    case EPERM:
+    case EISDIR:
+    case ELOOP:
+    case ENAMETOOLONG:
+    case ENXIO:
+    case ENODEV: return true;
+    default: return false;
+  }
+}
+
 // What nobody could read just now is neither gone nor another one: it has no digest.
 Digest digest_without_content(const std::string& name, int error) {
   if (error == ENOENT || error == ENOTDIR) return absent_digest();
-  if ((os_is_passing(error) || error == EIO) && !STOOK_MUTANT("input-not-gone")) {
-    throw UnreadableInput("cannot read the input " + name + ": " + std::strerror(error), error);
-  }
-  return unreadable_digest();
+  if (is_of_the_file(error) || STOOK_MUTANT("input-not-gone")) return unreadable_digest();
+  throw UnreadableInput("cannot read the input " + name + ": " + std::strerror(error), error);
 }
 
-// A disk that fails is asked twice. `read` gives 0 or the error.
+// A disk that fails is asked twice, and so is who was short of something: another thread may have
+// given a descriptor back. `read` gives 0 or the error.
 template <class Read> int ask_twice(const Read& read) {
   const int error = read();
-  return error == EIO ? read() : error;
+  return error == EIO || os_is_passing(error) ? read() : error;
 }
 
 Digest digest_of_file_content(const std::string& name) {
@@ -262,6 +272,17 @@ bool ExternalSpec::exists() const {
   return what == What::file ? fs::is_regular_file(status) : fs::is_directory(status);
 }
 
+bool ExternalSpec::may_be_read() const {
+  if (what != What::directory) return true;
+  try {
+    const std::vector<fs::path> entries = entries_below(name);
+    return std::all_of(entries.begin(), entries.end(), [](const fs::path& entry) {
+      return !fs::is_regular_file(fs::symlink_status(entry)) ||
+             ::faccessat(AT_FDCWD, entry.c_str(), R_OK, AT_EACCESS) == 0;
+    });
+  } catch (const fs::filesystem_error&) { return false; }
+}
+
 std::string ExternalSpec::fingerprint() const {
   std::string print;
   if (what == What::variable) return to_hex(digest());
@@ -273,7 +294,7 @@ std::string ExternalSpec::fingerprint() const {
       std::string one;
       struct stat info {};  // of a link itself, which is all that the digest has of it
       if (::lstat(entry.c_str(), &info) != 0) return {};
-      if (!append_stamp(one, stamp_from(info, entry.parent_path()))) return {};
+      if (!append_stamp(one, stamp_of_entry(info, entry))) return {};
       hash_text(hasher, entry.native());
       hash_text(hasher, one);
     }
@@ -289,7 +310,7 @@ std::int64_t ExternalSpec::latest_change_ns() const {
     for (const fs::path& entry : entries_below(name)) {
       struct stat info {};
       if (::lstat(entry.c_str(), &info) != 0) return unknown;
-      latest = std::max(latest, stamp_from(info, entry.parent_path()).latest_change_ns());
+      latest = std::max(latest, stamp_of_entry(info, entry).latest_change_ns());
     }
   } catch (const fs::filesystem_error&) { return unknown; }
   return latest;

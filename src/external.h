@@ -44,6 +44,8 @@ class ExternalSpec final : public Spec {
   // read.
   [[nodiscard]] Digest digest() const;
   [[nodiscard]] bool exists() const;
+  // Whether all it holds may be read, as far as that is known without reading.
+  [[nodiscard]] bool may_be_read() const;
   // Of a directory: of anything in it, see FileStamp. The end of time where that cannot be known.
   [[nodiscard]] std::int64_t latest_change_ns() const;
   [[nodiscard]] Value value() const;

@@ -42,6 +42,18 @@ bool lock_call(int fd, int command, std::uint64_t byte, std::uint64_t count, sho
   return retried([&] { return fcntl(fd, command, &lock); }) == 0;
 }
 
+// A pipe in place of a file is not waited for; who holds a lease on one (Samba, an NFS server) is:
+// the kernel has him give it back.
+Fd open_file(const std::filesystem::path& path, int flags, mode_t mode) {
+  Fd file(retried([&] { return open(path.c_str(), flags | O_CLOEXEC | O_NONBLOCK, mode); }));
+  if (file || errno != EAGAIN) return file;
+  struct stat info {};
+  const bool is_file = stat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode);
+  errno = EAGAIN;
+  if (!is_file) return file;
+  return Fd(retried([&] { return open(path.c_str(), flags | O_CLOEXEC, mode); }));
+}
+
 bool try_remove(const std::filesystem::path& path) {
   try {
     std::error_code error;
@@ -87,9 +99,10 @@ void os_fill_standard_streams() noexcept {
 
 Fd os_open(const std::filesystem::path& path, int flags, mode_t mode) {
   const int links = STOOK_MUTANT("follow-no-links") ? 0 : O_NOFOLLOW;
-  const int all = flags | links | O_CLOEXEC | O_NONBLOCK;  // a pipe in place of a file: no waiting
-  return Fd(retried([&] { return open(path.c_str(), all, mode); }));
+  return open_file(path, flags | links, mode);
 }
+
+Fd os_open_input(const std::filesystem::path& path) { return open_file(path, O_RDONLY, 0); }
 
 std::string os_unique_name() {
   unsigned words[3] = {};

@@ -57,6 +57,8 @@ void os_fill_standard_streams() noexcept;
 // O_CLOEXEC and O_NOFOLLOW are added: nothing in a cache is reached through a symbolic link; and
 // O_NONBLOCK: a pipe in place of a file is not waited for.
 [[nodiscard]] Fd os_open(const std::filesystem::path& path, int flags, mode_t mode = 0600);
+// A file of the user's, to read it: links are followed.
+[[nodiscard]] Fd os_open_input(const std::filesystem::path& path);
 
 [[nodiscard]] bool os_write(int fd, const void* data, std::size_t size);
 // All pieces, in as few calls as the system allows.

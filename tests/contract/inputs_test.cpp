@@ -1,8 +1,12 @@
 // Inputs from outside, for tasks in other processes: what the driver has looked at is what they
 // get.
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <chrono>
+#include <csignal>
 #include <list>
 #include <numeric>
 #include <thread>
@@ -293,6 +297,46 @@ TEST(Inputs, OneThatCannotBeReadConcernsWhoNeedsIt) {
   EXPECT_EQ(Variable::make().run_graph().stats.ran, 0u);
   fs::permissions(directory / "sub", fs::perms::owner_all);
   EXPECT_EQ(task.run_graph().stats.ran, 0u);
+}
+
+struct Text : Task<Text, std::string(std::string)> {
+  File file;
+  explicit Text(const std::string& path) : file(path) {}
+  std::string run_task() { return read(*file); }
+};
+
+// As a server of Samba or NFS has one. Who does not wait for its end cannot open the file.
+TEST(Inputs, AFileWithALeaseIsReadWhenThatIsGivenBack) {
+  TempCache cache;
+  const TempDirectory directory;
+  const std::string path = (directory / "file").string();
+  write(path, "text");
+  int ready[2] = {};
+  ASSERT_EQ(::pipe(ready), 0);
+  const pid_t holder = ::fork();
+  if (holder == 0) {
+    sigset_t asked;
+    sigemptyset(&asked);
+    sigaddset(&asked, SIGIO);
+    ::sigprocmask(SIG_BLOCK, &asked, nullptr);
+    const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    if (::fcntl(file, F_SETLEASE, F_WRLCK) != 0) ::_exit(77);
+    if (::write(ready[1], "x", 1) != 1) ::_exit(1);
+    ::close(ready[0]);
+    ::close(ready[1]);
+    ::sigwaitinfo(&asked, nullptr);
+    ::usleep(100'000);  // for those to fail who do not wait
+    ::fcntl(file, F_SETLEASE, F_UNLCK);
+    ::_exit(0);
+  }
+  ::close(ready[1]);
+  char got = 0;
+  const bool leased = ::read(ready[0], &got, 1) == 1;
+  ::close(ready[0]);
+  if (leased) { EXPECT_EQ(Text::make(path).run_graph().value, "text"); }
+  int status = 0;
+  EXPECT_EQ(::waitpid(holder, &status, 0), holder);
+  if (!leased) GTEST_SKIP() << "there are no leases here";
 }
 
 // Of a link a directory's digest has where it leads to, and so has its fingerprint.
