@@ -1,5 +1,6 @@
 #include "runtime/found_inputs.h"
 
+#include <algorithm>
 #include <ctime>
 
 #include "src/hash.h"
@@ -70,27 +71,47 @@ bool is_found_mark(const UpstreamSeen& seen) {
   return seen.key == found_mark().key && is_constant(seen);
 }
 
+std::size_t DigestCache::FileHash::operator()(
+    const std::pair<std::int64_t, std::int64_t>& device_and_inode) const {
+  const std::hash<std::int64_t> hash;
+  return hash(device_and_inode.second) * 31 + hash(device_and_inode.first);
+}
+
+void DigestCache::Known::add_name(const std::string& path) {
+  const auto is_same = [&](const auto& name) { return name.first == path; };
+  if (std::none_of(names.begin(), names.end(), is_same)) {
+    names.emplace_back(path, clock_ns(CLOCK_REALTIME));
+  }
+}
+
 bool DigestCache::find(const std::string& path, const FileStamp& stamp, Digest& digest) {
   const std::lock_guard lock(mutex_);
-  const auto found = known_.find(path);
+  const auto found = known_.find({stamp.device, stamp.inode});
   if (found == known_.end() || found->second.stamp != stamp) return false;
   digest = found->second.digest;
+  found->second.add_name(path);
   return true;
 }
 
 void DigestCache::put(const std::string& path, const FileStamp& stamp, const Digest& digest) {
-  const std::int64_t now = clock_ns(CLOCK_REALTIME);
   const std::lock_guard lock(mutex_);
-  Known& known = known_[path];
-  const bool is_new = !(known.stamp == stamp);
-  known = {stamp, digest, is_new ? now : known.since_ns};
+  Known& known = known_[{stamp.device, stamp.inode}];
+  if (known.names.empty() || known.stamp != stamp) known = {stamp, digest, {}};
+  known.add_name(path);
 }
 
-bool DigestCache::knew(const std::string& path, const FileStamp& stamp, std::int64_t exact_ns) {
+DigestCache::Knowledge DigestCache::knew(const std::string& path, const FileStamp& stamp,
+                                         std::int64_t exact_ns) {
   const std::lock_guard lock(mutex_);
-  const auto found = known_.find(path);
-  return found != known_.end() && found->second.stamp == stamp &&
-         found->second.since_ns <= exact_ns;
+  const auto found = known_.find({stamp.device, stamp.inode});
+  Knowledge knowledge = Knowledge::none;
+  if (found == known_.end() || found->second.stamp != stamp) return knowledge;
+  for (const auto& [name, since_ns] : found->second.names) {
+    if (since_ns > exact_ns) continue;
+    if (name == path) return Knowledge::of_name;
+    knowledge = Knowledge::of_file;
+  }
+  return knowledge;
 }
 
 Moment Moment::now() {
@@ -187,10 +208,13 @@ FoundInput InputFinder::look(const std::string& path, const Reading& reading) {
   FoundInput found = look(path);
   const Moment& start = reading.start;
   const FileStamp after = stamp_of(path);
+  using Knowledge = DigestCache::Knowledge;
+  const Knowledge before = after.exists() ? knew(found, after, start) : Knowledge::none;
   if (!after.exists()) {
     found.certain = false;
-  } else if (knew(found, after, start)) {
+  } else if (before != Knowledge::none) {
     // Whatever the clocks say: what is changed gets another stamp.
+    found.in_place = before == Knowledge::of_name;
   } else if (after.earliest_change_ns() > start.exact_ns) {
     found.certain = false;
   } else if (after.latest_change_ns() >= start.tick_ns) {
@@ -215,9 +239,10 @@ FoundInput InputFinder::look_at_directory(const std::string& path, const Moment&
     found.fingerprint = directory.fingerprint();
     found.digest = directory.digest();
     const SeenInput* const seen = find_seen(seen_, directory.key);
-    found.certain = (seen != nullptr && seen->digest == found.digest) ||
-                    directory.latest_change_ns() < start.tick_ns;
+    found.in_place = seen != nullptr && seen->digest == found.digest;
+    found.certain = found.in_place || directory.latest_change_ns() < start.tick_ns;
   } catch (const CacheError&) {  // the command has done its work all the same
+    found.fingerprint.clear();
     found.digest = unknown_digest();
     found.certain = false;
   }
@@ -231,11 +256,14 @@ void InputFinder::conclude(FoundInput& found, Reading& reading) {
 }
 
 // Had the run seen the file like this before?
-bool InputFinder::knew(const FoundInput& found, const FileStamp& stamp, const Moment& start) {
+DigestCache::Knowledge InputFinder::knew(const FoundInput& found, const FileStamp& stamp,
+                                         const Moment& start) {
   const ExternalSpec& file = external(found.spec);
   const SeenInput* const seen = find_seen(seen_, file.key);
-  return (seen != nullptr && seen->digest == found.digest && stamp.is_same_file(seen->stamp)) ||
-         digests_.knew(file.name, stamp, start.exact_ns);
+  if (seen != nullptr && seen->digest == found.digest && stamp.is_same_file(seen->stamp)) {
+    return DigestCache::Knowledge::of_name;
+  }
+  return digests_.knew(file.name, stamp, start.exact_ns);
 }
 
 FoundInput InputFinder::made(const std::string& path, const FileStamp& stamp, bool settled,

@@ -11,6 +11,7 @@
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
+#include <utility>
 #include <vector>
 
 #include "runtime/path_history.h"
@@ -19,23 +20,30 @@
 
 namespace stook::detail {
 
-// Digests of files by their stamps, so that a header of a hundred sources is read once in a run.
+// Digests of files by their stamps, whatever they are called: a header of a hundred sources is read
+// once in a run.
 class DigestCache {
  public:
   [[nodiscard]] bool find(const std::string& path, const FileStamp& stamp, Digest& digest);
   // REQUIRES: the stamp is of a file that cannot change without its stamp doing so.
   void put(const std::string& path, const FileStamp& stamp, const Digest& digest);
-  // Was that already known of the path before this moment?
-  [[nodiscard]] bool knew(const std::string& path, const FileStamp& stamp, std::int64_t exact_ns);
+  enum class Knowledge { none, of_file, of_name };  // of_name: and that the path led to it
+  // What was known before this moment of a file as it is now.
+  [[nodiscard]] Knowledge knew(const std::string& path, const FileStamp& stamp,
+                               std::int64_t exact_ns);
 
  private:
+  struct FileHash {
+    std::size_t operator()(const std::pair<std::int64_t, std::int64_t>& device_and_inode) const;
+  };
   struct Known {
     FileStamp stamp;
     Digest digest;
-    std::int64_t since_ns;
+    std::vector<std::pair<std::string, std::int64_t>> names;  // and since when it is known by them
+    void add_name(const std::string& path);
   };
   std::mutex mutex_;
-  std::unordered_map<std::string, Known> known_;
+  std::unordered_map<std::pair<std::int64_t, std::int64_t>, Known, FileHash> known_;
 };
 
 // The moment before something began that reads files: on the clock that stamps files, which moves
@@ -115,7 +123,8 @@ class InputFinder {
 
  private:
   [[nodiscard]] FoundInput look_at_directory(const std::string& path, const Moment& start) const;
-  [[nodiscard]] bool knew(const FoundInput& found, const FileStamp& stamp, const Moment& start);
+  [[nodiscard]] DigestCache::Knowledge knew(const FoundInput& found, const FileStamp& stamp,
+                                            const Moment& start);
 
   Store& store_;
   const SeenInputs* const seen_;

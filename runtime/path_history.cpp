@@ -44,8 +44,8 @@ template <class Visit> bool PathHistory::walk(const fs::path& path, const Visit&
     const std::string part = std::move(parts.back());
     parts.pop_back();
     const std::string full = (fs::path(at) / part).string();
-    if (part == "..") {  // where that leads to is the other's affair
-      at = full;
+    if (part == "..") {  // no link is in `at`, so that is the directory above
+      at = fs::path(at).is_absolute() ? fs::path(at).parent_path().string() : full;
       continue;
     }
     struct stat info {};
@@ -72,11 +72,14 @@ PathHistory::Identity PathHistory::identity_of(const FileStamp& stamp, bool is_l
 }
 
 void PathHistory::note(const std::string& path) {
-  (void)walk(whole(path).parent_path(),
-             [&](const std::string& name, const FileStamp& stamp, bool is_link, auto&) {
-               noted_.try_emplace(name, identity_of(stamp, is_link));
-               return true;
-             });
+  const fs::path file = whole(path);
+  const bool is_new = walked_.insert(file.parent_path().string()).second;
+  struct stat info {};
+  if (!is_new && (::lstat(file.c_str(), &info) != 0 || S_ISREG(info.st_mode))) return;
+  (void)walk(file, [&](const std::string& name, const FileStamp& stamp, bool is_link, auto&) {
+    noted_.try_emplace(name, identity_of(stamp, is_link));
+    return true;
+  });
 }
 
 bool PathHistory::held(const std::string& path) {

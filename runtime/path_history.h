@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "src/file_stamp.h"
 
@@ -17,8 +18,8 @@ class PathHistory {
   // `tick_ns`: the moment, on the clock that stamps files.
   explicit PathHistory(std::int64_t tick_ns);
 
-  // Before anything is read: what `path` leads through is as it is now. For directories in which
-  // something will be made.
+  // Before anything is read: what `path` leads through, links to the end, is as it is now. For
+  // directories in which something will be made.
   void note(const std::string& path);
 
   // Afterwards: does `path` lead to the same file, the whole time since the moment? False also
@@ -42,6 +43,7 @@ class PathHistory {
   const std::int64_t tick_ns_;
   const std::filesystem::path base_;  // names are absolute here: depfiles mix both
   std::unordered_map<std::string, Identity> noted_;
+  std::unordered_set<std::string> walked_;  // directories whose way has been noted
   std::unordered_map<std::string, bool> held_;
   std::unordered_map<std::string, bool> unchanged_;
 };

@@ -16,6 +16,7 @@ namespace fs = std::filesystem;
 using stook::test::Commands;
 using stook::test::read;
 using stook::test::run_counts;
+using stook::test::shell;
 using stook::test::write;
 
 // $1: the tree. Once, as long as nothing is called done.
@@ -40,6 +41,16 @@ struct SwappedPath : Commands, testing::WithParamInterface<std::string> {
   }
   static std::int64_t changed(const std::string& file) { return detail::stamp_of(file).changed_ns; }
   [[nodiscard]] std::string swap() const { return swaps.at(GetParam()); }
+  // As it was when the run looked at it.
+  void swap_back() const {
+    if (GetParam() == "link") {
+      fs::remove(at("current"));
+      fs::create_symlink("v1", at("current"));
+    } else {
+      fs::rename(at("current"), at("v2"));
+      fs::rename(at("v1"), at("current"));
+    }
+  }
 };
 INSTANTIATE_TEST_SUITE_P(SwappedPath, SwappedPath, testing::Values("link", "directory"),
                          [](const auto& param) { return param.param; });
@@ -57,6 +68,25 @@ TEST_P(SwappedPath, OfAHeader) {
   EXPECT_EQ(run_counts(command).ran, 1u);
   EXPECT_EQ(read(at("made/b")), "second");
   EXPECT_EQ(run_counts(command).cached, 1u);
+}
+
+TEST_P(SwappedPath, OfADirectoryInADepfile) {
+  for (const std::string named : {"current", "current/deep"}) {
+    fs::remove(at("done"));
+    const std::string made = at("made/of " + std::to_string(named.size()));
+    const auto command = Command::make(
+        {.argv = {"sh", "-c",
+                  "cat \"$1/current/deep/h\" > \"$2\"; echo x: \"$1/$4\" > \"$3\"; " + swap(), "sh",
+                  at(""), "{out}", "{depfile}", named},
+         .inputs = {at("a")},
+         .outputs = {made}});
+    EXPECT_EQ(run_counts(command).ran, 1u);
+    EXPECT_EQ(read(made), "first");
+    EXPECT_EQ(run_counts(command).ran, 1u) << named;
+    EXPECT_EQ(read(made), "second") << named;
+    EXPECT_EQ(run_counts(command).cached, 1u);
+    swap_back();
+  }
 }
 
 TEST_P(SwappedPath, OfAnInputOfACommand) {
@@ -98,14 +128,7 @@ TEST_P(SwappedPath, OfAnInputOfATask) {
       fs::remove(at("done"));
       const auto task = ReadsThrough::make(script, at("current/deep/h"), finds);
       EXPECT_EQ(task.run_graph(options).value, "second") << finds << workers;
-      // Back, as it was when the run looked at it.
-      if (GetParam() == "link") {
-        fs::remove(at("current"));
-        fs::create_symlink("v1", at("current"));
-      } else {
-        fs::rename(at("current"), at("v2"));
-        fs::rename(at("v1"), at("current"));
-      }
+      swap_back();
       EXPECT_EQ(task.run_graph(options).value, "first") << finds << workers;
       EXPECT_EQ(task.run_graph(options).stats.cached, 1u);
       task.clear_task();
@@ -146,6 +169,73 @@ TEST_F(Commands, MadeBesideWhatIsReadIsNoSwapByAnotherName) {
   EXPECT_EQ(run_counts(command).ran, 1u);
   EXPECT_EQ(run_counts(command).cached, 1u);
   fs::current_path(before);
+}
+
+// By the way from the directory in which the command works.
+TEST_F(Commands, MadeBesideWhatIsReadIsNoSwapFromADirectoryBeside) {
+  const fs::path before = fs::current_path();
+  fs::current_path(tree.path());
+  fs::create_directories("src/util");
+  fs::create_directory("sub");
+  write("src/util/a", "source");
+  write("src/util/h", "header");
+  const auto command =
+      Command::make({.argv = {"sh", "-c",
+                              "cat \"$1\" ../src/util/h > \"$2\"; touch ../of ../src/of; "
+                              "echo x: ../src/util/h > \"$3\"",
+                              "sh", "{in}", "{out}", "{depfile}"},
+                     .inputs = {"src/util/a"},
+                     .outputs = {"src/util/o"},
+                     .directory = "sub"});
+  EXPECT_EQ(run_counts(command).ran, 1u);
+  EXPECT_EQ(run_counts(command).cached, 1u);
+  fs::current_path(before);
+}
+
+// A file of which the run knows what it is, by another name: its user begins in the tick in which
+// it was made.
+TEST_F(Commands, GeneratedHeaderByAnotherName) {
+  const fs::path before = fs::current_path();
+  fs::current_path(tree.path());
+  fs::create_directory("src");
+  fs::create_directory("build");
+  write("a", "source");
+  for (int i = 0; i < 10; ++i) {
+    write("in", std::to_string(i));
+    const auto command = Command::make(
+        {.argv = {"sh", "-c", "cat \"$1\" ../src/made > \"$2\"; echo x: ../src/made > \"$3\"", "sh",
+                  "{in}", "{out}", "{depfile}"},
+         .inputs = {"a"},
+         .implicit_inputs = {copy("in", "src/made")},
+         .outputs = {"build/b"},
+         .directory = "build"});
+    EXPECT_EQ(run_counts(command).ran, 2u);
+    EXPECT_EQ(read("build/b"), "source" + std::to_string(i));
+    EXPECT_EQ(run_counts(command).ran, 0u) << i;
+  }
+  fs::current_path(before);
+}
+
+TEST_F(Commands, LinkMadeJustBeforeIsNoSwap) {
+  fs::create_directory(at("lib"));
+  write(at("a"), "source");
+  for (int i = 0; i < 10; ++i) {
+    write(at("in"), std::to_string(i));
+    const auto library = copy(at("in"), at("lib/libx.so.1"));
+    // What it leads to is of another tick of the clock.
+    const auto link =
+        Command::make({.argv = {"sh", "-c", "sleep 0.01; ln -sf libx.so.1 \"$1\"", "sh", "{out}"},
+                       .implicit_inputs = {library},
+                       .outputs = {at("lib/libx.so")}});
+    CommandArguments arguments = shell("cat \"$1\" " + at("lib/libx.so") + " > \"$2\"");
+    arguments.inputs = {at("a")};
+    arguments.implicit_inputs = {link};
+    arguments.outputs = {at("b")};
+    const auto command = Command::make(arguments);
+    EXPECT_EQ(run_counts(command).ran, 3u);
+    EXPECT_EQ(read(at("b")), "source" + std::to_string(i));
+    EXPECT_EQ(run_counts(command).ran, 0u) << i;
+  }
 }
 
 // Nobody can know here; but one execution has to be enough to know the next time.
