@@ -83,11 +83,10 @@ bool leads_through_link(const fs::path& directory) {
 // As a program that runs in `directory` has to name it.
 std::string seen_from(const std::string& directory, const std::string& path) {
   if (directory.empty() || fs::path(path).is_absolute()) return path;
-  if (fs::path(directory).is_absolute() || leads_through_link(directory)) {
-    return normal_path(fs::absolute(path));
-  }
-  const fs::path relative =
-      fs::path(normal_path(path)).lexically_relative(fs::path(directory).lexically_normal());
+  const fs::path from = fs::path(directory).lexically_normal();
+  const bool is_outside = from.is_absolute() || *from.begin() == "..";  // the way back has no name
+  if (is_outside || leads_through_link(directory)) return normal_path(fs::absolute(path));
+  const fs::path relative = fs::path(normal_path(path)).lexically_relative(from);
   return relative.empty() ? fs::absolute(path).string() : relative.string();
 }
 
@@ -289,10 +288,15 @@ struct Command::Work {
     };
     const auto file = [](const FileStamp& stamp) { return std::pair(stamp.device, stamp.inode); };
     std::unordered_map<std::string, std::pair<std::int64_t, std::int64_t>> own;
+    std::unordered_set<fs::path::string_type> last_parts;
     for (const auto* names : {&temporary, &arguments.outputs}) {
-      for (const std::string& name : *names) own.emplace(whole(name), file(stamp_of(name)));
+      for (const std::string& name : *names) {
+        own.emplace(whole(name), file(stamp_of(name)));
+        last_parts.insert(fs::path(name).filename());
+      }
     }
     std::erase_if(depends, [&](const std::string& path) {
+      if (!last_parts.contains(fs::path(path).filename())) return false;
       const auto made = own.find(whole(path));  // the names look the same, and the files are
       return made != own.end() && made->second == file(stamp_of(path));
     });

@@ -83,7 +83,7 @@ struct Digested {
 // Is it a file that the command has made, and nobody else has under another name?
 bool is_own(const std::string& path) {
   struct stat info {};
-  return ::lstat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode) && info.st_nlink == 1;
+  return ::lstat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode) && info.st_nlink <= 1;
 }
 
 Digested digested(const std::string& path) {

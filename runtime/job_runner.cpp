@@ -171,14 +171,21 @@ class JobRunner::Context final : public TaskContext {
 };
 
 JobRunner::JobRunner(fs::path root, const fs::path& stem)
-    : root_(std::move(root)), stem_(stem), home_(os_open(".", O_PATH | O_DIRECTORY)), lock_(root_),
-      files_(root_) {}
+    : root_(std::move(root)), stem_(stem), lock_(root_), files_(root_) {
+  begin_here();
+}
+
+void JobRunner::begin_here() {
+  home_ = os_open(".", O_PATH | O_DIRECTORY);
+  std::error_code ignored;
+  home_name_ = fs::current_path(ignored);
+}
 
 void JobRunner::work_in(const fs::path& directory) {
   std::error_code error;
   fs::current_path(directory, error);
   if (error) missing_directory_ = directory;
-  else home_ = os_open(".", O_PATH | O_DIRECTORY);
+  else begin_here();
 }
 
 bool JobRunner::is_at_home() const {
@@ -191,10 +198,17 @@ bool JobRunner::is_at_home() const {
 // What the last task has left as working directory is not the next one's.
 void JobRunner::go_home() {
   if (STOOK_MUTANT("go-home")) return;
-  if (!home_ || (::fchdir(home_.get()) != 0 && !is_at_home())) {
-    throw ExecutorError(std::string("cannot go back to the directory in which tasks begin: ") +
-                        std::strerror(errno));
+  int error = EACCES;
+  if (home_) {
+    if (::fchdir(home_.get()) == 0) return;
+    error = errno;
+    if (is_at_home()) return;
+  } else {  // it may not be searched: only its name is known
+    std::error_code ignored;
+    if (fs::current_path(ignored) == home_name_) return;
   }
+  throw ExecutorError("cannot go back to the directory in which tasks begin, " +
+                      home_name_.string() + ": " + std::strerror(error));
 }
 
 // A relative name means a file of the directory in which tasks begin, to who is told of it.

@@ -55,6 +55,7 @@ class JobRunner {
     std::size_t bytes;
   };
 
+  void begin_here();
   [[nodiscard]] bool is_at_home() const;
   void go_home();
   [[nodiscard]] std::filesystem::path whole(const std::filesystem::path& file) const;
@@ -70,7 +71,8 @@ class JobRunner {
   const std::filesystem::path root_;
   const std::filesystem::path stem_;
   std::filesystem::path missing_directory_;  // where it cannot work; empty: it is there
-  Fd home_;                                  // where it works; a task may go elsewhere
+  Fd home_;                                  // where it works; empty: it may not be searched
+  std::filesystem::path home_name_;          // a task may go elsewhere
   bool in_user_code_ = false;
   std::unique_ptr<MemoryGroup> group_;  // null: no task was limited yet, or there are none here
   ExecutionLock lock_;

@@ -8,7 +8,9 @@
 
 #include <stook/command.hpp>
 
+#include "src/external.h"
 #include "tests/support/commands.h"
+#include "tests/support/unprivileged.h"
 
 namespace {
 
@@ -300,6 +302,27 @@ TEST_F(BehindALink, AnInputAsTheDirectoryOfACommandSeesIt) {
   fs::current_path(before);
 }
 
+// "src/a" seen from "../build" is not "src/a".
+TEST_F(Commands, TheDirectoryOfACommandBesideTheWorkingDirectory) {
+  const fs::path before = fs::current_path();
+  for (const std::string name : {"main", "build"}) {
+    fs::create_directories(at(name + "/src"));
+    fs::create_directories(at(name + "/made"));
+    write(at(name + "/src/a"), name);
+  }
+  fs::current_path(at("main"));
+  const auto command = Command::make({.argv = {"cp", "{in}", "{out}"},
+                                      .inputs = {"src/a"},
+                                      .outputs = {"made/b"},
+                                      .directory = "../build"});
+  EXPECT_EQ(run_counts(command).ran, 1u);
+  EXPECT_EQ(read("made/b"), "main");
+  write("src/a", "changed");
+  EXPECT_EQ(run_counts(command).ran, 1u);
+  EXPECT_EQ(read("made/b"), "changed");
+  fs::current_path(before);
+}
+
 // What was no link may become one.
 TEST_F(BehindALink, ADirectoryThatBecomesOne) {
   fs::remove(at("include"));
@@ -353,6 +376,40 @@ TEST_F(WithDepfile, DirectoryInADepfileThatChangesWhileTheCommandRuns) {
   }
 }
 
+struct ReadsOne : Task<ReadsOne, std::string(std::string)> {
+  Directory directory;
+  explicit ReadsOne(const std::string& path) : directory(path) {}
+  std::string run_task() { return read(*directory / "one"); }
+};
+
+// One that was looked at in vain is not taken for seen, whatever its times say.
+TEST_F(WithDepfile, DirectoryInADepfileThatMayNotBeRead) {
+  if (stook::test::done_as_nobody()) return;
+  fs::create_directory(at("assets"));
+  write(at("assets/one"), "one");
+  write(at("assets/secret"), "");
+  fs::permissions(at("assets/secret"), fs::perms::none);
+  const detail::ExternalSpec assets(detail::ExternalSpec::What::directory, at("assets"), nullptr);
+  EXPECT_FALSE(assets.may_be_read());
+  while (assets.fingerprint().empty()) {  // it is young at first
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
+  const auto command =
+      Command::make({.argv = {"sh", "-c", "echo x: \"$1/assets\" > \"$2\"; : > \"$3\"", "sh",
+                              at(""), "{depfile}", "{out}"},
+                     .inputs = {at("a")},
+                     .outputs = {at("b")}});
+  EXPECT_EQ(run_counts(command).ran, 1u);
+  const auto task = ReadsOne::make(at("assets"));
+  EXPECT_THROW((void)task.run_graph(), CacheError);
+  fs::permissions(at("assets/secret"), fs::perms::owner_all);
+  EXPECT_TRUE(assets.may_be_read());
+  EXPECT_EQ(task.run_graph().value, "one");
+  fs::permissions(at("assets/secret"), fs::perms::none);
+  write(at("assets/one"), "two");
+  EXPECT_THROW((void)task.run_graph(), CacheError);
+}
+
 TEST_F(Commands, DirectoryIsNoFileThatIsFound) {
   RunOptions in_processes;
   in_processes.executor = processes(1);
@@ -392,6 +449,24 @@ struct ReadsHere : Task<ReadsHere, std::string(std::string)> {
   explicit ReadsHere(const std::string& elsewhere) : goes(Goes::make(elsewhere)) {}
   std::string run_task() { return read(*file); }
 };
+// Where nothing can be opened by a relative name, tasks have other ways.
+TEST_F(Commands, TasksBeginInADirectoryThatMayNotBeSearched) {
+  if (stook::test::done_as_nobody()) return;
+  RunOptions options;
+  options.executor = processes(1);
+  const fs::path before = fs::current_path();
+  fs::create_directory(at("here"));
+  fs::current_path(at("here"));
+  write(at("list"), at("a") + "\n");
+  write(at("a"), "A");
+  fs::permissions(at("here"), fs::perms::none);
+  const auto task = ReadsList::make(at("list"));
+  EXPECT_EQ(task.run_graph(options).value, "A");
+  EXPECT_EQ(task.run_graph(options).stats.ran, 0u);
+  fs::permissions(at("here"), fs::perms::owner_all);
+  fs::current_path(before);
+}
+
 struct GoesAndFinds : Task<GoesAndFinds, std::string(std::string)> {
   const std::string to;
   explicit GoesAndFinds(const std::string& directory) : to(directory) {}
