@@ -9,7 +9,6 @@
 #include <vector>
 #include <stook/stook.hpp>
 
-#include "src/file_stamp.h"
 #include "src/registry.h"
 #include "tests/support/outcomes.h"
 #include "tests/support/temp_cache.h"
@@ -193,10 +192,7 @@ TEST(OverlapFile, WhatIsSwappedWhileARunIsPlanned) {
     std::filesystem::create_symlink(to, tree / "current");
   };
   link("one");
-  do {
-    write(tree / "now", "");
-  } while (detail::stamp_of(tree / "now").changed_ns <=
-           detail::stamp_of(tree / "two" / "file").changed_ns);
+  stook::test::let_a_tick_pass(tree / "two" / "file");
   const std::string path = tree / "current" / "file";
   EXPECT_EQ(Reads::make(path).run_graph().value, "one");
   meanwhile = [&] {

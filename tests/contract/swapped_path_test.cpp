@@ -6,7 +6,6 @@
 
 #include <stook/command.hpp>
 
-#include "src/file_stamp.h"
 #include "tests/support/commands.h"
 
 namespace {
@@ -36,10 +35,8 @@ struct SwappedPath : Commands, testing::WithParamInterface<std::string> {
     if (link) fs::create_symlink("v1", at("current"));
     write(at("a"), "source");
     fs::create_directory(at("made"));
-    // All of it is older than what comes now, by the clock that stamps files.
-    do { write(at("now"), ""); } while (changed(at("now")) <= changed(at("a")));
+    stook::test::let_a_tick_pass(at("made"));  // of all that is there the last
   }
-  static std::int64_t changed(const std::string& file) { return detail::stamp_of(file).changed_ns; }
   [[nodiscard]] std::string swap() const { return swaps.at(GetParam()); }
   // As it was when the run looked at it.
   void swap_back() const {

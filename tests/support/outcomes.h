@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <ctime>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -10,12 +11,24 @@
 #include <string_view>
 #include <vector>
 
+#include "src/file_stamp.h"
+
 #include <stook/stook.hpp>
 
 namespace stook::test {
 
 inline void write(const std::filesystem::path& path, const std::string& text) {
   std::ofstream(path) << text;
+}
+
+// Until the file is of an earlier tick of the clock that stamps files than what comes now. What is
+// stamped after a look at an older stamp may be later within the tick, so no other file tells.
+inline void let_a_tick_pass(const std::filesystem::path& file) {
+  const std::int64_t changed = detail::stamp_of(file).changed_ns;
+  timespec now{};
+  do {
+    ::clock_gettime(CLOCK_REALTIME_COARSE, &now);
+  } while (now.tv_sec * std::int64_t{1'000'000'000} + now.tv_nsec <= changed);
 }
 
 inline std::string read(const std::filesystem::path& path) {
