@@ -56,7 +56,7 @@ struct BundleWriter::Tar {
   // A file, which must have `size` bytes; `seen` is given them too.
   void file(const std::string& path, const std::filesystem::path& from, unsigned mode,
             std::uint64_t size, DirectoryHasher* seen = nullptr) const {
-    const Fd fd = os_open(from, O_RDONLY | O_NONBLOCK);
+    const Fd fd = os_open(from, O_RDONLY);
     if (!fd && errno == ENOENT) throw SourceChanged(from.string() + " is gone; export again");
     if (!fd) throw_cache_error("read", from);
     begin(path, AE_IFREG, mode, size);

@@ -196,7 +196,7 @@ class Runner {
     if (STOOK_MUTANT("moved-outside")) return false;
     store_.flush();  // with what the others wrote
     written_ = written;
-    outside_ = check_outside_world(store_);
+    outside_ = check_outside_world(store_, Unreadable::is_tried);  // the plan has done so
     if (!plan.has_moved() && outside_.entered == 0 && is_as_planned(plan)) return false;
     if (++moves_ == most_moves) {
       throw CacheError(
@@ -276,19 +276,17 @@ class Runner {
 // Not by a fault of its own, which may pass at once: that of this process, or the system's, ends
 // the run, or all would be suspect because no descriptor was left.
 std::optional<SeenInput> see_if_readable(const ExternalSpec& external) {
-  for (int tries = 1;; ++tries) {
-    try {
-      return see(external);
-    } catch (const UnreadableInput& failure) {
-      if (os_is_passing(failure.error)) throw;
-      if (failure.error != EIO || tries == 2) return {};
-    }
+  try {
+    return see(external);
+  } catch (const UnreadableInput& failure) {
+    if (os_is_passing(failure.error)) throw;
+    return {};
   }
 }
 
 }  // namespace
 
-OutsideWorld check_outside_world(Store& store) {
+OutsideWorld check_outside_world(Store& store, Unreadable unreadable) {
   OutsideWorld outside;
   const std::vector<External> externals = store.externals();
   outside.seen.reserve(externals.size());
@@ -302,7 +300,9 @@ OutsideWorld check_outside_world(Store& store) {
       outside.seen.emplace(known.key, SeenInput{known.digest, stamp});
       continue;
     }
-    if (was_unknown && !external.may_be_read()) continue;  // not to read nearly all of it again
+    if (was_unknown && unreadable == Unreadable::by_permissions && !external.may_be_read()) {
+      continue;
+    }
     const std::string fingerprint = external.fingerprint();
     const std::optional<SeenInput> looked = see_if_readable(external);
     if (!looked) {  // who needs it hears of it when the run is planned

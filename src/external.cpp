@@ -45,9 +45,9 @@ bool append_stamp(std::string& out, const FileStamp& stamp) {
   return true;
 }
 
-// `info`: of lstat. A directory may be where another file system begins, a link may lead to one.
+// `info`: of lstat. Another file system may begin at it, or be where a link leads to.
 FileStamp stamp_of_entry(const struct stat& info, const fs::path& entry) {
-  return stamp_from(info, S_ISDIR(info.st_mode) ? entry : entry.parent_path());
+  return stamp_from(info, S_ISLNK(info.st_mode) ? entry.parent_path() : entry);
 }
 
 // 0, or the error that kept it from being read.
@@ -78,9 +78,7 @@ void hash_text(Hasher& hasher, std::string_view text) {
   hasher.update(text);
 }
 
-bool hash_content(DirectoryHasher& hasher, const fs::path& path) {
-  const Fd file = os_open(path, O_RDONLY);
-  if (!file) return false;
+bool hash_content(DirectoryHasher& hasher, const Fd& file) {
   constexpr std::size_t chunk = 1 << 18;
   const auto buffer = std::make_unique_for_overwrite<char[]>(chunk);
   for (std::uint64_t at = 0;;) {
@@ -94,22 +92,45 @@ bool hash_content(DirectoryHasher& hasher, const fs::path& path) {
   return true;
 }
 
-bool hash_entry(DirectoryHasher& hasher, const fs::path& entry, std::string_view name) {
+// 0, or the error that kept it from being read. ENOENT, and nothing hashed: it has gone.
+int hash_entry(DirectoryHasher& hasher, const fs::path& entry, std::string_view name) {
   const fs::file_status status = fs::symlink_status(entry);
   if (fs::is_symlink(status)) {
-    hasher.link(name, fs::read_symlink(entry).native());
+    std::error_code error;
+    const fs::path target = fs::read_symlink(entry, error);
+    if (error) return error.value();
+    hasher.link(name, target.native());
   } else if (fs::is_directory(status)) {
     hasher.directory(name);
   } else if (fs::is_regular_file(status)) {
+    const Fd file = os_open(entry, O_RDONLY);
+    if (!file) return errno;
     hasher.file(name, (status.permissions() & fs::perms::owner_exec) != fs::perms::none);
-    return hash_content(hasher, entry);
-  } else if (!fs::exists(status)) {  // it has gone since it was listed
-    errno = ENOENT;
-    return false;
-  } else {
+    return hash_content(hasher, file) ? 0 : errno;
+  } else if (fs::exists(status)) {
     hasher.special(name);
+  } else {
+    return ENOENT;
   }
-  return true;
+  return 0;
+}
+
+// `without_gone`: what is gone by now is left out.
+Digest digest_entries(const fs::path& directory, bool without_gone) {
+  DirectoryHasher hasher;
+  try {
+    for (const fs::path& entry : entries_below(directory)) {
+      const int error = hash_entry(hasher, entry, entry.lexically_relative(directory).native());
+      if (error == 0 || (error == ENOENT && without_gone)) continue;
+      throw UnreadableDirectory("cannot read " + entry.string() + ": " + std::strerror(error),
+                                error);
+    }
+  } catch (const fs::filesystem_error& error) {
+    throw UnreadableDirectory(
+        "cannot read the directory " + directory.string() + ": " + error.what(),
+        error.code().value());
+  }
+  return hasher.finish();
 }
 
 Digest absent_digest() { return Digest{hash_bytes("stook external: not there")}; }
@@ -120,11 +141,14 @@ bool is_of_the_file(int error) {
   switch (error) {
     case EACCES:
     case EPERM:
+    case EINVAL:
     case EISDIR:
     case ELOOP:
     case ENAMETOOLONG:
     case ENXIO:
-    case ENODEV: return true;
+    case ENODEV:
+    case ENOKEY:
+    case EOPNOTSUPP: return true;
     default: return false;
   }
 }
@@ -136,11 +160,16 @@ Digest digest_without_content(const std::string& name, int error) {
   throw UnreadableInput("cannot read the input " + name + ": " + std::strerror(error), error);
 }
 
-// A disk that fails is asked twice, and so is who was short of something: another thread may have
-// given a descriptor back. `read` gives 0 or the error.
+// The next try may tell: a disk fails now and then, a server has forgotten the file, another
+// thread gives a descriptor back.
+bool is_passing(int error) {
+  return error != 0 && error != ENOENT && error != ENOTDIR && !is_of_the_file(error);
+}
+
+// `read` gives 0 or the error.
 template <class Read> int ask_twice(const Read& read) {
   const int error = read();
-  return error == EIO || os_is_passing(error) ? read() : error;
+  return is_passing(error) ? read() : error;
 }
 
 Digest digest_of_file_content(const std::string& name) {
@@ -160,15 +189,7 @@ Digest digest_of_directory(const std::string& name) {
   const int error = ask_twice([&] { return ::stat(name.c_str(), &info) == 0 ? 0 : errno; });
   if (error != 0) return digest_without_content(name, error);
   if (!S_ISDIR(info.st_mode)) return absent_digest();
-  for (int tries = 1;; ++tries) {
-    try {
-      return digest_directory(name);
-    } catch (const UnreadableDirectory& failure) {
-      // An entry has gone since it was listed: an editor's, for a moment.
-      constexpr int most_tries = 5;
-      if (failure.error != ENOENT || tries == most_tries) throw;
-    }
-  }
+  return digest_directory(name);
 }
 
 std::string canonical_arguments(const std::string& name, const std::string* otherwise) {
@@ -235,21 +256,16 @@ std::vector<fs::path> entries_below(const fs::path& directory) {
 }
 
 Digest digest_directory(const fs::path& directory) {
-  DirectoryHasher hasher;
-  try {
-    for (const fs::path& entry : entries_below(directory)) {
-      if (!hash_entry(hasher, entry, entry.lexically_relative(directory).native())) {
-        const int error = errno;
-        throw UnreadableDirectory("cannot read " + entry.string() + ": " + std::strerror(error),
-                                  error);
-      }
+  constexpr int most_tries = 5;
+  for (int tries = 1;; ++tries) {
+    try {
+      return digest_entries(directory, tries == most_tries);
+    } catch (const UnreadableDirectory& failure) {
+      // An entry has gone since it was listed: an editor's, for a moment.
+      const int most = failure.error == ENOENT ? most_tries : is_passing(failure.error) ? 2 : 1;
+      if (tries >= most) throw;
     }
-  } catch (const fs::filesystem_error& error) {
-    throw UnreadableDirectory(
-        "cannot read the directory " + directory.string() + ": " + error.what(),
-        error.code().value());
   }
-  return hasher.finish();
 }
 
 ExternalSpec::ExternalSpec(What kind_of, std::string input_name, const std::string* otherwise)
@@ -278,7 +294,7 @@ bool ExternalSpec::may_be_read() const {
     const std::vector<fs::path> entries = entries_below(name);
     return std::all_of(entries.begin(), entries.end(), [](const fs::path& entry) {
       return !fs::is_regular_file(fs::symlink_status(entry)) ||
-             ::faccessat(AT_FDCWD, entry.c_str(), R_OK, AT_EACCESS) == 0;
+             ::faccessat(AT_FDCWD, entry.c_str(), R_OK, AT_EACCESS) == 0 || errno != EACCES;
     });
   } catch (const fs::filesystem_error&) { return false; }
 }

@@ -104,8 +104,8 @@ struct UnreadableDirectory : UnreadableInput {
   using UnreadableInput::UnreadableInput;
 };
 
-// Digest of everything below `directory`: relative names, kinds, contents. Throws
-// UnreadableDirectory.
+// Digest of everything below `directory`: relative names, kinds, contents. What goes again and
+// again while it is read is left out. Throws UnreadableDirectory.
 [[nodiscard]] Digest digest_directory(const std::filesystem::path& directory);
 
 }  // namespace stook::detail

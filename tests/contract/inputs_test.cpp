@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <chrono>
 #include <csignal>
 #include <list>
@@ -297,6 +298,25 @@ TEST(Inputs, OneThatCannotBeReadConcernsWhoNeedsIt) {
   EXPECT_EQ(Variable::make().run_graph().stats.ran, 0u);
   fs::permissions(directory / "sub", fs::perms::owner_all);
   EXPECT_EQ(task.run_graph().stats.ran, 0u);
+}
+
+// Others work in it all the time. What is gone when its turn comes is not there.
+TEST(Inputs, ADirectoryInWhichFilesComeAndGoCanBeRead) {
+  const TempDirectory directory;
+  write(directory / "first", "");
+  fs::resize_file(directory / "first", 100 << 20);  // reading it takes longer than the others live
+  std::atomic<bool> begun = false, done = false;
+  std::thread other([&] {
+    for (int i = 0; !done; ++i) {
+      write(directory / ("of a moment " + std::to_string(i)), "");
+      fs::remove(directory / ("of a moment " + std::to_string(i - 1)));
+      begun = true;
+    }
+  });
+  while (!begun) std::this_thread::yield();
+  EXPECT_NO_THROW((void)detail::digest_directory(directory.path()));
+  done = true;
+  other.join();
 }
 
 struct Text : Task<Text, std::string(std::string)> {
