@@ -77,41 +77,42 @@ std::size_t DigestCache::FileHash::operator()(
   return hash(device_and_inode.second) * 31 + hash(device_and_inode.first);
 }
 
-void DigestCache::Known::add_name(const std::string& path) {
-  const auto is_same = [&](const auto& name) { return name.first == path; };
-  if (std::none_of(names.begin(), names.end(), is_same)) {
-    names.emplace_back(path, clock_ns(CLOCK_REALTIME));
-  }
+void DigestCache::add_name(const std::string& path, const FileStamp& stamp, std::int64_t now_ns) {
+  const auto [at, is_new] = names_.try_emplace(path);
+  if (is_new || at->second.stamp != stamp) at->second = {stamp, now_ns};
 }
 
 bool DigestCache::find(const std::string& path, const FileStamp& stamp, Digest& digest) {
+  const std::int64_t now = clock_ns(CLOCK_REALTIME);
   const std::lock_guard lock(mutex_);
-  const auto found = known_.find({stamp.device, stamp.inode});
-  if (found == known_.end() || found->second.stamp != stamp) return false;
+  const auto found = files_.find({stamp.device, stamp.inode});
+  if (found == files_.end() || found->second.stamp != stamp) return false;
   digest = found->second.digest;
-  found->second.add_name(path);
+  add_name(path, stamp, now);
   return true;
 }
 
 void DigestCache::put(const std::string& path, const FileStamp& stamp, const Digest& digest) {
+  const std::int64_t now = clock_ns(CLOCK_REALTIME);
   const std::lock_guard lock(mutex_);
-  Known& known = known_[{stamp.device, stamp.inode}];
-  if (known.names.empty() || known.stamp != stamp) known = {stamp, digest, {}};
-  known.add_name(path);
+  const auto [at, is_new] = files_.try_emplace({stamp.device, stamp.inode});
+  if (is_new || at->second.stamp != stamp) at->second = {stamp, digest, now, path};
+  add_name(path, stamp, now);
 }
 
-DigestCache::Knowledge DigestCache::knew(const std::string& path, const FileStamp& stamp,
-                                         std::int64_t exact_ns) {
+bool DigestCache::knew_name(const std::string& path, const FileStamp& stamp,
+                            std::int64_t exact_ns) {
   const std::lock_guard lock(mutex_);
-  const auto found = known_.find({stamp.device, stamp.inode});
-  Knowledge knowledge = Knowledge::none;
-  if (found == known_.end() || found->second.stamp != stamp) return knowledge;
-  for (const auto& [name, since_ns] : found->second.names) {
-    if (since_ns > exact_ns) continue;
-    if (name == path) return Knowledge::of_name;
-    knowledge = Knowledge::of_file;
-  }
-  return knowledge;
+  const auto name = names_.find(path);
+  return name != names_.end() && name->second.stamp == stamp && name->second.since_ns <= exact_ns;
+}
+
+std::string DigestCache::earlier_name(const FileStamp& stamp, std::int64_t exact_ns) {
+  const std::lock_guard lock(mutex_);
+  const auto file = files_.find({stamp.device, stamp.inode});
+  const bool knew =
+      file != files_.end() && file->second.stamp == stamp && file->second.since_ns <= exact_ns;
+  return knew ? file->second.path : std::string();
 }
 
 Moment Moment::now() {
@@ -170,7 +171,8 @@ void enter_found(Store& store, std::span<const FoundInput> found,
   for (std::size_t i = 0; i < found.size(); ++i) {
     const FoundInput& input = found[i];
     const Entry& entry = entries[i];
-    const bool known = entry.state == RecordState::fresh && entry.digest == input.digest;
+    const bool known = entry.state == RecordState::fresh &&
+                       (entry.digest == input.digest || input.digest == unknown_digest());
     if (!known || input.made) {
       Publication publication;
       publication.key = input.spec->key;
@@ -191,6 +193,30 @@ void enter_found(Store& store, std::span<const FoundInput> found,
   }
 }
 
+namespace {
+
+// Who has read it has done his work all the same.
+FoundInput unreadable(SpecPtr spec) {
+  FoundInput found;
+  found.is_file = external(spec).what == ExternalSpec::What::file;
+  found.spec = std::move(spec);
+  found.digest = unknown_digest();
+  found.certain = false;
+  return found;
+}
+
+// Two ways to one name in one directory.
+bool is_same_entry(const std::filesystem::path& one, const std::filesystem::path& other) {
+  if (one.filename() != other.filename()) return false;
+  const auto directory = [](const std::filesystem::path& path) {
+    return stamp_of(path.has_parent_path() ? path.parent_path() : ".");
+  };
+  const FileStamp a = directory(one), b = directory(other);
+  return a.exists() && a.device == b.device && a.inode == b.inode;
+}
+
+}  // namespace
+
 Reading InputFinder::begin_reading() const {
   Moment moment = Moment::now();
   const std::int64_t give_up = moment.exact_ns + 100'000'000;  // clocks may be set back
@@ -205,10 +231,12 @@ Reading InputFinder::begin_reading() const {
 FoundInput InputFinder::look(const std::string& path, const Reading& reading) {
   std::error_code ignored;
   if (std::filesystem::is_directory(path, ignored)) return look_at_directory(path, reading.start);
-  FoundInput found = look(path);
+  FoundInput found;
+  try {
+    found = look(path);
+  } catch (const UnreadableInput&) { return unreadable(file_spec(path)); }
   const Moment& start = reading.start;
   const FileStamp after = stamp_of(path);
-  using Knowledge = DigestCache::Knowledge;
   const Knowledge before = after.exists() ? knew(found, after, start) : Knowledge::none;
   if (!after.exists()) {
     found.certain = false;
@@ -241,11 +269,7 @@ FoundInput InputFinder::look_at_directory(const std::string& path, const Moment&
     const SeenInput* const seen = find_seen(seen_, directory.key);
     found.in_place = seen != nullptr && seen->digest == found.digest;
     found.certain = found.in_place || directory.latest_change_ns() < start.tick_ns;
-  } catch (const CacheError&) {  // the command has done its work all the same
-    found.fingerprint.clear();
-    found.digest = unknown_digest();
-    found.certain = false;
-  }
+  } catch (const UnreadableInput&) { return unreadable(found.spec); }
   return found;
 }
 
@@ -256,14 +280,19 @@ void InputFinder::conclude(FoundInput& found, Reading& reading) {
 }
 
 // Had the run seen the file like this before?
-DigestCache::Knowledge InputFinder::knew(const FoundInput& found, const FileStamp& stamp,
+InputFinder::Knowledge InputFinder::knew(const FoundInput& found, const FileStamp& stamp,
                                          const Moment& start) {
   const ExternalSpec& file = external(found.spec);
   const SeenInput* const seen = find_seen(seen_, file.key);
   if (seen != nullptr && seen->digest == found.digest && stamp.is_same_file(seen->stamp)) {
-    return DigestCache::Knowledge::of_name;
+    return Knowledge::of_name;
   }
-  return digests_.knew(file.name, stamp, start.exact_ns);
+  if (digests_.knew_name(file.name, stamp, start.exact_ns)) return Knowledge::of_name;
+  const std::string earlier = digests_.earlier_name(stamp, start.exact_ns);
+  if (earlier.empty()) return Knowledge::none;
+  // Renamed or linked in the tick of its stamp it would look as it did.
+  const bool is_old = stamp.latest_change_ns() < start.tick_ns;
+  return is_old || is_same_entry(earlier, file.name) ? Knowledge::of_file : Knowledge::none;
 }
 
 FoundInput InputFinder::made(const std::string& path, const FileStamp& stamp, bool settled,

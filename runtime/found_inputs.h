@@ -27,10 +27,11 @@ class DigestCache {
   [[nodiscard]] bool find(const std::string& path, const FileStamp& stamp, Digest& digest);
   // REQUIRES: the stamp is of a file that cannot change without its stamp doing so.
   void put(const std::string& path, const FileStamp& stamp, const Digest& digest);
-  enum class Knowledge { none, of_file, of_name };  // of_name: and that the path led to it
-  // What was known before this moment of a file as it is now.
-  [[nodiscard]] Knowledge knew(const std::string& path, const FileStamp& stamp,
+  // Was it known before this moment that `path` leads to the file as it is now?
+  [[nodiscard]] bool knew_name(const std::string& path, const FileStamp& stamp,
                                std::int64_t exact_ns);
+  // A name that the file as it is now had some time before this moment; empty: none is known.
+  [[nodiscard]] std::string earlier_name(const FileStamp& stamp, std::int64_t exact_ns);
 
  private:
   struct FileHash {
@@ -39,11 +40,18 @@ class DigestCache {
   struct Known {
     FileStamp stamp;
     Digest digest;
-    std::vector<std::pair<std::string, std::int64_t>> names;  // and since when it is known by them
-    void add_name(const std::string& path);
+    std::int64_t since_ns = 0;
+    std::string path;  // the first name
   };
+  struct Named {
+    FileStamp stamp;  // of what it led to last
+    std::int64_t since_ns = 0;
+  };
+  void add_name(const std::string& path, const FileStamp& stamp, std::int64_t now_ns);
+
   std::mutex mutex_;
-  std::unordered_map<std::pair<std::int64_t, std::int64_t>, Known, FileHash> known_;
+  std::unordered_map<std::pair<std::int64_t, std::int64_t>, Known, FileHash> files_;
+  std::unordered_map<std::string, Named> names_;
 };
 
 // The moment before something began that reads files: on the clock that stamps files, which moves
@@ -123,8 +131,9 @@ class InputFinder {
 
  private:
   [[nodiscard]] FoundInput look_at_directory(const std::string& path, const Moment& start) const;
-  [[nodiscard]] DigestCache::Knowledge knew(const FoundInput& found, const FileStamp& stamp,
-                                            const Moment& start);
+  enum class Knowledge { none, of_file, of_name };  // of_name: and that the name led to it
+  [[nodiscard]] Knowledge knew(const FoundInput& found, const FileStamp& stamp,
+                               const Moment& start);
 
   Store& store_;
   const SeenInputs* const seen_;

@@ -198,14 +198,16 @@ bool JobRunner::is_at_home() const {
 // What the last task has left as working directory is not the next one's.
 void JobRunner::go_home() {
   if (STOOK_MUTANT("go-home")) return;
-  int error = EACCES;
+  int error = EACCES;  // if it has no descriptor
   if (home_) {
     if (::fchdir(home_.get()) == 0) return;
     error = errno;
     if (is_at_home()) return;
   } else {  // it may not be searched: only its name is known
-    std::error_code ignored;
-    if (fs::current_path(ignored) == home_name_) return;
+    std::error_code error_of_name;
+    if (fs::current_path(error_of_name) == home_name_) return;
+    fs::current_path(home_name_, error_of_name);
+    if (!error_of_name) return;
   }
   throw ExecutorError("cannot go back to the directory in which tasks begin, " +
                       home_name_.string() + ": " + std::strerror(error));
