@@ -128,6 +128,9 @@ void describe_upstream(std::string& out, Store& store, const Record& record) {
 }  // namespace
 
 std::string explain_task(Store& store, const TaskSpec& task) {
+  try {
+    store.flush();                // what this process has published is judged by the index only
+  } catch (const CacheError&) {}  // the disk is full: as far as it is known, then
   Entry entry;
   store.lookup({&task.key, 1}, {&entry, 1});
   return explain_key(store, {task.key, task.info.name, task.info.version, arguments_of(task)},
