@@ -196,7 +196,7 @@ class Runner {
     if (STOOK_MUTANT("moved-outside")) return false;
     store_.flush();  // with what the others wrote
     written_ = written;
-    outside_ = check_outside_world(store_, Unreadable::is_tried);  // the plan has done so
+    outside_ = check_outside_world(store_, &outside_.seen);  // the plan has seen more
     if (!plan.has_moved() && outside_.entered == 0 && is_as_planned(plan)) return false;
     if (++moves_ == most_moves) {
       throw CacheError(
@@ -286,7 +286,7 @@ std::optional<SeenInput> see_if_readable(const ExternalSpec& external) {
 
 }  // namespace
 
-OutsideWorld check_outside_world(Store& store, Unreadable unreadable) {
+OutsideWorld check_outside_world(Store& store, const SeenInputs* seen) {
   OutsideWorld outside;
   const std::vector<External> externals = store.externals();
   outside.seen.reserve(externals.size());
@@ -296,13 +296,12 @@ OutsideWorld check_outside_world(Store& store, Unreadable unreadable) {
     const auto& external = static_cast<const ExternalSpec&>(*spec);
     FileStamp stamp;
     const bool was_unknown = known.digest == unknown_digest();
-    if (!was_unknown && external.looks_like(known.fingerprint, &stamp)) {
+    const bool was_read = !was_unknown && known.digest != unreadable_digest();
+    if (was_read && external.looks_like(known.fingerprint, &stamp)) {
       outside.seen.emplace(known.key, SeenInput{known.digest, stamp});
       continue;
     }
-    if (was_unknown && unreadable == Unreadable::by_permissions && !external.may_be_read()) {
-      continue;
-    }
+    if (was_unknown && find_seen(seen, known.key) == nullptr && !external.may_be_read()) continue;
     const std::string fingerprint = external.fingerprint();
     const std::optional<SeenInput> looked = see_if_readable(external);
     if (!looked) {  // who needs it hears of it when the run is planned

@@ -41,10 +41,9 @@ struct OutsideWorld {
   SeenInputs seen;
   std::size_t entered = 0;  // that were others on record
 };
-// An input that could not be read is not tried before permissions say it can be: nearly all of a
-// directory would be read in vain. Where somebody has tried it since, it has to be.
-enum class Unreadable { by_permissions, is_tried };
-OutsideWorld check_outside_world(Store& store, Unreadable unreadable = Unreadable::by_permissions);
+// One that could not be read is not tried before permissions say it can be: nearly all of a
+// directory would be read in vain. `seen` since: it can be.
+OutsideWorld check_outside_world(Store& store, const SeenInputs* seen = nullptr);
 
 // Throws InvalidArgument for options that cannot be; returns warnings.
 [[nodiscard]] std::vector<std::string> check_options(const RunOptions& options);

@@ -59,15 +59,11 @@ bool is_of_content(int error) {
 // known.
 bool is_content(const fs::path& path, const Digest& digest) {
   if (digest.is_zero() || !is_there(path)) return digest.is_zero() && !is_there(path);
-  for (int tries = 0;; ++tries) {
-    try {
-      return digest_directory(path) == digest;
-    } catch (const UnreadableDirectory& unreadable) {
-      if (!is_of_content(unreadable.error) || STOOK_MUTANT("unreadable-attempt")) {
-        throw_cache_error("look at", path, unreadable.error);
-      }
-      if (unreadable.error != EIO || tries > 0) return false;  // a disk is asked twice
-    }
+  try {
+    return digest_directory(path) == digest;
+  } catch (const UnreadableDirectory& unreadable) {
+    if (is_of_content(unreadable.error) && !STOOK_MUTANT("unreadable-attempt")) return false;
+    throw_cache_error("look at", path, unreadable.error);
   }
 }
 

@@ -92,34 +92,65 @@ bool hash_content(DirectoryHasher& hasher, const Fd& file) {
   return true;
 }
 
-// 0, or the error that kept it from being read. ENOENT, and nothing hashed: it has gone.
+// It is no such thing any more.
+int gone_or(int error) {
+  return error == ENOTDIR || error == ELOOP || error == EINVAL ? ENOENT : error;
+}
+
+// 0, or the error that kept it from being read. ENOENT, and nothing hashed: it has gone, or is
+// another thing by now.
 int hash_entry(DirectoryHasher& hasher, const fs::path& entry, std::string_view name) {
-  const fs::file_status status = fs::symlink_status(entry);
+  std::error_code error;
+  const fs::file_status status = fs::symlink_status(entry, error);
   if (fs::is_symlink(status)) {
-    std::error_code error;
     const fs::path target = fs::read_symlink(entry, error);
-    if (error) return error.value();
+    if (error) return gone_or(error.value());
     hasher.link(name, target.native());
   } else if (fs::is_directory(status)) {
     hasher.directory(name);
   } else if (fs::is_regular_file(status)) {
     const Fd file = os_open(entry, O_RDONLY);
-    if (!file) return errno;
+    if (!file) return gone_or(errno);
     hasher.file(name, (status.permissions() & fs::perms::owner_exec) != fs::perms::none);
     return hash_content(hasher, file) ? 0 : errno;
   } else if (fs::exists(status)) {
     hasher.special(name);
   } else {
-    return ENOENT;
+    return error ? gone_or(error.value()) : ENOENT;
   }
   return 0;
+}
+
+// Everything below it, by the bytes of their names. `without_gone`: directories that are gone when
+// their turn comes are empty.
+std::vector<fs::path> listed_below(const fs::path& directory, bool without_gone) {
+  std::vector<fs::path> entries;
+  std::vector<fs::path> unlisted{directory};
+  while (!unlisted.empty()) {
+    const fs::path at = std::move(unlisted.back());
+    unlisted.pop_back();
+    std::error_code error;
+    fs::directory_iterator entry(at, error);
+    if (error && without_gone && at != directory && gone_or(error.value()) == ENOENT) continue;
+    for (; !error && entry != fs::directory_iterator(); entry.increment(error)) {
+      std::error_code ignored;
+      entries.push_back(entry->path());
+      if (!entry->is_symlink(ignored) && entry->is_directory(ignored)) {
+        unlisted.push_back(entry->path());
+      }
+    }
+    if (error) throw fs::filesystem_error("cannot list a directory", at, error);
+  }
+  std::sort(entries.begin(), entries.end(),
+            [](const fs::path& a, const fs::path& b) { return a.native() < b.native(); });
+  return entries;
 }
 
 // `without_gone`: what is gone by now is left out.
 Digest digest_entries(const fs::path& directory, bool without_gone) {
   DirectoryHasher hasher;
   try {
-    for (const fs::path& entry : entries_below(directory)) {
+    for (const fs::path& entry : listed_below(directory, without_gone)) {
       const int error = hash_entry(hasher, entry, entry.lexically_relative(directory).native());
       if (error == 0 || (error == ENOENT && without_gone)) continue;
       throw UnreadableDirectory("cannot read " + entry.string() + ": " + std::strerror(error),
@@ -128,13 +159,12 @@ Digest digest_entries(const fs::path& directory, bool without_gone) {
   } catch (const fs::filesystem_error& error) {
     throw UnreadableDirectory(
         "cannot read the directory " + directory.string() + ": " + error.what(),
-        error.code().value());
+        gone_or(error.code().value()));
   }
   return hasher.finish();
 }
 
 Digest absent_digest() { return Digest{hash_bytes("stook external: not there")}; }
-Digest unreadable_digest() { return Digest{hash_bytes("stook external: cannot be read")}; }
 
 // It is the file that is not to be read, or no file at all, whenever one asks.
 bool is_of_the_file(int error) {
@@ -246,24 +276,19 @@ void DirectoryHasher::special(std::string_view name) {
 }
 
 std::vector<fs::path> entries_below(const fs::path& directory) {
-  std::vector<fs::path> entries;
-  for (const auto& entry : fs::recursive_directory_iterator(directory)) {
-    entries.push_back(entry.path());
-  }
-  std::sort(entries.begin(), entries.end(),
-            [](const fs::path& a, const fs::path& b) { return a.native() < b.native(); });
-  return entries;
+  return listed_below(directory, false);
 }
 
 Digest digest_directory(const fs::path& directory) {
-  constexpr int most_tries = 5;
-  for (int tries = 1;; ++tries) {
+  // An entry has gone since it was listed: an editor's, for a moment.
+  constexpr int most_gone = 5;
+  for (int gone = 0, failed = 0;;) {
     try {
-      return digest_entries(directory, tries == most_tries);
+      return digest_entries(directory, gone == most_gone - 1);
     } catch (const UnreadableDirectory& failure) {
-      // An entry has gone since it was listed: an editor's, for a moment.
-      const int most = failure.error == ENOENT ? most_tries : is_passing(failure.error) ? 2 : 1;
-      if (tries >= most) throw;
+      const bool again =
+          failure.error == ENOENT ? ++gone < most_gone : is_passing(failure.error) && ++failed < 2;
+      if (!again) throw;
     }
   }
 }
@@ -366,6 +391,8 @@ std::string normal_path(const fs::path& path) {
   }
   return normal.string();
 }
+
+Digest unreadable_digest() { return Digest{hash_bytes("stook external: cannot be read")}; }
 
 Digest unknown_digest() { return Digest{hash_bytes("stook external: cannot be read just now")}; }
 

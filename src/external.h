@@ -62,6 +62,8 @@ class ExternalSpec final : public Spec {
 // Without "." and what is doubled. ".." stays: "x/.." is another directory once x is a link.
 [[nodiscard]] std::string normal_path(const std::filesystem::path& path);
 
+// On record for an input that may not be read. That may change, and no fingerprint shows it.
+[[nodiscard]] Digest unreadable_digest();
 // On record for an input that cannot be read by a fault of its own: what was made of it is suspect.
 [[nodiscard]] Digest unknown_digest();
 

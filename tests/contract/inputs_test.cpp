@@ -305,11 +305,17 @@ TEST(Inputs, ADirectoryInWhichFilesComeAndGoCanBeRead) {
   const TempDirectory directory;
   write(directory / "first", "");
   fs::resize_file(directory / "first", 100 << 20);  // reading it takes longer than the others live
+  for (int i = 0; i < 200; ++i) fs::create_directory(directory / std::to_string(i));
   std::atomic<bool> begun = false, done = false;
   std::thread other([&] {
     for (int i = 0; !done; ++i) {
-      write(directory / ("of a moment " + std::to_string(i)), "");
-      fs::remove(directory / ("of a moment " + std::to_string(i - 1)));
+      const auto of = [&](const std::string& kind, int number) {
+        return directory / (kind + " of a moment " + std::to_string(number));
+      };
+      write(of("file", i), "");
+      fs::remove(of("file", i - 1));
+      fs::create_directory(of("directory", i));
+      fs::remove(of("directory", i - 1));
       begun = true;
     }
   });
