@@ -345,7 +345,7 @@ struct Command::Work {
           looked.push_back({found.look(input.path, reading), input.path, input.digest, true});
         }
         if (arguments.keep_outputs) {
-          kept.declared.push_back({input.path, to_hex(digest_of_file(input.path))});
+          all_checked = keep_digest(input.path, kept.declared) && all_checked;
         }
       }
     }
@@ -356,6 +356,14 @@ struct Command::Work {
     }
     for (Looked& file : looked) certain = conclude(std::move(file), reading, kept) && certain;
     return certain && all_checked ? kept : KeptFiles{};
+  }
+
+  // False: it cannot be read just now.
+  static bool keep_digest(const std::string& path, std::vector<CommandOutput>& files) {
+    try {
+      files.push_back({path, to_hex(digest_of_file(path))});
+      return true;
+    } catch (const UnreadableInput&) { return false; }
   }
 
   bool conclude(Looked file, Reading& reading, KeptFiles& kept) {
@@ -446,7 +454,9 @@ Command::~Command() {
 CommandResult Command::run_task() {
   Work work(*this);
   if (arguments_.keep_outputs) {
-    if (auto result = work.restored()) return std::move(*result);
+    try {
+      if (auto result = work.restored()) return std::move(*result);
+    } catch (const UnreadableInput&) {}  // nobody knows what has changed
   }
   return work.run();
 }

@@ -79,7 +79,7 @@ std::size_t DigestCache::FileHash::operator()(
 
 void DigestCache::add_name(const std::string& path, const FileStamp& stamp, std::int64_t now_ns) {
   const auto [at, is_new] = names_.try_emplace(path);
-  if (is_new || at->second.stamp != stamp) at->second = {stamp, now_ns};
+  if (is_new || at->second.stamp != stamp) at->second = {stamp, now_ns, !is_new};
 }
 
 bool DigestCache::find(const std::string& path, const FileStamp& stamp, Digest& digest) {
@@ -105,6 +105,12 @@ bool DigestCache::knew_name(const std::string& path, const FileStamp& stamp,
   const std::lock_guard lock(mutex_);
   const auto name = names_.find(path);
   return name != names_.end() && name->second.stamp == stamp && name->second.since_ns <= exact_ns;
+}
+
+bool DigestCache::has_moved(const std::string& path) {
+  const std::lock_guard lock(mutex_);
+  const auto name = names_.find(path);
+  return name != names_.end() && name->second.moved;
 }
 
 std::string DigestCache::earlier_name(const FileStamp& stamp, std::int64_t exact_ns) {
@@ -285,7 +291,7 @@ InputFinder::Knowledge InputFinder::knew(const FoundInput& found, const FileStam
   const ExternalSpec& file = external(found.spec);
   const SeenInput* const seen = find_seen(seen_, file.key);
   if (seen != nullptr && seen->digest == found.digest && stamp.is_same_file(seen->stamp)) {
-    return Knowledge::of_name;
+    return digests_.has_moved(file.name) ? Knowledge::of_file : Knowledge::of_name;
   }
   if (digests_.knew_name(file.name, stamp, start.exact_ns)) return Knowledge::of_name;
   const std::string earlier = digests_.earlier_name(stamp, start.exact_ns);

@@ -30,6 +30,8 @@ class DigestCache {
   // Was it known before this moment that `path` leads to the file as it is now?
   [[nodiscard]] bool knew_name(const std::string& path, const FileStamp& stamp,
                                std::int64_t exact_ns);
+  // Has it led to several files, or to one that has changed?
+  [[nodiscard]] bool has_moved(const std::string& path);
   // A name that the file as it is now had some time before this moment; empty: none is known.
   [[nodiscard]] std::string earlier_name(const FileStamp& stamp, std::int64_t exact_ns);
 
@@ -46,6 +48,7 @@ class DigestCache {
   struct Named {
     FileStamp stamp;  // of what it led to last
     std::int64_t since_ns = 0;
+    bool moved = false;
   };
   void add_name(const std::string& path, const FileStamp& stamp, std::int64_t now_ns);
 
