@@ -373,8 +373,10 @@ void PackStore::sync() {
   if (!STOOK_MUTANT("sync-end")) writer_->sync();
 }
 
+void PackStore::tell_index() { indexer_->flush(); }
+
 void PackStore::flush() {
-  indexer_->flush();
+  tell_index();
   sync();
 }
 

@@ -40,6 +40,7 @@ class PackStore : public Store {
   void make_durable(const Entry& entry) override;
   void confirm(std::span<const Key> keys) override;
   void sync() override;
+  void tell_index() override;
   void flush() override;
 
   Invalidated clear(const Key& key) override;

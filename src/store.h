@@ -245,7 +245,10 @@ class Store {
 
   // Everything published so far survives the death of this process, and a power failure.
   virtual void sync() = 0;
-  // And is in the index, which is otherwise told within 50 ms.
+  // What was published so far is in the index, which is otherwise told within 50 ms: only there
+  // what it was made of is compared with what there is.
+  virtual void tell_index() = 0;
+  // Both.
   virtual void flush() = 0;
 
   // --- Invalidating --------------------------------------------------------------------------

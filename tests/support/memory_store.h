@@ -149,6 +149,7 @@ class MemoryStore final : public Store {
   void make_readable(const Entry&) override {}
   void make_durable(const Entry&) override {}
   void sync() override {}
+  void tell_index() override {}
   void flush() override {}
 
   Invalidated clear(const Key& key) override {
