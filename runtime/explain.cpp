@@ -129,7 +129,7 @@ void describe_upstream(std::string& out, Store& store, const Record& record) {
 
 std::string explain_task(Store& store, const TaskSpec& task) {
   try {
-    store.flush();                // what this process has published is judged by the index only
+    store.tell_index();           // what this process has published is judged there only
   } catch (const CacheError&) {}  // the disk is full: as far as it is known, then
   Entry entry;
   store.lookup({&task.key, 1}, {&entry, 1});

@@ -39,6 +39,8 @@ Digest read(const ExternalSpec& file, DigestCache& digests, FileStamp& stamp, bo
     if (after == stamp) {
       if (stamp.exists() && stamp.latest_change_ns() < now - racy_window_ns) {
         digests.put(file.name, stamp, digest);
+      } else {
+        digests.see(file.name, stamp);
       }
       return digest;
     }
@@ -77,9 +79,20 @@ std::size_t DigestCache::FileHash::operator()(
   return hash(device_and_inode.second) * 31 + hash(device_and_inode.first);
 }
 
-void DigestCache::add_name(const std::string& path, const FileStamp& stamp, std::int64_t now_ns) {
+void DigestCache::add_name(const std::string& path, const FileStamp& stamp, bool settled,
+                           std::int64_t now_ns) {
   const auto [at, is_new] = names_.try_emplace(path);
-  if (is_new || at->second.stamp != stamp) at->second = {stamp, now_ns, !is_new};
+  Named& named = at->second;
+  if (is_new || named.stamp != stamp) named = {stamp, now_ns, settled, !is_new};
+  if (settled && !named.settled) {
+    named.settled = true;
+    named.since_ns = now_ns;
+  }
+}
+
+void DigestCache::see(const std::string& path, const FileStamp& stamp) {
+  const std::lock_guard lock(mutex_);
+  add_name(path, stamp, false, 0);
 }
 
 bool DigestCache::find(const std::string& path, const FileStamp& stamp, Digest& digest) {
@@ -88,7 +101,7 @@ bool DigestCache::find(const std::string& path, const FileStamp& stamp, Digest& 
   const auto found = files_.find({stamp.device, stamp.inode});
   if (found == files_.end() || found->second.stamp != stamp) return false;
   digest = found->second.digest;
-  add_name(path, stamp, now);
+  add_name(path, stamp, true, now);
   return true;
 }
 
@@ -97,14 +110,15 @@ void DigestCache::put(const std::string& path, const FileStamp& stamp, const Dig
   const std::lock_guard lock(mutex_);
   const auto [at, is_new] = files_.try_emplace({stamp.device, stamp.inode});
   if (is_new || at->second.stamp != stamp) at->second = {stamp, digest, now, path};
-  add_name(path, stamp, now);
+  add_name(path, stamp, true, now);
 }
 
 bool DigestCache::knew_name(const std::string& path, const FileStamp& stamp,
                             std::int64_t exact_ns) {
   const std::lock_guard lock(mutex_);
   const auto name = names_.find(path);
-  return name != names_.end() && name->second.stamp == stamp && name->second.since_ns <= exact_ns;
+  return name != names_.end() && name->second.settled && name->second.stamp == stamp &&
+         name->second.since_ns <= exact_ns;
 }
 
 bool DigestCache::has_moved(const std::string& path) {

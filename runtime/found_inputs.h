@@ -27,6 +27,8 @@ class DigestCache {
   [[nodiscard]] bool find(const std::string& path, const FileStamp& stamp, Digest& digest);
   // REQUIRES: the stamp is of a file that cannot change without its stamp doing so.
   void put(const std::string& path, const FileStamp& stamp, const Digest& digest);
+  // The path leads to this file, which may be too young for that.
+  void see(const std::string& path, const FileStamp& stamp);
   // Was it known before this moment that `path` leads to the file as it is now?
   [[nodiscard]] bool knew_name(const std::string& path, const FileStamp& stamp,
                                std::int64_t exact_ns);
@@ -48,9 +50,10 @@ class DigestCache {
   struct Named {
     FileStamp stamp;  // of what it led to last
     std::int64_t since_ns = 0;
+    bool settled = false;  // since then no change goes without another stamp
     bool moved = false;
   };
-  void add_name(const std::string& path, const FileStamp& stamp, std::int64_t now_ns);
+  void add_name(const std::string& path, const FileStamp& stamp, bool settled, std::int64_t now_ns);
 
   std::mutex mutex_;
   std::unordered_map<std::pair<std::int64_t, std::int64_t>, Known, FileHash> files_;

@@ -93,8 +93,11 @@ bool hash_content(DirectoryHasher& hasher, const Fd& file) {
 }
 
 // It is no such thing any more.
-int gone_or(int error) {
-  return error == ENOTDIR || error == ELOOP || error == EINVAL ? ENOENT : error;
+int gone_or(int error) { return error == ENOTDIR || error == ELOOP ? ENOENT : error; }
+
+bool is_of_kind(const Fd& file, mode_t kind) {
+  struct stat info {};
+  return ::fstat(file.get(), &info) == 0 && (info.st_mode & S_IFMT) == kind;
 }
 
 // 0, or the error that kept it from being read. ENOENT, and nothing hashed: it has gone, or is
@@ -104,13 +107,14 @@ int hash_entry(DirectoryHasher& hasher, const fs::path& entry, std::string_view 
   const fs::file_status status = fs::symlink_status(entry, error);
   if (fs::is_symlink(status)) {
     const fs::path target = fs::read_symlink(entry, error);
-    if (error) return gone_or(error.value());
+    if (error) return error.value() == EINVAL ? ENOENT : error.value();
     hasher.link(name, target.native());
   } else if (fs::is_directory(status)) {
     hasher.directory(name);
   } else if (fs::is_regular_file(status)) {
     const Fd file = os_open(entry, O_RDONLY);
     if (!file) return gone_or(errno);
+    if (!is_of_kind(file, S_IFREG)) return ENOENT;
     hasher.file(name, (status.permissions() & fs::perms::owner_exec) != fs::perms::none);
     return hash_content(hasher, file) ? 0 : errno;
   } else if (fs::exists(status)) {
@@ -130,7 +134,11 @@ std::vector<fs::path> listed_below(const fs::path& directory, bool without_gone)
     const fs::path at = std::move(unlisted.back());
     unlisted.pop_back();
     std::error_code error;
-    fs::directory_iterator entry(at, error);
+    if (at != directory && !fs::is_directory(fs::symlink_status(at, error)) && !error) {
+      error = std::make_error_code(std::errc::not_a_directory);  // a link would be followed
+    }
+    fs::directory_iterator entry;
+    if (!error) entry = fs::directory_iterator(at, error);
     if (error && without_gone && at != directory && gone_or(error.value()) == ENOENT) continue;
     for (; !error && entry != fs::directory_iterator(); entry.increment(error)) {
       std::error_code ignored;

@@ -73,7 +73,13 @@ TEST_P(SwappedPath, OfAHeader) {
 
 // One command swaps and the next one swaps back: at its end the name leads where the run once saw
 // it lead.
-TEST_P(SwappedPath, ThereAndBackInOneRun) {
+struct ThereAndBack : SwappedPath {
+  void expect_it_is_seen(bool young);
+};
+INSTANTIATE_TEST_SUITE_P(SwappedPath, ThereAndBack, testing::Values("link", "directory"),
+                         [](const auto& param) { return param.param; });
+
+void ThereAndBack::expect_it_is_seen(bool young) {
   const bool link = GetParam() == "link";
   const std::string there =
       link ? "ln -sfn v2 $1/current; " : "mv $1/current $1/v1; mv $1/v2 $1/current; ";
@@ -93,6 +99,7 @@ TEST_P(SwappedPath, ThereAndBackInOneRun) {
   while (header.fingerprint().empty()) {  // what is young is not remembered
     std::this_thread::sleep_for(std::chrono::milliseconds(50));
   }
+  if (young) write(at("v2/deep/h"), "second");
   EXPECT_EQ(run_counts(last).ran, 3u);
   EXPECT_EQ(read(at("made/3")), "second");
   EXPECT_TRUE(contains(last.why(), "current/deep/h\"]: CHANGED since")) << last.why();
@@ -100,6 +107,9 @@ TEST_P(SwappedPath, ThereAndBackInOneRun) {
   EXPECT_EQ(run_counts(last).ran, 3u);
   EXPECT_TRUE(contains(last.why(), "current/deep/h\"]: CHANGED since")) << last.why();
 }
+
+TEST_P(ThereAndBack, InOneRun) { expect_it_is_seen(false); }
+TEST_P(ThereAndBack, InOneRunToAYoungFile) { expect_it_is_seen(true); }
 
 TEST_P(SwappedPath, OfADirectoryInADepfile) {
   for (const std::string named : {"current", "current/deep"}) {

@@ -36,6 +36,9 @@ class MemoryStore final : public Store {
   std::size_t publications() const {
     return locked([&] { return publications_; });
   }
+  std::size_t syncs() const {
+    return locked([&] { return syncs_; });
+  }
   // The value of the key can no longer be read, as if its bytes were damaged.
   void damage_value(const Key& key) {
     locked([&] { items_[key].damaged = true; });
@@ -148,9 +151,11 @@ class MemoryStore final : public Store {
 
   void make_readable(const Entry&) override {}
   void make_durable(const Entry&) override {}
-  void sync() override {}
+  void sync() override {
+    locked([&] { ++syncs_; });
+  }
   void tell_index() override {}
-  void flush() override {}
+  void flush() override { sync(); }
 
   Invalidated clear(const Key& key) override {
     return locked([&] {
@@ -426,6 +431,7 @@ class MemoryStore final : public Store {
   std::map<Key, std::vector<Key>> claims_;  // and whose directories are read
   std::vector<std::string> log_;
   std::size_t publications_ = 0;
+  std::size_t syncs_ = 0;
   std::uint64_t released_ = 0;
   std::uint64_t last_id_ = 0;
   std::uint64_t last_offset_ = 0;
