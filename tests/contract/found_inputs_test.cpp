@@ -276,7 +276,6 @@ TEST_F(BehindALink, AnInput) {
 }
 
 TEST_F(BehindALink, TheDirectoryOfACommand) {
-  const fs::path before = fs::current_path();
   fs::current_path(tree.path());
   const auto command = Command::make({.argv = {"cp", "{in}", "{out}"},
                                       .inputs = {"h"},
@@ -284,11 +283,9 @@ TEST_F(BehindALink, TheDirectoryOfACommand) {
                                       .directory = "include"});
   EXPECT_EQ(run_counts(command).ran, 1u);
   EXPECT_EQ(read(at("made/b")), "decoy");
-  fs::current_path(before);
 }
 
 TEST_F(BehindALink, AnInputAsTheDirectoryOfACommandSeesIt) {
-  const fs::path before = fs::current_path();
   fs::current_path(tree.path());
   fs::create_directory("sub");
   const auto command = Command::make({.argv = {"cp", "{in}", "{out}"},
@@ -299,12 +296,10 @@ TEST_F(BehindALink, AnInputAsTheDirectoryOfACommandSeesIt) {
   EXPECT_EQ(read(at("made/b")), "right");
   write(at("h"), "changed");
   EXPECT_EQ(run_counts(command).cached, 1u);
-  fs::current_path(before);
 }
 
 // "src/a" seen from "../build" is not "src/a".
 TEST_F(Commands, TheDirectoryOfACommandBesideTheWorkingDirectory) {
-  const fs::path before = fs::current_path();
   for (const std::string name : {"main", "build"}) {
     fs::create_directories(at(name + "/src"));
     fs::create_directories(at(name + "/made"));
@@ -320,7 +315,6 @@ TEST_F(Commands, TheDirectoryOfACommandBesideTheWorkingDirectory) {
   write("src/a", "changed");
   EXPECT_EQ(run_counts(command).ran, 1u);
   EXPECT_EQ(read("made/b"), "changed");
-  fs::current_path(before);
 }
 
 // What was no link may become one.
@@ -449,24 +443,6 @@ struct ReadsHere : Task<ReadsHere, std::string(std::string)> {
   explicit ReadsHere(const std::string& elsewhere) : goes(Goes::make(elsewhere)) {}
   std::string run_task() { return read(*file); }
 };
-// Where nothing can be opened by a relative name, tasks have other ways.
-TEST_F(Commands, TasksBeginInADirectoryThatMayNotBeSearched) {
-  if (stook::test::done_as_nobody()) return;
-  RunOptions options;
-  options.executor = processes(1);
-  const fs::path before = fs::current_path();
-  fs::create_directory(at("here"));
-  fs::current_path(at("here"));
-  write(at("list"), at("a") + "\n");
-  write(at("a"), "A");
-  fs::permissions(at("here"), fs::perms::none);
-  const auto task = ReadsList::make(at("list"));
-  EXPECT_EQ(task.run_graph(options).value, "A");
-  EXPECT_EQ(task.run_graph(options).stats.ran, 0u);
-  fs::permissions(at("here"), fs::perms::owner_all);
-  fs::current_path(before);
-}
-
 struct GoesAndFinds : Task<GoesAndFinds, std::string(std::string)> {
   const std::string to;
   explicit GoesAndFinds(const std::string& directory) : to(directory) {}
@@ -477,6 +453,22 @@ struct GoesAndFinds : Task<GoesAndFinds, std::string(std::string)> {
   }
 };
 
+// Where nothing can be opened by a relative name, tasks have other ways.
+TEST_F(Commands, TasksBeginInADirectoryThatMayNotBeSearched) {
+  if (stook::test::done_as_nobody()) return;
+  RunOptions options;
+  options.executor = processes(1);
+  fs::create_directory(at("here"));
+  fs::current_path(at("here"));
+  write(at("list"), at("a") + "\n");
+  write(at("a"), "A");
+  fs::permissions(at("here"), fs::perms::none);
+  const auto task = ReadsList::make(at("list"));
+  EXPECT_EQ(task.run_graph(options).value, "A");
+  EXPECT_EQ(task.run_graph(options).stats.ran, 0u);
+  fs::permissions(at("here"), fs::perms::owner_all);
+}
+
 TEST_F(Commands, TaskThatGoesElsewhereGoesAlone) {
   fs::create_directory(at("sub"));
   write(at("in"), "top");
@@ -484,7 +476,6 @@ TEST_F(Commands, TaskThatGoesElsewhereGoesAlone) {
   RunOptions options;
   options.executor = processes(1);
   options.working_directory = tree.path();
-  const fs::path before = fs::current_path();
   fs::current_path(tree.path());
   EXPECT_EQ(ReadsHere::make(at("sub")).run_graph(options).value, "top");
   const auto finds = GoesAndFinds::make(at("sub"));
@@ -492,7 +483,6 @@ TEST_F(Commands, TaskThatGoesElsewhereGoesAlone) {
   EXPECT_EQ(finds.run_graph(options).stats.ran, 0u);
   write(at("sub/in"), "other");
   EXPECT_EQ(finds.run_graph(options).value, "other");
-  fs::current_path(before);
 }
 
 struct FindsMany : Task<FindsMany, int(std::string)> {

@@ -195,7 +195,6 @@ TEST_F(Commands, MadeBesideWhatIsReadIsNoSwap) {
 
 // The one by a name from the working directory, the other by a whole one.
 TEST_F(Commands, MadeBesideWhatIsReadIsNoSwapByAnotherName) {
-  const fs::path before = fs::current_path();
   fs::current_path(tree.path());
   fs::create_directories("src/util");
   write("src/util/a", "source");
@@ -209,12 +208,10 @@ TEST_F(Commands, MadeBesideWhatIsReadIsNoSwapByAnotherName) {
                      .outputs = {"src/util/o"}});
   EXPECT_EQ(run_counts(command).ran, 1u);
   EXPECT_EQ(run_counts(command).cached, 1u);
-  fs::current_path(before);
 }
 
 // By the way from the directory in which the command works.
 TEST_F(Commands, MadeBesideWhatIsReadIsNoSwapFromADirectoryBeside) {
-  const fs::path before = fs::current_path();
   fs::current_path(tree.path());
   fs::create_directories("src/util");
   fs::create_directory("sub");
@@ -230,13 +227,11 @@ TEST_F(Commands, MadeBesideWhatIsReadIsNoSwapFromADirectoryBeside) {
                      .directory = "sub"});
   EXPECT_EQ(run_counts(command).ran, 1u);
   EXPECT_EQ(run_counts(command).cached, 1u);
-  fs::current_path(before);
 }
 
 // A file of which the run knows what it is, by another name: its user begins in the tick in which
 // it was made.
 TEST_F(Commands, GeneratedHeaderByAnotherName) {
-  const fs::path before = fs::current_path();
   fs::current_path(tree.path());
   fs::create_directory("src");
   fs::create_directory("build");
@@ -254,7 +249,6 @@ TEST_F(Commands, GeneratedHeaderByAnotherName) {
     EXPECT_EQ(read("build/b"), "source" + std::to_string(i));
     EXPECT_EQ(run_counts(command).ran, 0u) << i;
   }
-  fs::current_path(before);
 }
 
 TEST_F(Commands, LinkMadeJustBeforeIsNoSwap) {

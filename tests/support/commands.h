@@ -27,10 +27,12 @@ inline std::string failure_of(const Future<CommandResult>& command) {
   return failures.empty() ? std::string() : failures.front().cause;
 }
 
-// A cache, and a tree of files beside it.
+// A cache, and a tree of files beside it. A test may go elsewhere.
 struct Commands : testing::Test {
+  const std::filesystem::path home = std::filesystem::current_path();
   TempCache cache;
   TempDirectory tree;
+  ~Commands() override { std::filesystem::current_path(home); }
   [[nodiscard]] std::string at(const std::string& name) const { return (tree / name).string(); }
 
   TaskRef<Command> copy(const std::string& from, const std::string& to) const {
