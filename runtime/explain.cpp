@@ -128,9 +128,10 @@ void describe_upstream(std::string& out, Store& store, const Record& record) {
 }  // namespace
 
 std::string explain_task(Store& store, const TaskSpec& task) {
+  // What this process has published is judged there only; on a full disk, as far as it is known.
   try {
-    store.tell_index();           // what this process has published is judged there only
-  } catch (const CacheError&) {}  // the disk is full: as far as it is known, then
+    store.tell_index();
+  } catch (const CacheError&) {}
   Entry entry;
   store.lookup({&task.key, 1}, {&entry, 1});
   return explain_key(store, {task.key, task.info.name, task.info.version, arguments_of(task)},

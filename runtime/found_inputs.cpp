@@ -1,6 +1,5 @@
 #include "runtime/found_inputs.h"
 
-#include <algorithm>
 #include <ctime>
 
 #include "src/hash.h"

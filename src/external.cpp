@@ -200,14 +200,14 @@ Digest digest_without_content(const std::string& name, int error) {
 
 // The next try may tell: a disk fails now and then, a server has forgotten the file, another
 // thread gives a descriptor back.
-bool is_passing(int error) {
+bool is_worth_another_try(int error) {
   return error != 0 && error != ENOENT && error != ENOTDIR && !is_of_the_file(error);
 }
 
 // `read` gives 0 or the error.
 template <class Read> int ask_twice(const Read& read) {
   const int error = read();
-  return is_passing(error) ? read() : error;
+  return is_worth_another_try(error) ? read() : error;
 }
 
 Digest digest_of_file_content(const std::string& name) {
@@ -294,8 +294,9 @@ Digest digest_directory(const fs::path& directory) {
     try {
       return digest_entries(directory, gone == most_gone - 1);
     } catch (const UnreadableDirectory& failure) {
-      const bool again =
-          failure.error == ENOENT ? ++gone < most_gone : is_passing(failure.error) && ++failed < 2;
+      const bool again = failure.error == ENOENT
+                             ? ++gone < most_gone
+                             : is_worth_another_try(failure.error) && ++failed < 2;
       if (!again) throw;
     }
   }
